@@ -1,0 +1,228 @@
+//! Splits bytes into frames. Owns every check of a length; knows nothing of where bytes come from.
+
+use bytes::{Buf, BytesMut};
+use thiserror::Error;
+
+use crate::frame::{Flags, Frame, Header, ProtocolId};
+use crate::info::{Pair, Pairs};
+use crate::{LENGTH_LEN, MAGIC, MAX_INFO_LEN, MAX_LENGTH, PREFIX_LEN, key};
+
+/// What a decoder accepts at most. All limits hold before anything is allocated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a whole frame. Default 16 MiB; never above 1 GiB.
+    pub frame_len: usize,
+    /// Bytes of a frame's header. Default 262,154, all that the format can say.
+    pub header_len: usize,
+    /// Pairs in a frame's header. Default 1,024.
+    pub pairs: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { frame_len: 16 * 1024 * 1024, header_len: PREFIX_LEN + MAX_INFO_LEN, pairs: 1024 }
+    }
+}
+
+/// Why bytes are no frame. Fatal for a connection: where the next frame starts is not known.
+/// The text carries lengths and ids, never a value of the peer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The peer speaks something else.
+    #[error("no TTHeader frame: magic is {found:#06x}, not 0x1000")]
+    Magic {
+        /// The two bytes at offset 4.
+        found: u16,
+    },
+    /// The length field ends the frame before its header ends.
+    #[error("frame of {frame_len} bytes is shorter than its header of {header_len}")]
+    HeaderOverrun {
+        /// Bytes of the frame as the length field says.
+        frame_len: usize,
+        /// Bytes of the header as its size field says.
+        header_len: usize,
+    },
+    /// The frame is larger than [`Limits::frame_len`] or than the format allows.
+    #[error("frame of {frame_len} bytes exceeds the limit of {limit}")]
+    FrameTooLarge {
+        /// Bytes of the frame as the length field says.
+        frame_len: usize,
+        /// The limit in force.
+        limit: usize,
+    },
+    /// The header is larger than [`Limits::header_len`].
+    #[error("header of {header_len} bytes exceeds the limit of {limit}")]
+    HeaderTooLarge {
+        /// Bytes of the header as its size field says.
+        header_len: usize,
+        /// The limit in force.
+        limit: usize,
+    },
+    /// The header has no room for its protocol id.
+    #[error("header info is empty")]
+    HeaderEmpty,
+    /// The payload's encoding is not known.
+    #[error("unknown protocol id {id:#04x}")]
+    UnknownProtocol {
+        /// The byte at offset 14.
+        id: u8,
+    },
+    /// The payload is transformed (compressed, for one), which no peer of ours does.
+    #[error("unsupported transform: {count} transforms named")]
+    Transforms {
+        /// How many transforms the header names.
+        count: u8,
+    },
+    /// A block of an unknown kind, so its length is unknown too.
+    #[error("unknown header block {id:#04x}")]
+    UnknownBlock {
+        /// The block's id.
+        id: u8,
+    },
+    /// A count or a length leads past the header's end.
+    #[error("header block runs past the end of the header")]
+    BlockOverrun,
+    /// More pairs than [`Limits::pairs`].
+    #[error("header has more than {limit} pairs")]
+    TooManyPairs {
+        /// The limit in force.
+        limit: usize,
+    },
+}
+
+/// Takes the next whole frame out of `buf`; `None` if bytes are missing, and then `buf` is as it was.
+///
+/// # Errors
+/// Any [`DecodeError`]. What stands wrong in the first fourteen bytes is told before the rest arrives.
+pub fn decode_frame(buf: &mut BytesMut, limits: &Limits) -> Result<Option<Frame>, DecodeError> {
+    let Some(header) = peek_frame(buf, limits)? else {
+        return Ok(None);
+    };
+    let (header_len, payload_len) = (header.header_len, header.payload_len);
+    let blocks_at = header_len.saturating_sub(header.blocks.len());
+    let fields = Header { blocks: &[], frame_type: None, to_method: None, ..header };
+    let mut blocks = buf.split_to(header_len).freeze();
+    blocks.advance(blocks_at);
+    Ok(Some(Frame { fields, blocks, payload: buf.split_to(payload_len).freeze() }))
+}
+
+/// The header of the frame that `buf` starts with, once the whole frame is there.
+///
+/// The caller advances by [`Header::header_len`] and takes [`Header::payload_len`] bytes: the way
+/// without an allocation.
+///
+/// # Errors
+/// As [`decode_frame`].
+pub fn peek_frame<'a>(buf: &'a [u8], limits: &Limits) -> Result<Option<Header<'a>>, DecodeError> {
+    match Prefix::parse(buf, limits)? {
+        Some(prefix) if buf.len() >= prefix.frame_len => prefix.header(buf, limits),
+        _ => Ok(None),
+    }
+}
+
+/// The header of the frame that `buf` starts with, its payload there or not; `None` if bytes of the
+/// header are missing.
+///
+/// # Errors
+/// As [`decode_frame`].
+pub fn decode_header<'a>(buf: &'a [u8], limits: &Limits) -> Result<Option<Header<'a>>, DecodeError> {
+    match Prefix::parse(buf, limits)? {
+        Some(prefix) => prefix.header(buf, limits),
+        None => Ok(None),
+    }
+}
+
+/// The fixed fields, their lengths checked against each other and the limits.
+struct Prefix {
+    frame_len: usize,
+    header_len: usize,
+    flags: Flags,
+    sequence_id: i32,
+}
+
+impl Prefix {
+    fn parse(buf: &[u8], limits: &Limits) -> Result<Option<Self>, DecodeError> {
+        let Some(&[l0, l1, l2, l3, m0, m1]) = buf.first_chunk() else {
+            return Ok(None);
+        };
+        let magic = u16::from_be_bytes([m0, m1]);
+        if magic != MAGIC {
+            return Err(DecodeError::Magic { found: magic });
+        }
+        let frame_len = frame_len(u32::from_be_bytes([l0, l1, l2, l3]), limits)?;
+        let Some(&[_, _, _, _, _, _, f0, f1, s0, s1, s2, s3, w0, w1]) = buf.first_chunk::<PREFIX_LEN>()
+        else {
+            return Ok(None);
+        };
+        let header_len = header_len(u16::from_be_bytes([w0, w1]), frame_len, limits)?;
+        let flags = Flags::from_bits(u16::from_be_bytes([f0, f1]));
+        Ok(Some(Self { frame_len, header_len, flags, sequence_id: i32::from_be_bytes([s0, s1, s2, s3]) }))
+    }
+
+    fn header<'a>(&self, buf: &'a [u8], limits: &Limits) -> Result<Option<Header<'a>>, DecodeError> {
+        let Some(info) = buf.get(PREFIX_LEN..self.header_len) else {
+            return Ok(None);
+        };
+        let &[protocol, transforms, ref blocks @ ..] = info else {
+            return Err(DecodeError::HeaderEmpty);
+        };
+        let protocol_id =
+            ProtocolId::from_u8(protocol).ok_or(DecodeError::UnknownProtocol { id: protocol })?;
+        if transforms > 0 {
+            return Err(DecodeError::Transforms { count: transforms });
+        }
+        let (frame_type, to_method) = check_blocks(blocks, limits)?;
+        Ok(Some(Header {
+            flags: self.flags,
+            sequence_id: self.sequence_id,
+            protocol_id,
+            header_len: self.header_len,
+            payload_len: self.frame_len.saturating_sub(self.header_len),
+            blocks,
+            frame_type,
+            to_method,
+        }))
+    }
+}
+
+fn frame_len(length: u32, limits: &Limits) -> Result<usize, DecodeError> {
+    let frame_len = usize::try_from(length).unwrap_or(usize::MAX).saturating_add(LENGTH_LEN);
+    if frame_len > limits.frame_len || length > MAX_LENGTH {
+        return Err(DecodeError::FrameTooLarge { frame_len, limit: limits.frame_len });
+    }
+    Ok(frame_len)
+}
+
+fn header_len(words: u16, frame_len: usize, limits: &Limits) -> Result<usize, DecodeError> {
+    let header_len = usize::from(words).saturating_mul(4).saturating_add(PREFIX_LEN);
+    if words == 0 {
+        return Err(DecodeError::HeaderEmpty);
+    }
+    if header_len > limits.header_len {
+        return Err(DecodeError::HeaderTooLarge { header_len, limit: limits.header_len });
+    }
+    if header_len > frame_len {
+        return Err(DecodeError::HeaderOverrun { frame_len, header_len });
+    }
+    Ok(header_len)
+}
+
+type StreamingKeys<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
+/// Reads every pair once: what stands here never fails again. Keeps the two keys that a streaming
+/// frame is routed by, so that nobody has to search for them.
+fn check_blocks<'a>(blocks: &'a [u8], limits: &Limits) -> Result<StreamingKeys<'a>, DecodeError> {
+    let (mut frame_type, mut to_method) = (None, None);
+    let mut pairs = Pairs::new(blocks);
+    let mut left = limits.pairs;
+    while let Some(pair) = pairs.read()? {
+        left = left.checked_sub(1).ok_or(DecodeError::TooManyPairs { limit: limits.pairs })?;
+        match pair {
+            Pair::Int(key::FRAME_TYPE, value) => frame_type = Some(value),
+            Pair::Int(key::TO_METHOD, value) => to_method = Some(value),
+            Pair::Int(..) | Pair::String(..) => {}
+        }
+    }
+    Ok((frame_type, to_method))
+}

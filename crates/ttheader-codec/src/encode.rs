@@ -1,0 +1,224 @@
+//! Writes headers. Owns the order of the blocks (ACL token, strings, ints: as Kitex writes them) and
+//! every check of a length before the first byte; knows nothing of what a key means.
+
+use alloc::boxed::Box;
+
+use bytes::{BufMut, BytesMut};
+use thiserror::Error;
+
+use crate::frame::{Head, ProtocolId};
+use crate::info::{ACL_BLOCK, INT_BLOCK, STRING_BLOCK};
+use crate::{LENGTH_LEN, MAGIC, MAX_INFO_LEN, MAX_LENGTH, PREFIX_LEN, key};
+
+/// Why a header cannot be written. Nothing has been written then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// A key or a value is longer than 65,535 bytes.
+    #[error("header key or value of {len} bytes exceeds 65535: send large values in a message")]
+    ValueTooLarge {
+        /// Its bytes.
+        len: usize,
+    },
+    /// More than 65,535 pairs in one block.
+    #[error("header has more than 65535 pairs: send large sets in a message")]
+    TooManyPairs,
+    /// The header info is longer than 262,140 bytes.
+    #[error("header of {len} bytes exceeds 262140: send large values in a message")]
+    HeaderTooLarge {
+        /// Its bytes.
+        len: usize,
+    },
+    /// The frame is longer than the format can say.
+    #[error("frame of {len} bytes exceeds 1073741827: split the message")]
+    FrameTooLarge {
+        /// Its bytes.
+        len: usize,
+    },
+}
+
+/// Appends the header of a frame to `out`; `payload_len` bytes of payload are to follow. Returns the
+/// header's length.
+///
+/// The string [`key::ACL_TOKEN`] goes into a block of its own, as every peer expects it.
+///
+/// # Errors
+/// [`EncodeError`]; then `out` is as it was.
+pub fn encode_header<'k, S, I>(
+    out: &mut BytesMut,
+    head: Head,
+    strings: S,
+    ints: I,
+    payload_len: usize,
+) -> Result<usize, EncodeError>
+where
+    S: IntoIterator<Item = (&'k [u8], &'k [u8])>,
+    S::IntoIter: Clone,
+    I: IntoIterator<Item = (u16, &'k [u8])>,
+    I::IntoIter: Clone,
+{
+    let (strings, ints) = (strings.into_iter(), ints.into_iter());
+    let plan = Plan::measure(strings.clone(), ints.clone())?;
+    let words = plan.words()?;
+    let header_len = usize::from(words).saturating_mul(4).saturating_add(PREFIX_LEN);
+    let length = frame_length(header_len, payload_len)?;
+
+    out.reserve(header_len);
+    out.put_u32(length);
+    put_fixed(out, head, words);
+    plan.write(out, strings, ints);
+    Ok(header_len)
+}
+
+/// The header of every data frame of a method, encoded once: only the stream id and the lengths differ.
+#[derive(Clone, Debug)]
+pub struct HeaderTemplate {
+    flags: u16,
+    info: Box<[u8]>,
+    words: u16,
+}
+
+impl HeaderTemplate {
+    /// Encodes the header once.
+    ///
+    /// # Errors
+    /// As [`encode_header`].
+    pub fn new<'k, I>(head: Head, ints: I) -> Result<Self, EncodeError>
+    where
+        I: IntoIterator<Item = (u16, &'k [u8])>,
+        I::IntoIter: Clone,
+    {
+        let mut bytes = BytesMut::new();
+        let header_len = encode_header(&mut bytes, head, [], ints, 0)?;
+        let info = bytes.get(PREFIX_LEN..).unwrap_or_default().into();
+        let words = u16::try_from(header_len.saturating_sub(PREFIX_LEN) / 4).unwrap_or(u16::MAX);
+        Ok(Self { flags: head.flags.bits(), info, words })
+    }
+
+    /// Bytes of the header.
+    pub fn header_len(&self) -> usize {
+        self.info.len().saturating_add(PREFIX_LEN)
+    }
+
+    /// Appends the header of one frame to `out`; `payload_len` bytes of payload are to follow.
+    ///
+    /// # Errors
+    /// [`EncodeError::FrameTooLarge`]; then `out` is as it was.
+    pub fn write(&self, sequence_id: i32, payload_len: usize, out: &mut BytesMut) -> Result<(), EncodeError> {
+        let length = frame_length(self.header_len(), payload_len)?;
+        let [l0, l1, l2, l3] = length.to_be_bytes();
+        let [m0, m1] = MAGIC.to_be_bytes();
+        let [f0, f1] = self.flags.to_be_bytes();
+        let [s0, s1, s2, s3] = sequence_id.to_be_bytes();
+        let [w0, w1] = self.words.to_be_bytes();
+        out.reserve(self.header_len().saturating_add(payload_len));
+        out.put_slice(&[l0, l1, l2, l3, m0, m1, f0, f1, s0, s1, s2, s3, w0, w1]);
+        out.put_slice(&self.info);
+        Ok(())
+    }
+}
+
+fn put_fixed(out: &mut BytesMut, head: Head, words: u16) {
+    out.put_u16(MAGIC);
+    out.put_u16(head.flags.bits());
+    out.put_i32(head.sequence_id);
+    out.put_u16(words);
+    out.put_u8(ProtocolId::as_u8(head.protocol_id));
+    out.put_u8(0);
+}
+
+fn frame_length(header_len: usize, payload_len: usize) -> Result<u32, EncodeError> {
+    let len = header_len.saturating_add(payload_len);
+    u32::try_from(len.saturating_sub(LENGTH_LEN))
+        .ok()
+        .filter(|&length| length <= MAX_LENGTH)
+        .ok_or(EncodeError::FrameTooLarge { len })
+}
+
+/// How the pairs will be written, measured before the first byte.
+struct Plan {
+    info_len: usize,
+    strings: u16,
+    ints: u16,
+}
+
+impl Plan {
+    fn measure<'k>(
+        strings: impl Iterator<Item = (&'k [u8], &'k [u8])>,
+        ints: impl Iterator<Item = (u16, &'k [u8])>,
+    ) -> Result<Self, EncodeError> {
+        let mut plan = Self { info_len: 2, strings: 0, ints: 0 };
+        for (string_key, value) in strings {
+            if string_key == key::ACL_TOKEN {
+                plan.add(&[1, value_len(value)?]);
+            } else {
+                plan.strings = plan.strings.checked_add(1).ok_or(EncodeError::TooManyPairs)?;
+                plan.add(&[value_len(string_key)?, value_len(value)?]);
+            }
+        }
+        for (_, value) in ints {
+            plan.ints = plan.ints.checked_add(1).ok_or(EncodeError::TooManyPairs)?;
+            plan.add(&[2, value_len(value)?]);
+        }
+        plan.add(&[if plan.strings > 0 { 3 } else { 0 }, if plan.ints > 0 { 3 } else { 0 }]);
+        Ok(plan)
+    }
+
+    fn add(&mut self, lens: &[usize]) {
+        self.info_len = lens.iter().fold(self.info_len, |sum, len| sum.saturating_add(*len));
+    }
+
+    fn words(&self) -> Result<u16, EncodeError> {
+        let padded = self.info_len.saturating_add(self.padding());
+        u16::try_from(padded / 4)
+            .ok()
+            .filter(|_| padded <= MAX_INFO_LEN)
+            .ok_or(EncodeError::HeaderTooLarge { len: self.info_len })
+    }
+
+    const fn padding(&self) -> usize {
+        self.info_len.wrapping_neg() & 3
+    }
+
+    fn write<'k>(
+        &self,
+        out: &mut BytesMut,
+        strings: impl Iterator<Item = (&'k [u8], &'k [u8])> + Clone,
+        ints: impl Iterator<Item = (u16, &'k [u8])>,
+    ) {
+        for (_, token) in strings.clone().filter(|&(string_key, _)| string_key == key::ACL_TOKEN) {
+            out.put_u8(ACL_BLOCK);
+            put_value(out, token);
+        }
+        if self.strings > 0 {
+            out.put_u8(STRING_BLOCK);
+            out.put_u16(self.strings);
+            for (string_key, value) in strings.filter(|&(string_key, _)| string_key != key::ACL_TOKEN) {
+                put_value(out, string_key);
+                put_value(out, value);
+            }
+        }
+        if self.ints > 0 {
+            out.put_u8(INT_BLOCK);
+            out.put_u16(self.ints);
+            for (int_key, value) in ints {
+                out.put_u16(int_key);
+                put_value(out, value);
+            }
+        }
+        out.put_bytes(0, self.padding());
+    }
+}
+
+/// Bytes of a value with its length before it.
+fn value_len(value: &[u8]) -> Result<usize, EncodeError> {
+    let len = value.len();
+    u16::try_from(len).map_err(|_| EncodeError::ValueTooLarge { len })?;
+    Ok(len.saturating_add(2))
+}
+
+/// `Plan::measure` has seen that the length fits.
+fn put_value(out: &mut BytesMut, value: &[u8]) {
+    out.put_u16(u16::try_from(value.len()).unwrap_or(u16::MAX));
+    out.put_slice(value);
+}
