@@ -1,1 +1,43 @@
-//! placeholder
+//! How a stream ends, and in which words: codes, kinds, sides, cancel paths, business errors, and the
+//! wire form of an error. The sentences are those of CloudWeGo Kitex v0.16.3, character for character.
+//!
+//! Knows no stream, no socket and no other crate of this workspace.
+//!
+//! ```
+//! use kerrors::{CancelPath, Code, Side, StreamError};
+//!
+//! let seen = StreamError::new(Code::CANCELED).on_side(Side::Server).with_path(CancelPath::of("ServiceA"));
+//! assert!(seen.is_canceled());
+//! assert_eq!(seen.code(), Code::CANCELED);
+//! assert_eq!(seen.path().unwrap().services().collect::<Vec<_>>(), ["ServiceA"]);
+//! assert!(seen.to_string().starts_with(
+//!     "[ttstream error, code=12007] [server-side stream] [canceled path: ServiceA] user code invoking"
+//! ));
+//! ```
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::arithmetic_side_effects,
+        clippy::panic
+    )
+)]
+
+mod biz;
+mod code;
+mod error;
+mod exception;
+mod path;
+mod stream;
+mod text;
+mod timeout;
+
+pub use biz::BizStatusError;
+pub use code::{Code, Kind};
+pub use error::{Error, Result};
+pub use exception::{ApplicationException, ExceptionError, MessageBegin, MessageKind};
+pub use path::{BadServiceName, CancelPath, NON_TTSTREAM_PATH, check_service_name};
+pub use stream::{Side, StreamError};
+pub use timeout::{GoDuration, RecvTimeout};

@@ -1,0 +1,193 @@
+//! Why a stream ended: code, kind, side, path and text, and the sentence they make.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::text::{bounded, write_escaped};
+use crate::{CancelPath, Code, GoDuration, Kind, RecvTimeout};
+
+/// Which end of a stream an error was seen at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The end that opened the stream.
+    Client,
+    /// The end whose handler serves it.
+    Server,
+}
+
+/// Why a stream ended. Cheap to clone: a cascade hands one reason to many.
+///
+/// Its text is
+/// `[ttstream error, code=N] [client-side stream] [canceled path: A -> B] message`, side and path where
+/// they are known; control characters that a peer put there are escaped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StreamError(Arc<Parts>);
+
+#[derive(Clone)]
+struct Parts {
+    code: Code,
+    kind: Kind,
+    side: Option<Side>,
+    path: Option<CancelPath>,
+    message: Cow<'static, str>,
+    retryable: bool,
+    source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl StreamError {
+    /// An error that arises here, with the code's own sentence.
+    pub fn new(code: Code) -> Self {
+        Self(Arc::new(Parts {
+            code,
+            kind: code.kind(),
+            side: None,
+            path: None,
+            message: Cow::Borrowed(code.message()),
+            retryable: false,
+            source: None,
+        }))
+    }
+
+    /// What an Rst frame brought. `side` is the receiver's; the kind is always [`Kind::Canceled`].
+    pub fn received(side: Side, code: Code, message: &[u8], path: Option<CancelPath>) -> Self {
+        Self::new(code).with_cause(bounded(message)).map(|parts| {
+            parts.kind = Kind::Canceled;
+            parts.side = Some(side);
+            parts.path = path;
+        })
+    }
+
+    /// 12014: no message came within the Recv timeout.
+    pub fn recv_timeout(config: RecvTimeout) -> Self {
+        let text = format!("{}, timeout config={config}", Code::RECV_TIMEOUT.message());
+        Self::new(Code::RECV_TIMEOUT).with_cause(text).map(|parts| {
+            parts.side = Some(Side::Client);
+            parts.retryable = config.disable_cancel_remote;
+        })
+    }
+
+    /// 12015: the deadline of the caller's context passed. `timeout` is what was left of it when the
+    /// stream was opened.
+    pub fn stream_timeout(timeout: Option<Duration>) -> Self {
+        let sentence = Code::STREAM_TIMEOUT.message();
+        let text = match timeout {
+            Some(timeout) => format!("{sentence}, timeout in ctx: {}", GoDuration(timeout)),
+            None => format!("{sentence}, no explicit timeout set in stream ctx"),
+        };
+        Self::new(Code::STREAM_TIMEOUT).with_cause(text).on_side(Side::Client)
+    }
+
+    /// The same error as seen at `side`.
+    #[must_use]
+    pub fn on_side(self, side: Side) -> Self {
+        self.map(|parts| parts.side = Some(side))
+    }
+
+    /// The same error with the path along which it came.
+    #[must_use]
+    pub fn with_path(self, path: CancelPath) -> Self {
+        self.map(|parts| parts.path = Some(path))
+    }
+
+    /// The same error with `cause` instead of the code's own sentence.
+    #[must_use]
+    pub fn with_cause(self, cause: impl Into<String>) -> Self {
+        self.map(|parts| parts.message = Cow::Owned(cause.into()))
+    }
+
+    /// The same error with `source` instead of the code's own sentence, and as its
+    /// [`source`](Error::source).
+    #[must_use]
+    pub fn with_source(self, source: Arc<dyn Error + Send + Sync>) -> Self {
+        self.map(|parts| {
+            parts.message = Cow::Owned(source.to_string());
+            parts.source = Some(source);
+        })
+    }
+
+    /// The code.
+    pub fn code(&self) -> Code {
+        self.0.code
+    }
+
+    /// The kind: what a program should branch on.
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// Which end this was seen at, if known.
+    pub fn side(&self) -> Option<Side> {
+        self.0.side
+    }
+
+    /// The services along which a cancel came, if it came from a peer that told.
+    pub fn path(&self) -> Option<&CancelPath> {
+        self.0.path.as_ref()
+    }
+
+    /// The text without code, side and path: what travels on the wire.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// Whether somebody canceled.
+    pub fn is_canceled(&self) -> bool {
+        self.0.kind == Kind::Canceled
+    }
+
+    /// Whether the stream still stands and Recv may be called again.
+    pub fn is_retryable(&self) -> bool {
+        self.0.retryable
+    }
+
+    fn map(mut self, change: impl FnOnce(&mut Parts)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
+    }
+}
+
+impl PartialEq for Parts {
+    /// The source is left out: it is the message, kept for those who downcast.
+    fn eq(&self, other: &Self) -> bool {
+        let seen = |parts: &Self| (parts.code, parts.kind, parts.side, parts.retryable);
+        seen(self) == seen(other) && self.path == other.path && self.message == other.message
+    }
+}
+
+impl Eq for Parts {}
+
+impl fmt::Display for StreamError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[ttstream error, code={}] ", self.0.code)?;
+        match self.0.side {
+            Some(Side::Client) => f.write_str("[client-side stream] ")?,
+            Some(Side::Server) => f.write_str("[server-side stream] ")?,
+            None => {}
+        }
+        if let Some(path) = &self.0.path {
+            write!(f, "[canceled path: {path}] ")?;
+        }
+        write_escaped(f, &self.0.message)
+    }
+}
+
+impl fmt::Debug for StreamError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamError")
+            .field("code", &self.0.code)
+            .field("kind", &self.0.kind)
+            .field("side", &self.0.side)
+            .field("path", &self.0.path.as_ref().map(CancelPath::as_wire))
+            .field("message", &self.0.message)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Error for StreamError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source.as_ref().map(|source| &**source as &(dyn Error + 'static))
+    }
+}

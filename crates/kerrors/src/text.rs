@@ -1,0 +1,27 @@
+//! Text that a peer may have chosen: bounded when it comes in, harmless when it goes to a log.
+
+use std::fmt::{self, Write};
+
+/// Bytes of a peer's message that are kept. Longer ones are cut; a sentence of Kitex's has 140.
+const MAX_MESSAGE: usize = 4096;
+
+/// Reads a peer's bytes as text, at most [`MAX_MESSAGE`] of them.
+pub(crate) fn bounded(bytes: &[u8]) -> String {
+    let cut = bytes.get(..MAX_MESSAGE).unwrap_or(bytes);
+    String::from_utf8_lossy(cut).into_owned()
+}
+
+/// Writes text with control characters escaped, so that it cannot forge a line of a log.
+pub(crate) fn write_escaped(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    let mut clean = text;
+    while let Some(at) = clean.find(char::is_control) {
+        let (before, rest) = clean.split_at(at);
+        f.write_str(before)?;
+        let mut chars = rest.chars();
+        for escaped in chars.next().into_iter().flat_map(char::escape_default) {
+            f.write_char(escaped)?;
+        }
+        clean = chars.as_str();
+    }
+    f.write_str(clean)
+}
