@@ -1,0 +1,79 @@
+// The Kitex client: protocols and connection pools.
+
+package main
+
+import (
+	"github.com/cloudwego/kitex/client"
+	"github.com/cloudwego/kitex/pkg/connpool"
+	"github.com/cloudwego/kitex/pkg/remote/trans/ttstream"
+	"github.com/cloudwego/kitex/pkg/rpcinfo"
+	"github.com/cloudwego/kitex/pkg/transmeta"
+	"github.com/cloudwego/kitex/transport"
+
+	"kitex-peer/kitex_gen/lab/lab"
+)
+
+// dial makes a client named self of the server named name at addr. It connects
+// at the first call.
+func dial(o options, self, name, addr string) lab.Client {
+	opts := []client.Option{
+		client.WithClientBasicInfo(&rpcinfo.EndpointBasicInfo{ServiceName: self}),
+		client.WithHostPorts(addr),
+		client.WithMetaHandler(transmeta.ClientTTHeaderHandler),
+		client.WithMetaHandler(transmeta.ClientHTTP2Handler),
+	}
+	opts = append(opts, protocolOptions(o)...)
+	opts = append(opts, poolOptions(o)...)
+	cli, err := lab.NewClient(name, opts...)
+	if err != nil {
+		fail(err)
+	}
+	return cli
+}
+
+// protocolOptions adds to TTHeader Streaming, which the generated client sets
+// and which says nothing of unary calls.
+func protocolOptions(o options) []client.Option {
+	switch o.proto {
+	case "tt":
+		return nil
+	case "grpc":
+		return []client.Option{client.WithTransportProtocol(transport.GRPC)}
+	case "framed":
+		return []client.Option{client.WithTransportProtocol(transport.Framed)}
+	case "ttheader":
+		return []client.Option{client.WithTransportProtocol(transport.TTHeaderFramed)}
+	}
+	usage("unknown protocol " + o.proto)
+	return nil
+}
+
+// poolOptions sets the pool of the streams, and that of unary calls where it
+// has the same name; unary calls are never multiplexed.
+func poolOptions(o options) []client.Option {
+	switch o.pool {
+	case "mux":
+		cfg := ttstream.DefaultMuxConnConfig
+		cfg.PoolSize = o.poolSize
+		return []client.Option{
+			streamPool(ttstream.WithClientMuxConnPool(cfg)),
+			client.WithGRPCConnPoolSize(uint32(o.poolSize)),
+		}
+	case "long":
+		return []client.Option{
+			streamPool(ttstream.WithClientLongConnPool(ttstream.DefaultLongConnConfig)),
+			client.WithLongConnection(connpool.IdleConfig{MaxIdlePerAddress: 100, MaxIdleGlobal: 1000}),
+		}
+	case "short":
+		return []client.Option{
+			streamPool(ttstream.WithClientShortConnPool()),
+			client.WithShortConnection(),
+		}
+	}
+	usage("unknown pool " + o.pool)
+	return nil
+}
+
+func streamPool(opt ttstream.ClientHandlerOption) client.Option {
+	return client.WithTTHeaderStreamingOptions(client.WithTTHeaderStreamingTransportOptions(opt))
+}

@@ -1,0 +1,184 @@
+// The server and its service.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/bytedance/gopkg/cloud/metainfo"
+	"github.com/cloudwego/kitex/pkg/kerrors"
+	"github.com/cloudwego/kitex/pkg/rpcinfo"
+	"github.com/cloudwego/kitex/pkg/streaming"
+	"github.com/cloudwego/kitex/pkg/transmeta"
+	"github.com/cloudwego/kitex/server"
+
+	lab "kitex-peer/kitex_gen/lab"
+	labservice "kitex-peer/kitex_gen/lab/lab"
+)
+
+var errHandler = errors.New("handler failed")
+
+// runServer serves Lab on one port for all protocols until it is told to stop.
+// With --next its Down is a call of Down there.
+func runServer(o options) {
+	addr, err := net.ResolveTCPAddr("tcp", o.addr)
+	if err != nil {
+		fail(err)
+	}
+	h := &handler{name: o.name}
+	if o.next != "" {
+		h.next = dial(o, o.name, o.nextName, o.next)
+	}
+	server.RegisterStartHook(func() { line{"ev": "listening"}.print() })
+	svr := labservice.NewServer(h,
+		server.WithServiceAddr(addr),
+		server.WithServerBasicInfo(&rpcinfo.EndpointBasicInfo{ServiceName: o.name}),
+		server.WithMetaHandler(transmeta.ServerTTHeaderHandler),
+		server.WithMetaHandler(transmeta.ServerHTTP2Handler),
+	)
+	if err := svr.Run(); err != nil {
+		fail(err)
+	}
+}
+
+// handler is the service: what it does follows the words of the request.
+type handler struct {
+	name string
+	next labservice.Client
+}
+
+// ended prints the line of a stream handler that ends after n messages, and
+// hands back the error.
+func (h *handler) ended(method string, err error, n int) error {
+	line{
+		"ev": "server", "svc": h.name, "m": method,
+		"err": text(err), "kind": kind(err), "n": n, "ts": now(),
+	}.print()
+	return err
+}
+
+// Ping echoes the request.
+func (h *handler) Ping(ctx context.Context, req *lab.Req) (*lab.Resp, error) {
+	return echo(req), nil
+}
+
+// Unary echoes the request, unless its words ask for an error.
+func (h *handler) Unary(ctx context.Context, req *lab.Req) (*lab.Resp, error) {
+	w := parseWords(req.Msg)
+	if w.biz != 0 {
+		return nil, bizError(w)
+	}
+	if w.fail {
+		return nil, errHandler
+	}
+	return echo(req), nil
+}
+
+// Up counts the requests and answers after the last one.
+func (h *handler) Up(ctx context.Context, stream lab.Lab_UpServer) error {
+	n, seq := 0, int64(0)
+	for {
+		req, err := stream.Recv(ctx)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return h.ended("Up", err, n)
+		}
+		n, seq = n+1, req.Seq
+	}
+	err := stream.SendAndClose(ctx, &lab.Resp{Msg: fmt.Sprintf("n=%d", n), Seq: seq})
+	return h.ended("Up", err, n)
+}
+
+// Down sends what the words of the request ask for. With a next server only hdr
+// is done here, as it is there; all else comes from there.
+func (h *handler) Down(ctx context.Context, req *lab.Req, stream lab.Lab_DownServer) error {
+	w := parseWords(req.Msg)
+	if w.hdr {
+		if err := stream.SetHeader(streaming.Header{"hk": "hv"}); err != nil {
+			return h.ended("Down.send", err, 0)
+		}
+		if err := stream.SetTrailer(streaming.Trailer{"tk": "tv"}); err != nil {
+			return h.ended("Down.send", err, 0)
+		}
+	}
+	if h.next != nil {
+		return h.pass(ctx, req, stream)
+	}
+	persistent, _ := metainfo.GetPersistentValue(ctx, "pk")
+	transient, _ := metainfo.GetValue(ctx, "tk")
+	msg := "pk=" + persistent + ";tk=" + transient
+	payload := make([]byte, w.size)
+	n := 0
+	for ; n != w.n; n++ {
+		resp := &lab.Resp{Msg: msg, Seq: int64(n), Payload: payload}
+		if err := stream.Send(ctx, resp); err != nil {
+			return h.ended("Down.send", err, n)
+		}
+		time.Sleep(w.delay)
+	}
+	switch {
+	case w.idle:
+		<-ctx.Done()
+		line{"ev": "done", "svc": h.name, "seq": req.Seq, "ts": now()}.print()
+		return h.ended("Down.idle", ctx.Err(), n)
+	case w.biz != 0:
+		return bizError(w)
+	case w.fail:
+		return errHandler
+	case w.panic:
+		panic("lab panic")
+	}
+	return h.ended("Down", nil, n)
+}
+
+// pass calls Down of the next server under the handler's own context and passes
+// on all that comes back.
+func (h *handler) pass(ctx context.Context, req *lab.Req, stream lab.Lab_DownServer) error {
+	from, err := h.next.Down(ctx, req)
+	if err != nil {
+		return h.ended("Down.open", err, 0)
+	}
+	for n := 0; ; n++ {
+		resp, err := from.Recv(ctx)
+		if errors.Is(err, io.EOF) {
+			return h.ended("Down", nil, n)
+		}
+		if err != nil {
+			return h.ended("Down.recv", err, n)
+		}
+		if err := stream.Send(ctx, resp); err != nil {
+			return h.ended("Down.send", err, n)
+		}
+	}
+}
+
+// Bidi echoes each request until the last one.
+func (h *handler) Bidi(ctx context.Context, stream lab.Lab_BidiServer) error {
+	for n := 0; ; n++ {
+		req, err := stream.Recv(ctx)
+		if errors.Is(err, io.EOF) {
+			return h.ended("Bidi", nil, n)
+		}
+		if err != nil {
+			return h.ended("Bidi.recv", err, n)
+		}
+		if err := stream.Send(ctx, echo(req)); err != nil {
+			return h.ended("Bidi.send", err, n)
+		}
+	}
+}
+
+func echo(req *lab.Req) *lab.Resp {
+	return &lab.Resp{Msg: req.Msg, Seq: req.Seq, Payload: req.Payload}
+}
+
+func bizError(w words) error {
+	return kerrors.NewBizStatusErrorWithExtra(w.biz, "biz says no", map[string]string{"k": "v"})
+}
