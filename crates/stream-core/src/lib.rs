@@ -1,1 +1,38 @@
-//! placeholder
+//! TTHeader Streaming with stream lifecycle control: connections, streams, and the tree along which a
+//! cancel runs.
+//!
+//! - [`proto`]: the connection and its streams as a pure state machine. No IO, no clock, no async.
+//! - [`cancel`]: the tree of scopes. What a handler opened under its scope ends when the scope ends.
+//! - `driver`, `stream`, `client`, `server`, `unary` (feature `tokio`, on by default): the machine on
+//!   sockets, the handles that people hold, connection pools, and the handlers' home.
+//!
+//! Knows no Thrift but the message that carries an error; payloads are bytes here.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::arithmetic_side_effects,
+        clippy::panic
+    )
+)]
+
+pub mod cancel;
+mod metadata;
+pub mod proto;
+mod status;
+mod sync;
+
+#[cfg(feature = "tokio")]
+pub mod client;
+#[cfg(feature = "tokio")]
+mod driver;
+#[cfg(feature = "tokio")]
+pub mod server;
+#[cfg(feature = "tokio")]
+pub mod stream;
+#[cfg(feature = "tokio")]
+pub mod unary;
+
+pub use metadata::Metadata;

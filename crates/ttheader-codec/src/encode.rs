@@ -100,6 +100,15 @@ impl HeaderTemplate {
         self.info.len().saturating_add(PREFIX_LEN)
     }
 
+    /// Whether a payload of `payload_len` bytes fits a frame, so that a later [`write`](Self::write) of
+    /// it cannot fail.
+    ///
+    /// # Errors
+    /// [`EncodeError::FrameTooLarge`].
+    pub fn check(&self, payload_len: usize) -> Result<(), EncodeError> {
+        frame_length(self.header_len(), payload_len).map(drop)
+    }
+
     /// Appends the header of one frame to `out`; `payload_len` bytes of payload are to follow.
     ///
     /// # Errors
@@ -111,7 +120,7 @@ impl HeaderTemplate {
         let [f0, f1] = self.flags.to_be_bytes();
         let [s0, s1, s2, s3] = sequence_id.to_be_bytes();
         let [w0, w1] = self.words.to_be_bytes();
-        out.reserve(self.header_len().saturating_add(payload_len));
+        out.reserve(self.header_len());
         out.put_slice(&[l0, l1, l2, l3, m0, m1, f0, f1, s0, s1, s2, s3, w0, w1]);
         out.put_slice(&self.info);
         Ok(())

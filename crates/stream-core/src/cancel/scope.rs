@@ -1,0 +1,231 @@
+//! One node of the tree: who hangs below it, who waits on it, and how a cancel passes through.
+
+use std::fmt;
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
+
+use slab::Slab;
+
+use super::Reason;
+use crate::sync::Mutex;
+
+/// Something that ends when its scope is canceled: a stream on a connection.
+pub trait Target: Send + Sync {
+    /// Ends what `token` names. Called at most once a registration, from whichever task cancels, with
+    /// no lock of the tree held. A token whose stream has ended by itself must be ignored.
+    fn cancel(&self, token: u64, reason: &Reason);
+}
+
+/// A node of the cancellation tree. Clones are the same node. Dropping it cancels nothing.
+#[derive(Clone)]
+pub struct Scope {
+    node: Arc<Node>,
+}
+
+struct Node {
+    state: Mutex<State>,
+    /// Keeps the way up alive, so that a cancel passes through scopes that nobody holds any more.
+    parent: Option<(Arc<Node>, usize)>,
+}
+
+enum State {
+    Open(Members),
+    Canceled(Reason),
+}
+
+#[derive(Default)]
+struct Members {
+    children: Slab<Child>,
+    waiters: Slab<Waker>,
+}
+
+enum Child {
+    Scope(Weak<Node>),
+    Target(Arc<dyn Target>, u64),
+}
+
+impl Default for Scope {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Scope {
+    /// A root: nothing above it cancels it.
+    pub fn new() -> Self {
+        Self::with_parent(None, State::Open(Members::default()))
+    }
+
+    /// A scope below this one: canceled when this one is, with the same reason.
+    pub fn child(&self) -> Self {
+        Self { node: Arc::new_cyclic(|child| self.node.adopt(child, &self.node)) }
+    }
+
+    /// Cancels this scope and everything below it. The first reason stays.
+    pub fn cancel(&self, reason: &Reason) {
+        let mut pending = self.node.close(reason);
+        while let Some(child) = pending.pop() {
+            match child {
+                Child::Scope(node) => {
+                    pending.extend(node.upgrade().into_iter().flat_map(|node| node.close(reason)));
+                }
+                Child::Target(target, token) => target.cancel(token, reason),
+            }
+        }
+    }
+
+    /// Why it was canceled, if it was.
+    pub fn reason(&self) -> Option<Reason> {
+        match &*self.node.state.lock() {
+            State::Open(_) => None,
+            State::Canceled(reason) => Some(reason.clone()),
+        }
+    }
+
+    /// Waits until it is canceled. Cancel-safe.
+    pub fn canceled(&self) -> Canceled {
+        Canceled { node: self.node.clone(), waiter: None }
+    }
+
+    /// Hangs `target` below this scope until the registration is dropped.
+    ///
+    /// # Errors
+    /// The reason, if the scope is canceled already; then the target will not be told.
+    pub fn register(&self, target: Arc<dyn Target>, token: u64) -> Result<Registration, Reason> {
+        match &mut *self.node.state.lock() {
+            State::Canceled(reason) => Err(reason.clone()),
+            State::Open(members) => {
+                let key = members.children.insert(Child::Target(target, token));
+                Ok(Registration { node: self.node.clone(), key })
+            }
+        }
+    }
+
+    fn with_parent(parent: Option<(Arc<Node>, usize)>, state: State) -> Self {
+        Self { node: Arc::new(Node { state: Mutex::new(state), parent }) }
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope").field("reason", &self.reason()).finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// Makes the node of a child: on the list of this one, or canceled with it.
+    fn adopt(&self, child: &Weak<Self>, this: &Arc<Self>) -> Self {
+        let (state, parent) = match &mut *self.state.lock() {
+            State::Canceled(reason) => (State::Canceled(reason.clone()), None),
+            State::Open(members) => {
+                let key = members.children.insert(Child::Scope(child.clone()));
+                (State::Open(Members::default()), Some((this.clone(), key)))
+            }
+        };
+        Self { state: Mutex::new(state), parent }
+    }
+
+    /// Cancels this node alone and wakes who waits on it. Gives the children that are now to be told;
+    /// none if it was canceled before.
+    fn close(&self, reason: &Reason) -> Vec<Child> {
+        let members = {
+            let mut state = self.state.lock();
+            match &mut *state {
+                State::Canceled(_) => return Vec::new(),
+                State::Open(members) => {
+                    let members = mem::take(members);
+                    *state = State::Canceled(reason.clone());
+                    members
+                }
+            }
+        };
+        for (_, waker) in members.waiters {
+            waker.wake();
+        }
+        members.children.into_iter().map(|(_, child)| child).collect()
+    }
+
+    fn leave(&self, key: usize) {
+        let left = match &mut *self.state.lock() {
+            State::Open(members) => members.children.try_remove(key),
+            State::Canceled(_) => None,
+        };
+        // Dropped here, after the lock: it may hold the last handle of a connection.
+        drop(left);
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // A long chain of scopes that nobody else holds is unlinked in a loop, not by recursion.
+        let mut parent = self.parent.take();
+        while let Some((node, key)) = parent {
+            node.leave(key);
+            parent = Arc::into_inner(node).and_then(|mut node| node.parent.take());
+        }
+    }
+}
+
+/// A target's place below its scope. Dropping it takes the target off.
+pub struct Registration {
+    node: Arc<Node>,
+    key: usize,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.node.leave(self.key);
+    }
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registration").finish_non_exhaustive()
+    }
+}
+
+/// Waits until a scope is canceled; see [`Scope::canceled`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct Canceled {
+    node: Arc<Node>,
+    waiter: Option<usize>,
+}
+
+impl Future for Canceled {
+    type Output = Reason;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Reason> {
+        let Self { node, waiter } = &mut *self;
+        match &mut *node.state.lock() {
+            State::Canceled(reason) => {
+                *waiter = None;
+                Poll::Ready(reason.clone())
+            }
+            State::Open(members) => {
+                match waiter.and_then(|key| members.waiters.get_mut(key)) {
+                    Some(waker) => waker.clone_from(cx.waker()),
+                    None => *waiter = Some(members.waiters.insert(cx.waker().clone())),
+                }
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Canceled {
+    fn drop(&mut self) {
+        let Some(key) = self.waiter else { return };
+        if let State::Open(members) = &mut *self.node.state.lock() {
+            members.waiters.try_remove(key);
+        }
+    }
+}
+
+impl fmt::Debug for Canceled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Canceled").finish_non_exhaustive()
+    }
+}

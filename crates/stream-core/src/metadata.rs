@@ -1,0 +1,103 @@
+//! The string pairs of a header: metainfo, headers, trailers. Knows no key.
+
+use std::fmt;
+
+use bytes::Bytes;
+use ttheader_codec::Header;
+
+/// Pairs of bytes in the order they were written; of several with one key the last counts.
+///
+/// Values need not be UTF-8. `Debug` prints keys and the length of values, never a value: they may be
+/// secrets.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Metadata {
+    pairs: Vec<(Bytes, Bytes)>,
+}
+
+impl Metadata {
+    /// No pairs.
+    pub const fn new() -> Self {
+        Self { pairs: Vec::new() }
+    }
+
+    /// The string pairs of a frame's header, in one allocation for all of their bytes.
+    pub(crate) fn from_header(header: &Header<'_>) -> Self {
+        let len = header.strings().fold(0, |len: usize, (key, value)| {
+            len.saturating_add(key.len()).saturating_add(value.len())
+        });
+        let mut bytes = Vec::with_capacity(len);
+        for (key, value) in header.strings() {
+            bytes.extend_from_slice(key);
+            bytes.extend_from_slice(value);
+        }
+        let mut bytes = Bytes::from(bytes);
+        let mut take = |part: &[u8]| bytes.split_to(part.len());
+        let pairs = header.strings().map(|(key, value)| (take(key), take(value))).collect();
+        Self { pairs }
+    }
+
+    /// Sets `key`, in place of an earlier value.
+    pub fn insert(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>) {
+        let (key, value) = (key.into(), value.into());
+        match self.pairs.iter_mut().rev().find(|(found, _)| *found == key) {
+            Some(pair) => pair.1 = value,
+            None => self.pairs.push((key, value)),
+        }
+    }
+
+    /// The value of `key`.
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Option<&Bytes> {
+        let key = key.as_ref();
+        self.pairs.iter().rev().find(|(found, _)| found == key).map(|(_, value)| value)
+    }
+
+    /// The value of `key` if it is UTF-8.
+    pub fn get_str(&self, key: impl AsRef<[u8]>) -> Option<&str> {
+        self.get(key).and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// Every pair in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Bytes, &Bytes)> + Clone {
+        self.pairs.iter().map(|(key, value)| (key, value))
+    }
+
+    /// How many pairs there are.
+    pub fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
+    /// Every pair as the codec takes it.
+    pub(crate) fn as_slices(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
+        self.pairs.iter().map(|(key, value)| (&key[..], &value[..]))
+    }
+}
+
+impl fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.iter().map(|(key, value)| {
+            (key.escape_ascii().to_string(), format!("{} bytes", value.len()))
+        });
+        f.debug_map().entries(shown).finish()
+    }
+}
+
+impl<K: Into<Bytes>, V: Into<Bytes>> Extend<(K, V)> for Metadata {
+    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, pairs: I) {
+        for (key, value) in pairs {
+            self.insert(key, value);
+        }
+    }
+}
+
+impl<K: Into<Bytes>, V: Into<Bytes>> FromIterator<(K, V)> for Metadata {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
+        let mut metadata = Self::new();
+        metadata.extend(pairs);
+        metadata
+    }
+}

@@ -1,0 +1,49 @@
+//! Every bound of a connection, with its default. All of them count bytes, streams or time.
+
+use std::time::Duration;
+
+use ttheader_codec::Limits;
+
+/// Bounds of one connection. The defaults are safe towards peers that are not trusted.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Bounds of a frame. Default: 16 MiB a frame, 1,024 pairs a header.
+    pub limits: Limits,
+    /// Server: handlers that run at once on the connection, ended streams included as long as their
+    /// handler runs. One more is answered with an Rst of code 12900. Default 1,024.
+    pub max_streams: usize,
+    /// Bytes received for one stream and not yet taken; a message counts 256 at least. At this mark the
+    /// connection is not read for a while. Default 1 MiB.
+    pub recv_stream: usize,
+    /// The same for all streams of the connection together. Default 16 MiB.
+    pub recv_connection: usize,
+    /// How long a connection with several streams may stay unread because of one that is full. Then that
+    /// stream ends with code 12901. Default 500 ms.
+    pub stall_shared: Duration,
+    /// The same for a connection whose only stream is the full one: there TCP is the stream's own flow
+    /// control. Default 30 s.
+    pub stall_solo: Duration,
+    /// Bytes of one stream that may wait to be written before Send waits. Default 64 KiB.
+    pub send_stream: usize,
+    /// The same for all streams of the connection together. Default 1 MiB.
+    pub send_connection: usize,
+    /// How long the socket may take nothing while something waits to be written. Then the connection is
+    /// closed. Default 10 s.
+    pub write_stall: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            max_streams: 1024,
+            recv_stream: 1024 * 1024,
+            recv_connection: 16 * 1024 * 1024,
+            stall_shared: Duration::from_millis(500),
+            stall_solo: Duration::from_secs(30),
+            send_stream: 64 * 1024,
+            send_connection: 1024 * 1024,
+            write_stall: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! How streams end: by their user, their handler, their deadline, their peer, their connection. Owns
+//! every transition to `Ended` and the frames that tell the peer: at most one Rst and one trailer a
+//! stream, and nothing behind them.
+
+use std::mem;
+
+use kerrors::{ApplicationException, CancelPath, Code, Error, Side, StreamError};
+use ttheader_codec::{EncodeError, FrameType, key};
+
+use super::connection::{Connection, Event, Finish};
+use super::method::{Frame, Method};
+use super::stream::{State, Stream};
+use super::timers::Timer;
+use super::{StreamId, StreamKey};
+use crate::Metadata;
+use crate::cancel::Reason;
+
+impl Connection {
+    /// Client: the scope under which the stream was opened has ended for `reason`. Ends the stream here,
+    /// at once, and at the peer by an Rst frame. Does nothing if it has ended.
+    pub fn cancel(&mut self, key: StreamKey, reason: &Reason) {
+        let Some(call) = self.table.get_mut(key).and_then(Stream::call) else { return };
+        let (error, path) = reason.for_stream(&call.service, call.timeout);
+        self.discard(key);
+        self.end(key, Err(error.into()), Some(&path));
+    }
+
+    /// Server: the handler has returned. Sends what is left to send, and ends the stream with 12012 for
+    /// every handle that is still there. Does nothing the second time.
+    pub fn finish(&mut self, key: StreamKey, finish: &Finish) {
+        let Some(stream) = self.table.get_mut(key) else { return };
+        let ended = stream.outcome().is_some();
+        let Some(handling) = stream.handling() else { return };
+        if mem::replace(&mut handling.finished, true) {
+            return;
+        }
+        self.running = self.running.saturating_sub(1);
+        if !ended {
+            // A header that cannot be encoded is lost; the trailer still tells how the stream ended.
+            let _ = self.answer(key);
+        }
+        self.write_trailer(key, finish);
+        self.discard(key);
+        self.table.unroute(key);
+        let returned = StreamError::new(Code::HANDLER_RETURNED).on_side(Side::Server);
+        self.set_ended(key, Err(returned.into()));
+        self.forget(key);
+    }
+
+    /// Nobody will take what arrives for the stream: what has arrived is dropped, and what comes too.
+    pub fn ignore_received(&mut self, key: StreamKey) {
+        self.discard(key);
+        if let Some(stream) = self.table.get_mut(key) {
+            stream.unread = true;
+        }
+    }
+
+    /// No handle of the stream is left. A client's stream that has not ended is canceled, 12007.
+    pub fn release(&mut self, key: StreamKey) {
+        self.cancel(key, &Reason::Canceled);
+        self.ignore_received(key);
+        if let Some(stream) = self.table.get_mut(key) {
+            stream.released = true;
+        }
+        self.forget(key);
+    }
+
+    /// The connection is gone: every stream ends, a client's with `error`, a server's with 12013.
+    pub fn handle_closed(&mut self, error: &StreamError) {
+        if self.closed.is_some() {
+            return;
+        }
+        self.closed = Some(error.clone());
+        for key in self.table.keys() {
+            match self.side {
+                Side::Client => self.end(key, Err(error.clone().on_side(Side::Client).into()), None),
+                Side::Server => self.end_under_handler(key, StreamError::new(Code::CONNECTION_CLOSED)),
+            }
+        }
+        self.events.push_back(Event::Openable);
+    }
+
+    pub(super) fn handle_deadline(&mut self, key: StreamKey) {
+        self.cancel(key, &Reason::DeadlineExceeded);
+    }
+
+    pub(super) fn handle_recv_timeout(&mut self, key: StreamKey) {
+        let Some(call) = self.table.get_mut(key).and_then(Stream::call) else { return };
+        call.recv_deadline = None;
+        if call.recv_timeout.is_some_and(|config| config.disable_cancel_remote) {
+            call.recv_timed_out = true;
+            self.wake(key);
+        } else {
+            let (error, path) = (call.recv_timeout_error(), CancelPath::of(&call.service));
+            self.end(key, Err(error.into()), Some(&path));
+        }
+    }
+
+    /// Ends a stream for its handles, and at the peer: by an Rst frame if there is a path to tell, and a
+    /// client's by the trailer too, since there are peers that know no Rst.
+    pub(super) fn end(&mut self, key: StreamKey, outcome: Result<(), Error>, rst: Option<&CancelPath>) {
+        let error = outcome.as_ref().err().and_then(Error::stream).cloned();
+        if !self.set_ended(key, outcome) {
+            return;
+        }
+        if let Some(stream) = self.table.get_mut(key) {
+            self.outbound.purge(stream);
+        }
+        if let (Some(path), Some(error)) = (rst, error) {
+            self.write_rst(key, &error, path);
+        }
+        if self.side == Side::Client {
+            self.write_trailer(key, &Finish::default());
+            self.table.unroute(key);
+        }
+        self.forget(key);
+    }
+
+    /// Server: the stream has ended, and its handler is to learn of it.
+    pub(super) fn end_under_handler(&mut self, key: StreamKey, error: StreamError) {
+        if self.table.get(key).is_some_and(|stream| stream.outcome().is_none()) {
+            self.discard(key);
+            self.end(key, Err(error.clone().into()), None);
+            self.events.push_back(Event::Canceled(key, error));
+        }
+    }
+
+    /// A stream whose consumer is too slow: the peer is told, and what has arrived stays to be taken.
+    pub(super) fn end_slow(&mut self, key: StreamKey) {
+        let error = StreamError::new(Code::SLOW_CONSUMER).on_side(self.side);
+        let service = self.table.get_mut(key).and_then(Stream::call).map(|call| call.service.clone());
+        let path = CancelPath::of(service.as_deref().unwrap_or_default());
+        self.end(key, Err(error.clone().into()), Some(&path));
+        if self.side == Side::Server {
+            self.events.push_back(Event::Canceled(key, error));
+        }
+    }
+
+    /// The one place where a stream ends. `false` if it had ended before: the first reason stays.
+    fn set_ended(&mut self, key: StreamKey, outcome: Result<(), Error>) -> bool {
+        let timers = self.with_inbox(key, |stream| {
+            if stream.outcome().is_some() {
+                return None;
+            }
+            stream.state = State::Ended(outcome);
+            Some(stream.call().map(|call| (call.deadline, call.recv_deadline.take())))
+        });
+        let Some(Some(timers)) = timers else { return false };
+        if let Some((deadline, recv_deadline)) = timers {
+            self.timers.disarm(deadline, Timer::Stream(key));
+            self.timers.disarm(recv_deadline, Timer::Recv(key));
+        }
+        self.wake(key);
+        true
+    }
+
+    /// Wakes who waits for what has changed: a Recv always, a Send if the stream has ended.
+    pub(super) fn wake(&mut self, key: StreamKey) {
+        let Some(stream) = self.table.get_mut(key) else { return };
+        if mem::take(&mut stream.wants_recv) {
+            self.events.push_back(Event::Readable(key));
+        }
+        if stream.outcome().is_some() && mem::take(&mut stream.wants_send) {
+            self.events.push_back(Event::Writable(key));
+        }
+    }
+
+    /// Removes a stream that neither frames nor handles can reach.
+    pub(super) fn forget(&mut self, key: StreamKey) {
+        let gone = |stream: &Stream| stream.released && !stream.is_routed() && stream.outbox.is_empty();
+        if self.table.get(key).is_some_and(gone) {
+            self.table.remove(key);
+        }
+    }
+
+    /// Answers a frame of a stream that is not there.
+    pub(super) fn reply_rst(&mut self, id: StreamId, method: &Method, error: &StreamError, path: &CancelPath) {
+        let (strings, payload) = rst_parts(method.name(), id, error, path);
+        let frame = Frame { frame_type: FrameType::Rst, strings: &strings, payload: &payload };
+        self.outbound.reply(id, method, &frame);
+    }
+
+    fn write_rst(&mut self, key: StreamKey, error: &StreamError, path: &CancelPath) {
+        let Some(stream) = self.table.get_mut(key) else { return };
+        if mem::replace(&mut stream.reset, true) {
+            return;
+        }
+        // A server's Rst says all. A client's is followed by its trailer.
+        stream.trailer_sent |= self.side == Side::Server;
+        let (strings, payload) = rst_parts(stream.method.name(), stream.id, error, path);
+        // Never refused: a path is bounded, and a text is far below the bound of a frame.
+        let _ = self.write(key, FrameType::Rst, &strings, &payload);
+    }
+
+    pub(super) fn write_trailer(&mut self, key: StreamKey, finish: &Finish) {
+        let Some(stream) = self.table.get_mut(key) else { return };
+        if mem::replace(&mut stream.trailer_sent, true) {
+            return;
+        }
+        let (method, id) = (stream.method.name().clone(), stream.id);
+        let encode = |exception: &ApplicationException| {
+            exception.encode(&String::from_utf8_lossy(&method), id.get())
+        };
+        let payload = finish.exception.as_ref().map(encode).unwrap_or_default();
+        if let Err(error) = self.write(key, FrameType::Trailer, &finish.trailer, &payload) {
+            // A stream must not stay open because its trailer is too large.
+            let exception = trailer_refused(&error);
+            let _ = self.write(key, FrameType::Trailer, &Metadata::new(), &encode(&exception));
+        }
+    }
+}
+
+fn trailer_refused(error: &EncodeError) -> ApplicationException {
+    let text = format!("trailer cannot be sent: {error}");
+    ApplicationException::new(ApplicationException::INTERNAL_ERROR, text)
+}
+
+fn rst_parts(method: &[u8], id: StreamId, error: &StreamError, path: &CancelPath) -> (Metadata, Vec<u8>) {
+    let mut strings = Metadata::new();
+    if !path.as_wire().is_empty() {
+        strings.insert(key::CANCEL_PATH, path.as_wire().to_owned());
+    }
+    let exception = ApplicationException::new(error.code().number(), error.message());
+    (strings, exception.encode(&String::from_utf8_lossy(method), id.get()))
+}

@@ -1,0 +1,81 @@
+//! The frames of one method: what they share is encoded once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use ttheader_codec::{EncodeError, FrameType, Head, HeaderTemplate, encode_header, key};
+
+use super::StreamId;
+use crate::Metadata;
+
+/// A method's name, and the header of its data frames.
+#[derive(Debug)]
+pub struct Method {
+    name: Bytes,
+    data: HeaderTemplate,
+}
+
+impl Method {
+    /// Encodes what the frames of `name` share.
+    ///
+    /// # Errors
+    /// [`EncodeError::ValueTooLarge`] if the name is longer than 65,535 bytes.
+    pub fn new(name: impl Into<Bytes>) -> Result<Self, EncodeError> {
+        let name = name.into();
+        let data = HeaderTemplate::new(Head::streaming(0), ints(FrameType::Data, &name))?;
+        Ok(Self { name, data })
+    }
+
+    /// The name as it stands on the wire.
+    pub fn name(&self) -> &Bytes {
+        &self.name
+    }
+
+    pub(super) fn check(&self, payload_len: usize) -> Result<(), EncodeError> {
+        self.data.check(payload_len)
+    }
+
+    pub(super) fn put_data(&self, id: StreamId, len: usize, out: &mut BytesMut) -> Result<(), EncodeError> {
+        self.data.write(id.get(), len, out)
+    }
+
+    pub(super) fn put_frame(&self, id: StreamId, frame: &Frame<'_>, out: &mut BytesMut) -> Result<(), EncodeError> {
+        let ints = ints(frame.frame_type, &self.name);
+        let strings = frame.strings.as_slices();
+        encode_header(out, Head::streaming(id.get()), strings, ints, frame.payload.len())?;
+        out.extend_from_slice(frame.payload);
+        Ok(())
+    }
+}
+
+/// A frame other than data.
+pub(super) struct Frame<'a> {
+    pub(super) frame_type: FrameType,
+    pub(super) strings: &'a Metadata,
+    pub(super) payload: &'a [u8],
+}
+
+fn ints(frame_type: FrameType, name: &[u8]) -> [(u16, &[u8]); 2] {
+    [(key::FRAME_TYPE, frame_type.as_bytes()), (key::TO_METHOD, name)]
+}
+
+/// The methods that a peer has named, so that a stream costs no copy of its method. A peer that invents
+/// names fills it once and pays a copy for each stream from then on.
+#[derive(Debug, Default)]
+pub(super) struct Methods(HashMap<Bytes, Arc<Method>>);
+
+const MAX_METHODS: usize = 256;
+
+impl Methods {
+    pub(super) fn get(&mut self, name: &[u8]) -> Result<Arc<Method>, EncodeError> {
+        if let Some(method) = self.0.get(name) {
+            return Ok(method.clone());
+        }
+        let method = Arc::new(Method::new(Bytes::copy_from_slice(name))?);
+        if self.0.len() < MAX_METHODS {
+            self.0.insert(method.name.clone(), method.clone());
+        }
+        Ok(method)
+    }
+}
