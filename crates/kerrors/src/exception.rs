@@ -126,17 +126,50 @@ impl ApplicationException {
         Self { type_id, message: message.into() }
     }
 
+    /// What a handler's error becomes: its text after `biz error: `.
+    pub fn failed(error: &dyn std::error::Error) -> Self {
+        Self::new(Self::INTERNAL_ERROR, format!("biz error: {error}"))
+    }
+
+    /// What a handler's panic becomes. `called` is `Service.Method`.
+    pub fn panicked(called: &str, text: &str) -> Self {
+        let sentence = "please check the panic at the server side";
+        let text = format!("panic: [happened in biz handler, method={called}, {sentence}] {text}");
+        Self::new(Self::INTERNAL_ERROR, text)
+    }
+
+    /// The answer to a call of a method that is not there.
+    pub fn unknown_method(method: &str) -> Self {
+        Self::new(Self::UNKNOWN_METHOD, format!("unknown method {method}"))
+    }
+
+    /// The answer to a call of a service that is not there.
+    pub fn unknown_service(service: &str) -> Self {
+        Self::new(Self::UNKNOWN_SERVICE, format!("unknown service {service}"))
+    }
+
     /// The message of type EXCEPTION, named after `method`.
     pub fn encode(&self, method: &str, sequence_id: i32) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.message.len().saturating_add(method.len()).saturating_add(32));
         let name = method.as_bytes();
         MessageBegin { name, kind: MessageKind::Exception, sequence_id }.write(&mut out);
+        self.put_body(&mut out);
+        out
+    }
+
+    /// The struct alone, for an envelope of the caller's.
+    pub fn encode_body(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.message.len().saturating_add(16));
+        self.put_body(&mut out);
+        out
+    }
+
+    fn put_body(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&[STRING, 0, 1]);
-        put_string(&mut out, self.message.as_bytes());
+        put_string(out, self.message.as_bytes());
         out.extend_from_slice(&[I32, 0, 2]);
         out.extend_from_slice(&self.type_id.to_be_bytes());
         out.push(STOP);
-        out
     }
 
     /// Reads a whole message of type EXCEPTION.

@@ -20,7 +20,7 @@ const ELISION: &str = "...";
 pub struct CancelPath(Box<str>);
 
 impl CancelPath {
-    /// A path of one name.
+    /// A path of one name. Of an empty one, a path that says nothing and is not sent.
     pub fn of(service: &str) -> Self {
         Self(service.into())
     }
@@ -33,9 +33,12 @@ impl CancelPath {
         Some(Self(cut(&String::from_utf8_lossy(bytes))))
     }
 
-    /// The path with one more name at its end.
+    /// The path with one more name at its end. A service without a name adds nothing.
     #[must_use]
     pub fn then(&self, service: &str) -> Self {
+        if service.is_empty() || self.0.is_empty() {
+            return if service.is_empty() { self.clone() } else { Self::of(service) };
+        }
         Self(cut(&format!("{},{service}", self.0)))
     }
 

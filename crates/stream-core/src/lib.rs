@@ -36,3 +36,4 @@ pub mod stream;
 pub mod unary;
 
 pub use metadata::Metadata;
+pub use proto::Method;

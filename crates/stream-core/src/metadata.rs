@@ -22,9 +22,9 @@ impl Metadata {
 
     /// The string pairs of a frame's header, in one allocation for all of their bytes.
     pub(crate) fn from_header(header: &Header<'_>) -> Self {
-        let len = header.strings().fold(0, |len: usize, (key, value)| {
-            len.saturating_add(key.len()).saturating_add(value.len())
-        });
+        let len = header
+            .strings()
+            .fold(0, |len: usize, (key, value)| len.saturating_add(key.len()).saturating_add(value.len()));
         let mut bytes = Vec::with_capacity(len);
         for (key, value) in header.strings() {
             bytes.extend_from_slice(key);
@@ -79,9 +79,9 @@ impl Metadata {
 
 impl fmt::Debug for Metadata {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self.iter().map(|(key, value)| {
-            (key.escape_ascii().to_string(), format!("{} bytes", value.len()))
-        });
+        let shown = self
+            .iter()
+            .map(|(key, value)| (key.escape_ascii().to_string(), format!("{} bytes", value.len())));
         f.debug_map().entries(shown).finish()
     }
 }

@@ -21,9 +21,7 @@ pub(crate) fn from_trailer(side: Side, payload: &[u8], trailer: &Metadata) -> Re
     match biz_from(trailer) {
         Ok(None) => Ok(()),
         Ok(Some(biz)) => Err(biz.into()),
-        Err(cause) => {
-            Err(StreamError::new(Code::ILLEGAL_BIZ_ERROR).on_side(side).with_cause(cause).into())
-        }
+        Err(cause) => Err(StreamError::new(Code::ILLEGAL_BIZ_ERROR).on_side(side).with_cause(cause).into()),
     }
 }
 

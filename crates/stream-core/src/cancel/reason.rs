@@ -30,7 +30,9 @@ impl Reason {
     /// peer. `timeout` is what was left until the scope's deadline when the stream was opened.
     pub fn for_stream(&self, service: &str, timeout: Option<Duration>) -> (StreamError, CancelPath) {
         match self {
-            Self::Canceled => (StreamError::new(Code::CANCELED).on_side(Side::Client), CancelPath::of(service)),
+            Self::Canceled => {
+                (StreamError::new(Code::CANCELED).on_side(Side::Client), CancelPath::of(service))
+            }
             Self::Cause(cause) => {
                 let error = StreamError::new(Code::CANCELED_WITH_CAUSE).with_source(cause.clone());
                 (error.on_side(Side::Client), CancelPath::of(service))

@@ -76,6 +76,8 @@ pub struct Connection {
     pub(super) closed: Option<StreamError>,
     /// Server: handlers that have not finished.
     pub(super) running: usize,
+    /// Every stream so far has ended by its trailers.
+    pub(super) clean: bool,
     last_id: i32,
     /// Somebody waits for the connection's send quota.
     quota_wanted: bool,
@@ -95,6 +97,7 @@ impl Connection {
             intake: Intake::default(),
             closed: None,
             running: 0,
+            clean: true,
             last_id: 0,
             quota_wanted: false,
         }
@@ -299,14 +302,19 @@ impl Connection {
         self.timers.next()
     }
 
-    /// Whether something is to be written.
+    /// Whether something is to be written. On a closed connection nothing is.
     pub fn has_transmit(&self) -> bool {
-        !self.outbound.is_empty()
+        self.closed.is_none() && !self.outbound.is_empty()
     }
 
     /// What the connection was closed with.
     pub fn closed(&self) -> Option<&StreamError> {
         self.closed.as_ref()
+    }
+
+    /// Whether nothing is under way and no stream was ever canceled: the connection is as good as new.
+    pub fn is_clean(&self) -> bool {
+        self.clean && self.held_streams() == 0
     }
 
     /// Streams that have not ended on the wire.

@@ -25,6 +25,14 @@ impl Connection {
         self.end(key, Err(error.into()), Some(&path));
     }
 
+    /// Client: nobody will send any more, and nobody said that this is the end: cancels the stream, 12007,
+    /// unless its direction has ended.
+    pub fn abandon_send(&mut self, key: StreamKey) {
+        if self.table.get(key).is_some_and(|stream| matches!(stream.state, State::Open)) {
+            self.cancel(key, &Reason::Canceled);
+        }
+    }
+
     /// Server: the handler has returned. Sends what is left to send, and ends the stream with 12012 for
     /// every handle that is still there. Does nothing the second time.
     pub fn finish(&mut self, key: StreamKey, finish: &Finish) {
@@ -174,7 +182,13 @@ impl Connection {
     }
 
     /// Answers a frame of a stream that is not there.
-    pub(super) fn reply_rst(&mut self, id: StreamId, method: &Method, error: &StreamError, path: &CancelPath) {
+    pub(super) fn reply_rst(
+        &mut self,
+        id: StreamId,
+        method: &Method,
+        error: &StreamError,
+        path: &CancelPath,
+    ) {
         let (strings, payload) = rst_parts(method.name(), id, error, path);
         let frame = Frame { frame_type: FrameType::Rst, strings: &strings, payload: &payload };
         self.outbound.reply(id, method, &frame);
@@ -185,6 +199,7 @@ impl Connection {
         if mem::replace(&mut stream.reset, true) {
             return;
         }
+        self.clean = false;
         // A server's Rst says all. A client's is followed by its trailer.
         stream.trailer_sent |= self.side == Side::Server;
         let (strings, payload) = rst_parts(stream.method.name(), stream.id, error, path);
@@ -198,9 +213,8 @@ impl Connection {
             return;
         }
         let (method, id) = (stream.method.name().clone(), stream.id);
-        let encode = |exception: &ApplicationException| {
-            exception.encode(&String::from_utf8_lossy(&method), id.get())
-        };
+        let encode =
+            |exception: &ApplicationException| exception.encode(&String::from_utf8_lossy(&method), id.get());
         let payload = finish.exception.as_ref().map(encode).unwrap_or_default();
         if let Err(error) = self.write(key, FrameType::Trailer, &finish.trailer, &payload) {
             // A stream must not stay open because its trailer is too large.

@@ -81,7 +81,8 @@ impl Connection {
         if !header.flags.contains(Flags::STREAMING) {
             return Err(ConnectionError::NotStreaming(header.flags.bits()));
         }
-        let (frame_len, header_len, payload_len) = (header.frame_len(), header.header_len, header.payload_len);
+        let (frame_len, header_len, payload_len) =
+            (header.frame_len(), header.header_len, header.payload_len);
         let Some(id) = StreamId::new(header.sequence_id) else {
             buf.advance(frame_len);
             return Ok(true);
@@ -109,7 +110,11 @@ impl Connection {
     }
 
     /// The stream that a data frame is for, if it is to have it.
-    fn data_target(&mut self, id: StreamId, header: &Header<'_>) -> Result<Option<StreamKey>, ConnectionError> {
+    fn data_target(
+        &mut self,
+        id: StreamId,
+        header: &Header<'_>,
+    ) -> Result<Option<StreamKey>, ConnectionError> {
         let Some(key) = self.table.find(id) else {
             self.handle_late_data(id, header)?;
             return Ok(None);
@@ -219,7 +224,9 @@ impl Connection {
         let id = stream.id;
         match &stream.role {
             Role::Client(call) => {
-                let own = error.path().map_or_else(|| CancelPath::of(&call.service), |path| path.then(&call.service));
+                let own = error
+                    .path()
+                    .map_or_else(|| CancelPath::of(&call.service), |path| path.then(&call.service));
                 if stream.outcome().is_none() && !stream.reset {
                     self.table.remember_reset(id, error.clone(), own);
                 }
@@ -234,6 +241,7 @@ impl Connection {
     }
 
     fn mark_reset(&mut self, key: StreamKey) {
+        self.clean = false;
         if let Some(stream) = self.table.get_mut(key) {
             stream.reset = true;
         }

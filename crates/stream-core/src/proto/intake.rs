@@ -6,11 +6,11 @@ use std::time::Instant;
 use bytes::Bytes;
 use kerrors::StreamError;
 
+use super::StreamKey;
 use super::connection::{Connection, Event};
 use super::inbound::ConnectionError;
 use super::stream::Stream;
 use super::timers::Timer;
-use super::StreamKey;
 
 /// Frames that answer a peer's misdeeds and are not yet written; with more the connection is not read.
 const MAX_REPLIES: usize = 100;
@@ -40,7 +40,11 @@ impl Connection {
     }
 
     /// Changes a stream, and keeps the sums over all inboxes true.
-    pub(super) fn with_inbox<R>(&mut self, key: StreamKey, change: impl FnOnce(&mut Stream) -> R) -> Option<R> {
+    pub(super) fn with_inbox<R>(
+        &mut self,
+        key: StreamKey,
+        change: impl FnOnce(&mut Stream) -> R,
+    ) -> Option<R> {
         let paused = self.is_paused();
         let bound = self.config.recv_stream;
         let stream = self.table.get_mut(key)?;
@@ -114,7 +118,10 @@ impl Connection {
 
     fn fullest_stream(&self) -> Option<StreamKey> {
         let bytes = |key: &StreamKey| {
-            self.table.get(*key).filter(|stream| stream.outcome().is_none()).map(|stream| stream.inbox.bytes())
+            self.table
+                .get(*key)
+                .filter(|stream| stream.outcome().is_none())
+                .map(|stream| stream.inbox.bytes())
         };
         let live = self.table.keys().into_iter().filter_map(|key| Some((bytes(&key)?, key)));
         live.max().filter(|(bytes, _)| *bytes > 0).map(|(_, key)| key)

@@ -40,7 +40,12 @@ impl Method {
         self.data.write(id.get(), len, out)
     }
 
-    pub(super) fn put_frame(&self, id: StreamId, frame: &Frame<'_>, out: &mut BytesMut) -> Result<(), EncodeError> {
+    pub(super) fn put_frame(
+        &self,
+        id: StreamId,
+        frame: &Frame<'_>,
+        out: &mut BytesMut,
+    ) -> Result<(), EncodeError> {
         let ints = ints(frame.frame_type, &self.name);
         let strings = frame.strings.as_slices();
         encode_header(out, Head::streaming(id.get()), strings, ints, frame.payload.len())?;

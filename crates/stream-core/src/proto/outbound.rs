@@ -13,9 +13,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use ttheader_codec::EncodeError;
 
 use super::method::{Frame, Method};
-use super::{StreamId, StreamKey};
 use super::stream::{Queued, Stream};
 use super::table::Table;
+use super::{StreamId, StreamKey};
 
 /// Bytes that one write should have. Beyond them data waits at its stream.
 const BATCH: usize = 64 * 1024;
@@ -129,7 +129,12 @@ impl Outbound {
     }
 
     /// Queues one message.
-    pub(super) fn data(&mut self, key: StreamKey, stream: &mut Stream, payload: &Payload<'_>) -> Result<(), EncodeError> {
+    pub(super) fn data(
+        &mut self,
+        key: StreamKey,
+        stream: &mut Stream,
+        payload: &Payload<'_>,
+    ) -> Result<(), EncodeError> {
         // The length is checked even if the frame is encoded later, so that a queued frame cannot fail.
         let len = payload.as_ref().len();
         if self.batch.len() < BATCH && stream.outbox.is_empty() {
@@ -141,7 +146,12 @@ impl Outbound {
     }
 
     /// Queues a frame behind what its stream has queued.
-    pub(super) fn frame(&mut self, key: StreamKey, stream: &mut Stream, frame: &Frame<'_>) -> Result<(), EncodeError> {
+    pub(super) fn frame(
+        &mut self,
+        key: StreamKey,
+        stream: &mut Stream,
+        frame: &Frame<'_>,
+    ) -> Result<(), EncodeError> {
         if stream.outbox.is_empty() {
             return self.batch.put(|out| stream.method.put_frame(stream.id, frame, out));
         }

@@ -1,0 +1,142 @@
+//! Opens streams: finds an address, gets a connection from a pool, hangs the stream below its scope.
+
+mod address;
+mod dial;
+mod pool;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kerrors::{Error, RecvTimeout, Side, StreamError};
+
+pub use address::{AddressSource, StaticAddresses};
+pub(crate) use dial::Dialer;
+pub(crate) use pool::Lease;
+pub use pool::PoolKind;
+use pool::{Checkout, Pool};
+
+use crate::Metadata;
+use crate::cancel::{Reason, Scope};
+use crate::proto::{Config, Method, Open, StreamKey};
+use crate::stream::{Keep, RecvStream, SendStream, Shared};
+use crate::unary::{CallAnswer, CallRequest, Calls};
+
+/// How a client reaches its server.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// Bounds of each connection.
+    pub connection: Config,
+    /// How streams share connections. Default: [`PoolKind::Mux`] with one connection a core.
+    pub pool: PoolKind,
+    /// How long a dial may take. Default 1 s.
+    pub connect_timeout: Duration,
+}
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        Self {
+            connection: Config::default(),
+            pool: PoolKind::default(),
+            connect_timeout: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What a stream is opened with.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// The method.
+    pub method: &'a Arc<Method>,
+    /// Strings of the header frame: the IDL service's name, metainfo.
+    pub metadata: &'a Metadata,
+    /// The caller's own service name: what a cancel puts on its path.
+    pub service: &'a Arc<str>,
+    /// What ends the stream when it ends. `None`: nothing but the stream's own handles.
+    pub scope: Option<&'a Scope>,
+    /// When the stream is to end by itself.
+    pub deadline: Option<Instant>,
+    /// How long each Recv may wait.
+    pub recv_timeout: Option<RecvTimeout>,
+}
+
+/// Opens streams to one service, and makes ping-pong calls. Cheap to clone; clones share connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pool: Arc<Pool>,
+    calls: Arc<Calls>,
+}
+
+impl Client {
+    /// A client that has dialed nothing yet.
+    pub fn new(addresses: impl AddressSource, config: ClientConfig) -> Self {
+        let kind = config.pool;
+        let dialer = Arc::new(Dialer::new(addresses, config));
+        let calls = Calls::new(dialer.clone(), kind != PoolKind::Short);
+        Self { pool: Arc::new(Pool::new(dialer, kind)), calls: Arc::new(calls) }
+    }
+
+    /// Makes a ping-pong call. Dropping the future gives it up.
+    ///
+    /// # Errors
+    /// What the handler ended with; that no connection could be had, or it was lost; that the deadline
+    /// passed; what the scope was canceled with.
+    pub async fn call(&self, request: &CallRequest<'_>) -> Result<CallAnswer, Error> {
+        self.calls.call(request).await
+    }
+
+    /// Opens a stream. Waits for a connection, no longer than the deadline, and not after the scope is
+    /// canceled. Cancel-safe: a stream that nobody got is canceled.
+    ///
+    /// # Errors
+    /// 12015 if the deadline passes, without a dial if it has; what the scope was canceled with; that no
+    /// connection could be had, an error of this call alone.
+    pub async fn open(&self, request: &Request<'_>) -> Result<(SendStream, RecvStream), Error> {
+        let opening = self.open_unscoped(request);
+        let Some(scope) = request.scope else { return opening.await };
+        tokio::select! {
+            biased;
+            reason = scope.canceled() => Err(ended_by(&reason, request).into()),
+            opened = opening => opened,
+        }
+    }
+
+    async fn open_unscoped(&self, request: &Request<'_>) -> Result<(SendStream, RecvStream), Error> {
+        let started = Instant::now();
+        let timeout = request.deadline.map(|deadline| deadline.saturating_duration_since(started));
+        match timeout {
+            None => self.open_now(request).await,
+            Some(Duration::ZERO) => Err(StreamError::stream_timeout(timeout).into()),
+            Some(left) => tokio::time::timeout(left, self.open_now(request))
+                .await
+                .unwrap_or_else(|_| Err(StreamError::stream_timeout(timeout).into())),
+        }
+    }
+
+    async fn open_now(&self, request: &Request<'_>) -> Result<(SendStream, RecvStream), Error> {
+        let open = Open {
+            method: request.method,
+            metadata: request.metadata,
+            service: request.service,
+            deadline: request.deadline,
+            recv_timeout: request.recv_timeout,
+        };
+        let Checkout { link, lease } = self.pool.get().await?;
+        let key: StreamKey = std::future::poll_fn(|cx| link.poll_open(cx, &open)).await?;
+        let registration = match request.scope.map(|scope| scope.register(link.clone(), key.token())) {
+            None => None,
+            Some(Ok(registration)) => Some(registration),
+            Some(Err(reason)) => {
+                link.with(|connection| connection.cancel(key, &reason));
+                None
+            }
+        };
+        let keep = Keep::new(registration, lease);
+        Ok(Shared::halves(link, key, Side::Client, request.recv_timeout.is_some(), keep))
+    }
+}
+
+/// What a call ends with whose scope was canceled before it had a stream.
+fn ended_by(reason: &Reason, request: &Request<'_>) -> StreamError {
+    let left = request.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    reason.for_stream(request.service, left).0
+}

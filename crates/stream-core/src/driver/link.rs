@@ -1,0 +1,328 @@
+//! A connection that handles, reader and writer share: the machine, and who waits for what. Owns the
+//! lock and the rule that nothing is called under it.
+
+use std::fmt;
+use std::mem;
+use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use kerrors::{Code, Error, Side, StreamError};
+use socket2::SockRef;
+use tokio::net::TcpStream;
+use tracing::debug;
+
+use super::write::Writer;
+use crate::Metadata;
+use crate::cancel::{Reason, Scope, Target};
+use crate::proto::{Config, Connection, Event, Open, Payload, StreamKey};
+use crate::sync::Mutex;
+
+/// One connection and its socket.
+pub(crate) struct Link {
+    state: Mutex<State>,
+    pub(super) socket: TcpStream,
+    peer: SocketAddr,
+    pub(super) write_stall: Duration,
+    /// The time for those who need none.
+    started: Instant,
+}
+
+pub(super) struct State {
+    pub(super) connection: Connection,
+    pub(super) writer: Writer,
+    slots: Vec<Slot>,
+    openers: Vec<Waker>,
+    /// The reader, whatever it waits for.
+    pub(super) reader: Option<Waker>,
+    /// When the reader's timer fires.
+    pub(super) timer_at: Option<Instant>,
+    /// Close the connection as soon as nothing needs it.
+    retired: bool,
+}
+
+/// Who waits on one stream.
+#[derive(Default)]
+struct Slot {
+    recv: Option<Waker>,
+    send: Vec<Waker>,
+    scope: Option<Scope>,
+}
+
+/// What to do after the lock is released.
+#[derive(Default)]
+pub(super) struct Actions {
+    wake: Vec<Waker>,
+    cancel: Vec<(Scope, Reason)>,
+    opened: Vec<StreamKey>,
+    pub(super) flush: bool,
+    close: bool,
+}
+
+impl Link {
+    pub(crate) fn new(side: Side, socket: TcpStream, peer: SocketAddr, config: Config) -> Arc<Self> {
+        let write_stall = config.write_stall;
+        let state = State {
+            connection: Connection::new(side, config),
+            writer: Writer::default(),
+            slots: Vec::new(),
+            openers: Vec::new(),
+            reader: None,
+            timer_at: None,
+            retired: false,
+        };
+        let link =
+            Arc::new(Self { state: Mutex::new(state), socket, peer, write_stall, started: Instant::now() });
+        tokio::spawn(super::write::write_loop(link.clone()));
+        link
+    }
+
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Changes the connection, then does what that asks for.
+    pub(crate) fn with<R>(&self, change: impl FnOnce(&mut Connection) -> R) -> R {
+        let (result, _) = self.with_opened(change);
+        result
+    }
+
+    /// As [`with`](Self::with); gives the streams too that the peer has opened.
+    pub(super) fn with_opened<R>(&self, change: impl FnOnce(&mut Connection) -> R) -> (R, Vec<StreamKey>) {
+        self.locked(|state| change(&mut state.connection))
+    }
+
+    pub(super) fn locked<R>(&self, change: impl FnOnce(&mut State) -> R) -> (R, Vec<StreamKey>) {
+        let (result, actions) = {
+            let mut state = self.state.lock();
+            let result = change(&mut state);
+            (result, state.collect())
+        };
+        (result, self.run(actions))
+    }
+
+    /// Under the lock, without looking for what is to be done: for the reader's and writer's own state.
+    pub(super) fn peek<R>(&self, look: impl FnOnce(&mut State) -> R) -> R {
+        look(&mut self.state.lock())
+    }
+
+    pub(super) fn run(&self, actions: Actions) -> Vec<StreamKey> {
+        actions.wake.into_iter().for_each(Waker::wake);
+        for (scope, reason) in actions.cancel {
+            scope.cancel(&reason);
+        }
+        if actions.flush {
+            self.flush();
+        }
+        if actions.close {
+            self.close(&StreamError::new(Code::TRANSPORT_CLOSING));
+        }
+        actions.opened
+    }
+
+    pub(crate) fn poll_open(
+        &self,
+        cx: &Context<'_>,
+        open: &Open<'_>,
+    ) -> Poll<Result<StreamKey, StreamError>> {
+        let now = Instant::now();
+        let (result, _) = self.locked(|state| match state.connection.open(open, now) {
+            Ok(Some(key)) => Poll::Ready(Ok(key)),
+            Ok(None) => {
+                remember(&mut state.openers, cx.waker());
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(Err(error)),
+        });
+        result
+    }
+
+    pub(crate) fn poll_send(
+        &self,
+        cx: &Context<'_>,
+        key: StreamKey,
+        payload: &Payload<'_>,
+    ) -> Poll<Result<(), Error>> {
+        let (result, _) = self.locked(|state| match state.connection.send(key, payload) {
+            Ok(true) => Poll::Ready(Ok(())),
+            Ok(false) => {
+                remember(&mut state.slot(key).send, cx.waker());
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(Err(error)),
+        });
+        result
+    }
+
+    pub(crate) fn poll_recv(
+        &self,
+        cx: &Context<'_>,
+        key: StreamKey,
+        now: Option<Instant>,
+    ) -> Poll<Result<Option<Bytes>, Error>> {
+        self.poll_slot(cx, key, |connection| connection.recv(key, now.unwrap_or(self.started)))
+    }
+
+    pub(crate) fn poll_header(&self, cx: &Context<'_>, key: StreamKey) -> Poll<Result<Metadata, Error>> {
+        self.poll_slot(cx, key, |connection| connection.header(key))
+    }
+
+    fn poll_slot<R>(
+        &self,
+        cx: &Context<'_>,
+        key: StreamKey,
+        poll: impl FnOnce(&mut Connection) -> Poll<R>,
+    ) -> Poll<R> {
+        let (result, _) = self.locked(|state| {
+            let result = poll(&mut state.connection);
+            if result.is_pending() {
+                let slot = state.slot(key);
+                match &mut slot.recv {
+                    Some(waker) => waker.clone_from(cx.waker()),
+                    None => slot.recv = Some(cx.waker().clone()),
+                }
+            }
+            result
+        });
+        result
+    }
+
+    /// The scope that ends when the stream does: its handler's.
+    pub(crate) fn set_scope(&self, key: StreamKey, scope: &Scope) {
+        let reason = self.peek(|state| match state.connection.outcome(key) {
+            Some(Err(Error::Stream(error))) => Some(error),
+            _ => {
+                state.slot(key).scope = Some(scope.clone());
+                None
+            }
+        });
+        if let Some(error) = reason {
+            scope.cancel(&Reason::Stream(error));
+        }
+    }
+
+    /// What the peer opened the stream with: method and strings.
+    pub(crate) fn opened(&self, key: StreamKey) -> Option<(Bytes, Metadata)> {
+        self.peek(|state| {
+            let method = state.connection.method(key)?.name().clone();
+            match state.connection.header(key) {
+                Poll::Ready(Ok(metadata)) => Some((method, metadata)),
+                _ => None,
+            }
+        })
+    }
+
+    /// No handle of the stream is left.
+    pub(crate) fn release(&self, key: StreamKey) {
+        let (slot, _) = self.locked(|state| {
+            state.connection.release(key);
+            state.slots.get_mut(key.index()).map(mem::take)
+        });
+        drop(slot);
+    }
+
+    /// Takes no new stream any more, and closes the connection when none is left and all is written.
+    pub(crate) fn retire(&self) {
+        self.locked(|state| state.retired = true);
+    }
+
+    /// Ends every stream with `error`, and the connection.
+    pub(crate) fn close(&self, error: &StreamError) {
+        let (writer, _) = self.locked(|state| {
+            state.connection.handle_closed(error);
+            (state.writer.take_waker(), state.reader.take())
+        });
+        let (writer, reader) = writer;
+        writer.into_iter().chain(reader).for_each(Waker::wake);
+        if let Err(error) = SockRef::from(&self.socket).shutdown(Shutdown::Both) {
+            debug!(peer = %self.peer, %error, "connection was closed already");
+        }
+    }
+
+    /// Whether new streams may be opened on it.
+    pub(crate) fn is_open(&self) -> bool {
+        self.peek(|state| state.connection.closed().is_none() && !state.retired)
+    }
+
+    /// Whether a stream that had the connection to itself has left it as good as new.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.peek(|state| state.connection.is_clean())
+    }
+
+    pub(crate) fn live_streams(&self) -> usize {
+        self.peek(|state| state.connection.live_streams())
+    }
+}
+
+impl State {
+    #[expect(clippy::indexing_slicing, reason = "the slot is made if it is not there")]
+    fn slot(&mut self, key: StreamKey) -> &mut Slot {
+        let index = key.index();
+        if index >= self.slots.len() {
+            self.slots.resize_with(index.saturating_add(1), Slot::default);
+        }
+        &mut self.slots[index]
+    }
+
+    pub(super) fn collect(&mut self) -> Actions {
+        let mut actions = Actions::default();
+        while let Some(event) = self.connection.poll_event() {
+            self.act(event, &mut actions);
+        }
+        let due = self.connection.poll_timeout();
+        if due.is_some_and(|due| self.timer_at.is_none_or(|at| due < at)) {
+            actions.wake.extend(self.reader.take());
+        }
+        if self.connection.has_transmit() {
+            self.writer.offer(self.connection.live_streams(), &mut actions);
+        } else {
+            actions.close = self.retired
+                && self.writer.is_idle()
+                && self.connection.held_streams() == 0
+                && self.connection.closed().is_none();
+        }
+        actions
+    }
+
+    fn act(&mut self, event: Event, actions: &mut Actions) {
+        match event {
+            Event::Opened(key) => actions.opened.push(key),
+            Event::Readable(key) => actions.wake.extend(self.slot(key).recv.take()),
+            Event::Writable(key) => actions.wake.append(&mut self.slot(key).send),
+            Event::Openable => actions.wake.append(&mut self.openers),
+            Event::Resumed => actions.wake.extend(self.reader.take()),
+            Event::Canceled(key, error) => {
+                let scope = self.slot(key).scope.clone();
+                actions.cancel.extend(scope.map(|scope| (scope, Reason::Stream(error))));
+            }
+        }
+    }
+}
+
+impl Actions {
+    pub(super) fn wake(&mut self, waker: Option<Waker>) {
+        self.wake.extend(waker);
+    }
+}
+
+fn remember(wakers: &mut Vec<Waker>, waker: &Waker) {
+    if !wakers.iter().any(|known| known.will_wake(waker)) {
+        wakers.push(waker.clone());
+    }
+}
+
+impl Target for Link {
+    fn cancel(&self, token: u64, reason: &Reason) {
+        if let Some(key) = StreamKey::from_token(token) {
+            self.with(|connection| connection.cancel(key, reason));
+        }
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,127 @@
+//! Reads the socket and keeps the connection's time.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::BytesMut;
+use kerrors::{Code, StreamError};
+use tokio::time::Sleep;
+use tracing::debug;
+
+use super::link::{Link, State};
+use crate::proto::StreamKey;
+
+/// Bytes that one read may bring. Grows while reads fill it, so that idle connections stay small.
+const MIN_READ: usize = 4 * 1024;
+const MAX_READ: usize = 64 * 1024;
+
+enum Wake {
+    Readable,
+    /// Frames that were held back may be taken now.
+    Resumed,
+    Timer,
+    Closed,
+}
+
+struct Reader {
+    link: Arc<Link>,
+    buf: BytesMut,
+    chunk: usize,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// The connection was paused with whole frames in the buffer, perhaps.
+    held: bool,
+}
+
+/// Reads until the connection is closed. `buf` holds what was read before; `opened` is called for each
+/// stream that the peer opens, and must not block.
+pub(crate) async fn read_loop(link: Arc<Link>, buf: BytesMut, mut opened: impl FnMut(StreamKey)) {
+    let held = !buf.is_empty();
+    let mut reader = Reader { link, buf, chunk: MIN_READ, timer: None, held };
+    loop {
+        let streams = match std::future::poll_fn(|cx| reader.poll(cx)).await {
+            Wake::Readable => match reader.read() {
+                Ok(()) => reader.take_frames(),
+                Err(error) => return reader.link.close(&error),
+            },
+            Wake::Resumed => reader.take_frames(),
+            Wake::Timer => reader.link.with_opened(|connection| connection.handle_timeout(Instant::now())).1,
+            Wake::Closed => return,
+        };
+        streams.into_iter().for_each(&mut opened);
+    }
+}
+
+impl Reader {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
+        let (closed, paused, due) = self.link.peek(|state| park(state, cx));
+        if closed {
+            return Poll::Ready(Wake::Closed);
+        }
+        if self.poll_timer(due, cx).is_ready() {
+            return Poll::Ready(Wake::Timer);
+        }
+        if paused {
+            return Poll::Pending;
+        }
+        if self.held {
+            return Poll::Ready(Wake::Resumed);
+        }
+        // An error of the readiness is found by the read.
+        self.link.socket.poll_read_ready(cx).map(|_| Wake::Readable)
+    }
+
+    fn poll_timer(&mut self, due: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(due) = due.map(tokio::time::Instant::from_std) else { return Poll::Pending };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        if timer.deadline() != due {
+            timer.as_mut().reset(due);
+        }
+        timer.as_mut().poll(cx)
+    }
+
+    fn read(&mut self) -> Result<(), StreamError> {
+        self.buf.reserve(self.chunk);
+        match self.link.socket.try_read_buf(&mut self.buf) {
+            Ok(0) => Err(lost("connection closed by peer")),
+            Ok(read) => {
+                let next = if read >= self.chunk { self.chunk.saturating_mul(2) } else { read };
+                self.chunk = next.clamp(MIN_READ, MAX_READ);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(lost(&format!("connection lost: {error}"))),
+        }
+    }
+
+    fn take_frames(&mut self) -> Vec<StreamKey> {
+        let Self { link, buf, .. } = self;
+        let (result, opened) = link.locked(|state| {
+            let result = state.connection.handle_read(buf, Instant::now());
+            result.map(|()| state.connection.is_paused())
+        });
+        match result {
+            Ok(paused) => self.held = paused,
+            Err(error) => {
+                debug!(peer = %link.peer(), %error, "closing connection: peer broke the protocol");
+                link.close(&StreamError::from(&error));
+            }
+        }
+        if self.buf.is_empty() && self.chunk == MIN_READ {
+            self.buf = BytesMut::new();
+        }
+        opened
+    }
+}
+
+fn park(state: &mut State, cx: &Context<'_>) -> (bool, bool, Option<Instant>) {
+    state.reader = Some(cx.waker().clone());
+    state.timer_at = state.connection.poll_timeout();
+    (state.connection.closed().is_some(), state.connection.is_paused(), state.timer_at)
+}
+
+fn lost(cause: &str) -> StreamError {
+    StreamError::new(Code::TRANSPORT_CLOSING).with_cause(cause)
+}

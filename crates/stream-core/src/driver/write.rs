@@ -1,0 +1,172 @@
+//! Writes what the connection has queued, as many frames as there are with one call.
+
+use std::io::{self, IoSlice};
+use std::mem;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use kerrors::{Code, StreamError};
+use tokio::time::timeout;
+
+use super::link::{Actions, Link, State};
+use crate::proto::Transmit;
+
+/// Parts of a batch that one call writes.
+const MAX_SLICES: usize = 64;
+
+/// Batches that a sender writes in a row before it leaves the rest to the task.
+const MAX_SENDER_BATCHES: usize = 4;
+
+/// Whose turn it is to write. At most one writes, so frames keep their order.
+#[derive(Debug, Default)]
+pub(super) struct Writer {
+    turn: Turn,
+    /// What the socket has not taken yet; empty unless the task has the turn.
+    batch: Transmit,
+    task: Option<Waker>,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Turn {
+    #[default]
+    Nobody,
+    Sender,
+    Task,
+}
+
+impl Writer {
+    /// Something is queued. With one stream its sender writes, without a hop; with several the task
+    /// does, and gets more frames into one call.
+    pub(super) fn offer(&mut self, streams: usize, actions: &mut Actions) {
+        if self.turn != Turn::Nobody {
+            return;
+        }
+        if streams <= 1 {
+            self.turn = Turn::Sender;
+            actions.flush = true;
+        } else {
+            self.turn = Turn::Task;
+            actions.wake(self.task.take());
+        }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.turn == Turn::Nobody
+    }
+
+    pub(super) fn take_waker(&mut self) -> Option<Waker> {
+        self.task.take()
+    }
+}
+
+impl State {
+    /// The next batch, or what is left of the last; `None` if there is nothing, and then the turn is
+    /// nobody's.
+    fn next_batch(&mut self) -> Option<Transmit> {
+        let mut batch = mem::take(&mut self.writer.batch);
+        if self.connection.closed().is_none()
+            && (!batch.is_empty() || self.connection.poll_transmit(&mut batch))
+        {
+            return Some(batch);
+        }
+        self.writer.turn = Turn::Nobody;
+        batch.shrink();
+        self.writer.batch = batch;
+        None
+    }
+
+    fn hand_to_task(&mut self, batch: Transmit) -> Option<Waker> {
+        self.writer.batch = batch;
+        self.writer.turn = Turn::Task;
+        self.writer.task.take()
+    }
+}
+
+impl Link {
+    /// Writes as the sender that has the turn; what the socket does not take is left to the task.
+    pub(super) fn flush(&self) {
+        for _ in 0..MAX_SENDER_BATCHES {
+            let (batch, _) = self.locked(State::next_batch);
+            let Some(mut batch) = batch else { return };
+            match self.write_ready(&mut batch) {
+                Ok(()) if batch.is_empty() => self.peek(|state| state.writer.batch = batch),
+                Ok(()) => return self.leave_to_task(batch),
+                Err(error) => return self.write_failed(&error),
+            }
+        }
+        self.leave_to_task(Transmit::default());
+    }
+
+    fn leave_to_task(&self, batch: Transmit) {
+        let waker = self.peek(|state| state.hand_to_task(batch));
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// Writes until the batch is empty or the socket takes no more.
+    fn write_ready(&self, batch: &mut Transmit) -> io::Result<()> {
+        while !batch.is_empty() {
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let filled = batch.fill(&mut slices);
+            match self.socket.try_write_vectored(slices.get(..filled).unwrap_or_default()) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => batch.advance(written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn write_failed(&self, error: &io::Error) {
+        self.close(
+            &StreamError::new(Code::TRANSPORT_CLOSING).with_cause(format!("connection lost: {error}")),
+        );
+    }
+
+    /// Waits for the turn; `false` when the connection is closed.
+    async fn turn(&self) -> bool {
+        std::future::poll_fn(|cx| {
+            self.peek(|state| {
+                if state.connection.closed().is_some() {
+                    return Poll::Ready(false);
+                }
+                if state.writer.turn == Turn::Task {
+                    return Poll::Ready(true);
+                }
+                state.writer.task = Some(cx.waker().clone());
+                Poll::Pending
+            })
+        })
+        .await
+    }
+
+    async fn write_all(&self, batch: &mut Transmit) -> io::Result<()> {
+        loop {
+            let before = batch.len();
+            self.write_ready(batch)?;
+            if batch.is_empty() {
+                return Ok(());
+            }
+            let stalled = || io::Error::new(io::ErrorKind::TimedOut, "peer takes no data");
+            match timeout(self.write_stall, self.socket.writable()).await {
+                Ok(ready) => ready?,
+                Err(_) if batch.len() == before => return Err(stalled()),
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+/// Writes whenever it is the task's turn, until the connection is closed.
+pub(super) async fn write_loop(link: Arc<Link>) {
+    while link.turn().await {
+        // Whoever is ready to run may add to the batch first.
+        tokio::task::yield_now().await;
+        let (batch, _) = link.locked(State::next_batch);
+        let Some(mut batch) = batch else { continue };
+        match link.write_all(&mut batch).await {
+            Ok(()) => link.peek(|state| state.writer.batch = batch),
+            Err(error) => link.write_failed(&error),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The listener and its connections.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use kerrors::Side;
+use tokio::net::{TcpListener, TcpStream};
+use tracing::{debug, warn};
+
+use super::handler::serve_stream;
+use super::preface::{PREFACE_LEN, Protocol, detect};
+use super::{Handler, ServerConfig};
+use crate::driver::{Link, configure, read_loop};
+use crate::unary::{CallProtocol, serve_calls};
+
+/// A server that is bound to its address.
+#[derive(Debug)]
+pub struct Server<H> {
+    listener: TcpListener,
+    shared: Arc<Serving<H>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Serving<H> {
+    pub(crate) handler: H,
+    pub(crate) config: ServerConfig,
+    connections: AtomicUsize,
+}
+
+impl<H: Handler> Server<H> {
+    /// Serves on `listener`.
+    pub fn new(listener: TcpListener, handler: H, config: ServerConfig) -> Self {
+        let shared = Serving { handler, config, connections: AtomicUsize::new(0) };
+        Self { listener, shared: Arc::new(shared) }
+    }
+
+    /// The address that is listened on.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Accepts connections until the future is dropped; connections that are open go on.
+    pub async fn serve(self) {
+        let mut pause = MIN_PAUSE;
+        loop {
+            match self.listener.accept().await {
+                Ok((socket, peer)) => {
+                    pause = MIN_PAUSE;
+                    self.shared.clone().admit(socket, peer);
+                }
+                Err(error) => {
+                    // Out of descriptors, most likely: an accept that fails must not end the server.
+                    warn!(%error, "accept failed; trying again");
+                    tokio::time::sleep(pause).await;
+                    pause = pause.saturating_mul(2).min(MAX_PAUSE);
+                }
+            }
+        }
+    }
+}
+
+const MIN_PAUSE: Duration = Duration::from_millis(10);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+
+/// Counts a connection as long as it is open.
+struct Admitted<H>(Arc<Serving<H>>);
+
+impl<H> Drop for Admitted<H> {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl<H: Handler> Serving<H> {
+    fn admit(self: Arc<Self>, socket: TcpStream, peer: SocketAddr) {
+        let admitted = Admitted(self.clone());
+        if self.connections.fetch_add(1, Ordering::Relaxed) >= self.config.max_connections {
+            warn!(%peer, limit = self.config.max_connections, "too many connections: closing the newest");
+            return;
+        }
+        tokio::spawn(async move {
+            if let Err(error) = admitted.0.clone().serve_connection(socket, peer).await {
+                debug!(%peer, %error, "connection ended");
+            }
+        });
+    }
+
+    async fn serve_connection(self: Arc<Self>, socket: TcpStream, peer: SocketAddr) -> io::Result<()> {
+        configure(&socket)?;
+        let mut buf = BytesMut::new();
+        let preface = tokio::time::timeout(self.config.preface_timeout, read_preface(&socket, &mut buf));
+        let preface = preface.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        match detect(preface) {
+            Protocol::Streams => self.serve_streams(socket, peer, buf).await,
+            Protocol::TtheaderPingPong => {
+                serve_calls(&self, socket, peer, buf, CallProtocol::Ttheader).await?;
+            }
+            Protocol::FramedPingPong => serve_calls(&self, socket, peer, buf, CallProtocol::Framed).await?,
+            protocol => warn!(%peer, "{}", protocol.complaint()),
+        }
+        Ok(())
+    }
+
+    async fn serve_streams(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, buf: BytesMut) {
+        let link = Link::new(Side::Server, socket, peer, self.config.connection.clone());
+        let opener = link.clone();
+        read_loop(link, buf, move |key| {
+            tokio::spawn(serve_stream(self.clone(), opener.clone(), key));
+        })
+        .await;
+    }
+}
+
+async fn read_preface(socket: &TcpStream, buf: &mut BytesMut) -> io::Result<[u8; PREFACE_LEN]> {
+    buf.reserve(1024);
+    loop {
+        if let Some(preface) = buf.first_chunk() {
+            return Ok(*preface);
+        }
+        socket.readable().await?;
+        match socket.try_read_buf(buf) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Runs the handler of one stream: gives it its stream and its scope, tells it of a cancel, drops it when
+//! it does not listen, and sends what it ended with.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use kerrors::{ApplicationException, Code, Error, Side, StreamError};
+use ttheader_codec::key;
+
+use super::accept::Serving;
+use super::{Handler, OnCancel, Peer};
+use crate::Metadata;
+use crate::cancel::{Reason, Scope};
+use crate::driver::Link;
+use crate::proto::{Finish, StreamKey};
+use crate::status;
+use crate::stream::{Keep, RecvStream, SendStream, Shared};
+
+/// A stream that a peer has opened.
+#[derive(Debug)]
+pub struct Incoming {
+    /// The method's name as the peer wrote it.
+    pub method: Bytes,
+    /// What the peer opened the stream with: the IDL service's name, metainfo.
+    pub metadata: Metadata,
+    /// Canceled when the stream ends under the handler, and when the handler has returned.
+    pub scope: Scope,
+    /// Sends answers.
+    pub sender: SendStream,
+    /// Receives requests.
+    pub receiver: RecvStream,
+    /// Who opened it.
+    pub peer: Peer,
+}
+
+/// What a stream ends with.
+#[derive(Debug, Default)]
+pub struct StreamEnd {
+    /// Strings of the trailer.
+    pub trailer: Metadata,
+    /// What went wrong, if something did.
+    pub error: Option<HandlerError>,
+}
+
+/// Why a handler's call failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum HandlerError {
+    /// The handler returned an error.
+    Returned(Error),
+    /// There is no such handler.
+    Refused(ApplicationException),
+}
+
+/// Ends the stream with what the handler left, however the handler goes.
+struct Ending {
+    link: Arc<Link>,
+    key: StreamKey,
+    scope: Scope,
+    finish: Finish,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.link.with(|connection| connection.finish(self.key, &self.finish));
+        let returned = StreamError::new(Code::HANDLER_RETURNED).on_side(Side::Server);
+        self.scope.cancel(&Reason::Stream(returned));
+    }
+}
+
+pub(super) async fn serve_stream<H: Handler>(serving: Arc<Serving<H>>, link: Arc<Link>, key: StreamKey) {
+    let scope = Scope::new();
+    link.set_scope(key, &scope);
+    let Some((method, metadata)) = link.opened(key) else { return };
+    let dropped = ApplicationException::new(ApplicationException::INTERNAL_ERROR, "handler was dropped");
+    let finish = Finish { trailer: Metadata::new(), exception: Some(dropped) };
+    let mut ending = Ending { link: link.clone(), key, scope: scope.clone(), finish };
+
+    let peer = Peer { address: link.peer() };
+    let (sender, receiver) = Shared::halves(link, key, Side::Server, false, Keep::default());
+    let called = call_name(&metadata, &method);
+    let incoming = Incoming { method, metadata, scope: scope.clone(), sender, receiver, peer };
+    let call = AssertUnwindSafe(async { serving.handler.stream(incoming).await }).catch_unwind();
+    ending.finish = match guard(call, &scope, serving.config.on_cancel).await {
+        Ok(Ok(end)) => end.into_finish(),
+        Ok(Err(panic)) => Finish { exception: Some(panicked(&called, &*panic)), ..Finish::default() },
+        Err(reason) => StreamEnd::failed(reason_error(&reason)).into_finish(),
+    };
+}
+
+/// Lets `call` run to its end, or as long after a cancel as `policy` says.
+pub(crate) async fn guard<T>(
+    call: impl Future<Output = T>,
+    scope: &Scope,
+    policy: OnCancel,
+) -> Result<T, Reason> {
+    let canceled = async {
+        let reason = scope.canceled().await;
+        match policy {
+            OnCancel::Notify => std::future::pending().await,
+            OnCancel::NotifyThenDrop(grace) => tokio::time::sleep(grace).await,
+            OnCancel::Drop => {}
+        }
+        reason
+    };
+    tokio::select! {
+        biased;
+        result = call => Ok(result),
+        reason = canceled => Err(reason),
+    }
+}
+
+/// `Service.Method`, for the sentence about a panic.
+pub(crate) fn call_name(metadata: &Metadata, method: &[u8]) -> String {
+    format!("{}.{}", metadata.get_str(key::IDL_SERVICE).unwrap_or_default(), String::from_utf8_lossy(method))
+}
+
+pub(crate) fn panicked(called: &str, panic: &(dyn Any + Send)) -> ApplicationException {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no text");
+    ApplicationException::panicked(called, text)
+}
+
+fn reason_error(reason: &Reason) -> Error {
+    match reason {
+        Reason::Stream(error) => error.clone().into(),
+        other => Error::other(other.clone()),
+    }
+}
+
+impl StreamEnd {
+    /// An end with an error of the handler's.
+    pub fn failed(error: Error) -> Self {
+        Self { trailer: Metadata::new(), error: Some(HandlerError::Returned(error)) }
+    }
+
+    /// An end without a handler.
+    pub fn refused(exception: ApplicationException) -> Self {
+        Self { trailer: Metadata::new(), error: Some(HandlerError::Refused(exception)) }
+    }
+
+    fn into_finish(self) -> Finish {
+        let Self { mut trailer, error } = self;
+        let exception = error.and_then(|error| error.into_exception(&mut trailer));
+        Finish { trailer, exception }
+    }
+}
+
+impl HandlerError {
+    /// A business error goes among `strings`, anything else becomes an exception.
+    pub(crate) fn into_exception(self, strings: &mut Metadata) -> Option<ApplicationException> {
+        match self {
+            Self::Refused(exception) => Some(exception),
+            Self::Returned(Error::Biz(biz)) => {
+                status::put_biz(strings, &biz);
+                None
+            }
+            Self::Returned(error) => Some(ApplicationException::failed(&error)),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Accepts connections, tells what each speaks by its first bytes, and runs handlers.
+
+mod accept;
+mod handler;
+mod preface;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub use accept::Server;
+pub(crate) use accept::Serving;
+pub use handler::{HandlerError, Incoming, StreamEnd};
+pub(crate) use handler::{call_name, guard, panicked};
+
+use crate::proto::Config;
+use crate::unary::{UnaryAnswer, UnaryCall};
+
+/// What becomes of a handler whose stream is canceled under it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnCancel {
+    /// Its Send, Recv and scope tell it; when it returns is its own affair.
+    Notify,
+    /// They tell it, and if it has not returned after this time its future is dropped.
+    NotifyThenDrop(Duration),
+    /// Its future is dropped at once.
+    Drop,
+}
+
+impl Default for OnCancel {
+    fn default() -> Self {
+        Self::NotifyThenDrop(Duration::from_secs(1))
+    }
+}
+
+/// How a server treats its peers.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Bounds of each connection.
+    pub connection: Config,
+    /// What becomes of a handler whose stream is canceled. Default: dropped after 1 s.
+    pub on_cancel: OnCancel,
+    /// How long a new connection may take for the eight bytes that tell what it speaks. Default 5 s.
+    pub preface_timeout: Duration,
+    /// Connections at once; one more is closed as soon as it is accepted. Default 65,536.
+    pub max_connections: usize,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            connection: Config::default(),
+            on_cancel: OnCancel::default(),
+            preface_timeout: Duration::from_secs(5),
+            max_connections: 65_536,
+        }
+    }
+}
+
+/// Serves what peers ask for. Each call runs on a task of its own; a panic ends that call alone.
+pub trait Handler: Send + Sync + 'static {
+    /// Serves one stream to its end.
+    fn stream(&self, incoming: Incoming) -> impl Future<Output = StreamEnd> + Send;
+
+    /// Serves one ping-pong call.
+    fn unary(&self, call: UnaryCall) -> impl Future<Output = UnaryAnswer> + Send;
+}
+
+/// Who is at the other end of a call.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// Its address.
+    pub address: SocketAddr,
+}

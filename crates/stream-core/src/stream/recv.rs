@@ -1,0 +1,96 @@
+//! The half of a stream that receives.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use kerrors::{Error, Side};
+
+use super::Shared;
+use crate::Metadata;
+use crate::cancel::Reason;
+
+/// Receives messages. Dropping a client's cancels the stream if it has not ended.
+#[derive(Debug)]
+#[must_use = "dropping the receiver cancels a client's stream"]
+pub struct RecvStream {
+    shared: Arc<Shared>,
+}
+
+impl RecvStream {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// The next message; `None` at the clean end of the peer's direction, which only its trailer makes.
+    /// Cancel-safe: a message is given out or stays.
+    ///
+    /// # Errors
+    /// What the stream ended with, after every message that came before.
+    pub fn recv(&mut self) -> Recv<'_> {
+        Recv { stream: self }
+    }
+
+    /// As [`recv`](Self::recv). The Recv timeout runs from the first poll that is pending.
+    pub fn poll_recv(&mut self, cx: &Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
+        let Shared { link, key, timed, .. } = &*self.shared;
+        link.poll_recv(cx, *key, timed.then(Instant::now))
+    }
+
+    /// What the peer answered the stream with, once it is there.
+    ///
+    /// # Errors
+    /// What the stream ended with, if it ended without a header.
+    pub async fn header(&mut self) -> Result<Metadata, Error> {
+        let Shared { link, key, .. } = &*self.shared;
+        std::future::poll_fn(|cx| link.poll_header(cx, *key)).await
+    }
+
+    /// What the peer ended its direction with; `None` if it has not.
+    pub fn trailer(&self) -> Option<Metadata> {
+        self.shared.link.with(|connection| connection.trailer(self.shared.key).cloned())
+    }
+
+    /// Client: ends the stream here, at once, and at the peer. Does nothing if it has ended.
+    pub fn cancel(&self, reason: &Reason) {
+        self.shared.cancel(reason);
+    }
+}
+
+impl Drop for RecvStream {
+    fn drop(&mut self) {
+        let Shared { link, key, side, .. } = &*self.shared;
+        link.with(|connection| match side {
+            Side::Client => connection.cancel(*key, &Reason::Canceled),
+            Side::Server => connection.ignore_received(*key),
+        });
+    }
+}
+
+/// Waits for the next message; see [`RecvStream::recv`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct Recv<'a> {
+    stream: &'a mut RecvStream,
+}
+
+impl Future for Recv<'_> {
+    type Output = Result<Option<Bytes>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.stream.poll_recv(cx)
+    }
+}
+
+impl Drop for Recv<'_> {
+    fn drop(&mut self) {
+        // A Recv that was given up must not time the stream out.
+        let Shared { link, key, timed, .. } = &*self.stream.shared;
+        if *timed {
+            link.with(|connection| connection.stop_recv(*key));
+        }
+    }
+}
