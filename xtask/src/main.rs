@@ -1,2 +1,42 @@
-//! placeholder
-fn main() {}
+//! Every automation of this workspace, one subcommand each. Owns the words of the command line; what they do
+//! is in a module of the same name.
+
+mod ci;
+mod codegen;
+mod command;
+mod interop;
+mod tidy;
+mod workspace;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about)]
+enum Task {
+    /// Runs every check, as .ci/run does.
+    Ci(ci::Options),
+    /// Writes the generated code that is checked in.
+    Codegen(codegen::Options),
+    /// Builds lab-peer and its twin on real Kitex, and runs the tests of both.
+    Interop,
+    /// Checks what the compiler cannot: who uses what, and what stands where.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let done = match Task::parse() {
+        Task::Ci(options) => ci::run(&options),
+        Task::Codegen(options) => codegen::run(&options).map(|()| ExitCode::SUCCESS),
+        Task::Interop => interop::run().map(|()| ExitCode::SUCCESS),
+        Task::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
+}

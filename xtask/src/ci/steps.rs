@@ -1,0 +1,212 @@
+//! The table of checks, in the order in which they run: cheap ones that fail often come first.
+//! A step is a plan made of commands that a person could type; what a machine lacks is a reason to skip.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::Result;
+use crate::command::Cmd;
+use crate::workspace::Workspace;
+
+/// One check.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) name: &'static str,
+    pub(super) what: &'static str,
+    pub(super) plan: fn(&Setting) -> Result<Plan>,
+    /// It is there to run tests: none that ran is a failure.
+    pub(super) tests: bool,
+}
+
+/// What a plan may look at.
+#[derive(Debug)]
+pub(super) struct Setting {
+    pub(super) workspace: Workspace,
+    pub(super) fuzz_seconds: u32,
+}
+
+/// What a step does on this machine.
+#[derive(Debug)]
+pub(super) enum Plan {
+    Run {
+        commands: Vec<Cmd>,
+        /// What of the step cannot be checked on this machine, and why.
+        without: Option<String>,
+    },
+    Skip(String),
+}
+
+#[rustfmt::skip]
+pub(super) const STEPS: &[Step] = &[
+    Step { name: "fmt", what: "the formatting of rustfmt.toml", plan: fmt, tests: false },
+    Step { name: "clippy", what: "no warning in any target", plan: clippy, tests: false },
+    Step { name: "tidy", what: "who may use what, and what stands where", plan: tidy, tests: false },
+    Step { name: "codegen", what: "generated code is what the generator writes", plan: codegen, tests: false },
+    Step { name: "sans-io", what: "proto and cancel need no runtime", plan: sans_io, tests: false },
+    Step { name: "no-std", what: "the codec needs no std", plan: no_std, tests: false },
+    Step { name: "doc", what: "documentation without a dead link", plan: doc, tests: false },
+    Step { name: "test", what: "every test, examples in the documentation too", plan: test, tests: true },
+    Step { name: "examples", what: "every example runs to its end", plan: examples, tests: false },
+    Step { name: "loom", what: "every order of threads in the cancellation tree", plan: loom, tests: true },
+    Step { name: "fuzz", what: "hostile bytes, for a short while", plan: fuzz, tests: false },
+    Step { name: "interop", what: "against real Kitex", plan: interop, tests: true },
+    Step { name: "deny", what: "licenses, bans, sources and advisories of what we use", plan: deny, tests: false },
+];
+
+/// An example, and the words it needs to run to its end on its own.
+#[derive(Debug)]
+pub(crate) struct Example {
+    pub(crate) package: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) args: &'static [&'static str],
+}
+
+/// Every example. `tidy` finds those that are missing here.
+#[rustfmt::skip]
+pub(crate) const EXAMPLES: &[Example] = &[
+    Example { package: "ttheader-codec", name: "dump", args: &[] },
+    Example { package: "ttheader-codec", name: "embed_codec", args: &[] },
+];
+
+const FUZZ: &str = "crates/fuzz";
+const INSTALL_FUZZ: &str = "cargo install cargo-fuzz --locked --version 0.13.2";
+/// A target that has `core` and `alloc` and no `std`.
+const NO_STD_TARGET: &str = "x86_64-unknown-none";
+
+fn fmt(_: &Setting) -> Result<Plan> {
+    let outside = Path::new(FUZZ).join("Cargo.toml");
+    let fuzz = outside.exists().then(|| Cmd::new("cargo fmt --check --manifest-path").path(&outside));
+    Ok(run([Cmd::new("cargo fmt --all --check")].into_iter().chain(fuzz)))
+}
+
+fn clippy(_: &Setting) -> Result<Plan> {
+    Ok(run([Cmd::new("cargo clippy --workspace --all-targets -- -D warnings")]))
+}
+
+fn tidy(_: &Setting) -> Result<Plan> {
+    Ok(run([Cmd::new("cargo xtask tidy")]))
+}
+
+fn codegen(_: &Setting) -> Result<Plan> {
+    Ok(run([Cmd::new("cargo xtask codegen --check")]))
+}
+
+/// Clippy rather than check: it also finds what is dead without the feature.
+fn sans_io(_: &Setting) -> Result<Plan> {
+    Ok(run([Cmd::new("cargo clippy -p stream-core --no-default-features -- -D warnings")]))
+}
+
+fn no_std(_: &Setting) -> Result<Plan> {
+    let check = Cmd::new("cargo check -p ttheader-codec --no-default-features");
+    let installed = Cmd::new("rustup target list --installed").probe().unwrap_or_default();
+    if installed.lines().any(|target| target == NO_STD_TARGET) {
+        return Ok(run([check.args(&["--target", NO_STD_TARGET])]));
+    }
+    let without = format!("a build for a machine that has no std: rustup target add {NO_STD_TARGET}");
+    Ok(Plan::Run { commands: vec![check], without: Some(without) })
+}
+
+fn doc(_: &Setting) -> Result<Plan> {
+    Ok(run([Cmd::new("cargo doc --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings")]))
+}
+
+fn test(_: &Setting) -> Result<Plan> {
+    Ok(run([Cmd::new("cargo test --workspace --no-fail-fast")]))
+}
+
+fn examples(_: &Setting) -> Result<Plan> {
+    Ok(run(EXAMPLES.iter().map(|Example { package, name, args }| {
+        Cmd::new("cargo run --quiet").args(&["--package", package, "--example", name, "--"]).args(args)
+    })))
+}
+
+fn loom(setting: &Setting) -> Result<Plan> {
+    if !any_file_has(Path::new("crates/stream-core/src"), "loom::model")? {
+        return Ok(skip("no file of crates/stream-core/src says `loom::model`"));
+    }
+    let test = Cmd::new("cargo test -p stream-core --release --lib loom --target-dir");
+    let test = test.path(&setting.workspace.target.join("loom"));
+    Ok(run([test.env("RUSTFLAGS", "--cfg loom").env("LOOM_MAX_PREEMPTIONS", "2")]))
+}
+
+fn fuzz(setting: &Setting) -> Result<Plan> {
+    if !Path::new(FUZZ).exists() {
+        return Ok(skip("there is no crates/fuzz"));
+    }
+    if Cmd::new("rustup run nightly cargo --version").probe().is_none() {
+        return Ok(skip("there is no nightly toolchain: rustup toolchain install nightly"));
+    }
+    let install = Cmd::new("cargo fuzz --version").probe().is_none().then(|| Cmd::new(INSTALL_FUZZ));
+    let targets: Vec<Cmd> =
+        fuzz_targets()?.iter().map(|target| fuzz_target(target, setting)).collect::<Result<_>>()?;
+    Ok(run(install.into_iter().chain(targets)))
+}
+
+/// What the fuzzer finds new goes to a corpus of the target folder; the one of the tree is only read.
+fn fuzz_target(target: &str, setting: &Setting) -> Result<Cmd> {
+    let found = setting.workspace.target.join("fuzz-corpus").join(target);
+    fs::create_dir_all(&found)?;
+    let seeds: PathBuf = [FUZZ, "corpus", target].iter().collect();
+    let fuzz = Cmd::new("cargo +nightly fuzz run --fuzz-dir").arg(FUZZ).arg("--target-dir");
+    let fuzz = fuzz.path(&setting.workspace.target.join("fuzz")).arg(target).path(&found);
+    let fuzz = if seeds.exists() { fuzz.path(&seeds) } else { fuzz };
+    let time = format!("-max_total_time={}", setting.fuzz_seconds);
+    Ok(fuzz.args(&["--", &time, "-verbosity=0", "-print_final_stats=1"]))
+}
+
+fn fuzz_targets() -> Result<Vec<String>> {
+    let manifest = Path::new(FUZZ).join("Cargo.toml");
+    let metadata =
+        Cmd::new("cargo metadata --format-version 1 --no-deps --manifest-path").path(&manifest).read()?;
+    let metadata: Value = serde_json::from_str(&metadata)?;
+    let targets = metadata["packages"][0]["targets"].as_array().into_iter().flatten();
+    let programs = targets.filter(|target| target["kind"][0] == "bin");
+    Ok(programs.filter_map(|target| target["name"].as_str().map(str::to_owned)).collect())
+}
+
+fn interop(_: &Setting) -> Result<Plan> {
+    if Cmd::new("go version").probe().is_none() {
+        return Ok(skip("there is no go"));
+    }
+    if !Path::new("crates/interop/tests").exists() {
+        return Ok(skip("there is no crates/interop/tests"));
+    }
+    Ok(run([Cmd::new("cargo xtask interop")]))
+}
+
+fn deny(_: &Setting) -> Result<Plan> {
+    if Cmd::new("cargo deny --version").probe().is_none() {
+        return Ok(skip("there is no cargo-deny: cargo install cargo-deny --locked"));
+    }
+    let check = Cmd::new("cargo deny check --hide-inclusion-graph bans licenses sources");
+    if Cmd::new("cargo deny fetch db").probe().is_some() {
+        return Ok(run([check.arg("advisories")]));
+    }
+    let without = Some("advisories: their database cannot be reached".to_owned());
+    Ok(Plan::Run { commands: vec![check], without })
+}
+
+fn run(commands: impl IntoIterator<Item = Cmd>) -> Plan {
+    Plan::Run { commands: commands.into_iter().collect(), without: None }
+}
+
+fn skip(reason: &str) -> Plan {
+    Plan::Skip(reason.to_owned())
+}
+
+fn any_file_has(folder: &Path, words: &str) -> Result<bool> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let found = if path.is_dir() {
+            any_file_has(&path, words)?
+        } else {
+            fs::read(&path)?.windows(words.len()).any(|window| window == words.as_bytes())
+        };
+        if found {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
