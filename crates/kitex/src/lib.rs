@@ -1,1 +1,38 @@
-//! placeholder
+//! Typed services on TTHeader Streaming, in the words of CloudWeGo Kitex. Unofficial; not affiliated with
+//! CloudWeGo.
+//!
+//! A service is written against the trait that `kitex-codegen` makes of its Thrift IDL: each method gets
+//! a [`Context`], the request or a typed stream, and returns a result. A client's method takes a
+//! `&Context` and returns a typed stream. What a handler opens under its context ends when its own
+//! stream does, at once, and each hop can say who canceled and along which path.
+//!
+//! This crate has doors only: builders, typed streams, context, metainfo. The protocol is
+//! [`stream_core`]'s, the sentences are [`kerrors`]', the payloads [`kitex_thrift`]'s.
+
+pub mod client;
+mod context;
+mod metainfo;
+mod method;
+pub mod server;
+mod streams;
+
+pub use async_trait::async_trait;
+pub use bytes;
+pub use kerrors::{
+    ApplicationException, BadServiceName, BizStatusError, CancelPath, Code, Error, Kind, RecvTimeout, Result,
+    Side, StreamError,
+};
+pub use kitex_thrift::{Payload, generated};
+pub use pilota;
+pub use stream_core::Metadata;
+pub use stream_core::cancel::Reason;
+
+pub use client::Client;
+pub use context::{Canceler, Context};
+pub use metainfo::Propagation;
+pub use method::{Method, StreamingMode};
+pub use server::{Answer, Call, Server, Service};
+pub use streams::{
+    BidiStreamingClient, BidiStreamingServer, ClientStreamingClient, ClientStreamingServer, MessageReceiver,
+    MessageSender, ServerStreamingClient, ServerStreamingServer,
+};

@@ -45,8 +45,8 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "kitex",
-        ours: &["kerrors", "kitex-thrift", "stream-core"],
-        others: &["async-trait", "bytes", "futures-core", "thiserror", "tokio", "tower-layer", "tracing"],
+        ours: &["kerrors", "kitex-thrift", "stream-core", "ttheader-codec"],
+        others: &["async-trait", "bytes", "futures-core", "pilota", "thiserror", "tokio", "tower-layer"],
         tests: &["futures-util", "proptest", "serde_json"],
     },
     Row {
@@ -70,7 +70,7 @@ const ROWS: &[Row] = &[
     Row {
         name: "interop",
         ours: FACADE,
-        others: &["clap", "serde_json", "tokio"],
+        others: &["base64", "clap", "serde_json", "tokio"],
         tests: &[],
     },
     Row {

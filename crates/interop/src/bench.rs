@@ -1,0 +1,137 @@
+//! Throughput: many tasks over one client, each doing one thing again and again.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use kitex::{Context, Result};
+use serde_json::json;
+
+use crate::dial::{Failure, Target};
+use crate::lab::{LabClient, Req};
+use crate::line::print;
+
+/// The words of `lab-peer bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    #[command(flatten)]
+    target: Target,
+    /// What each task does.
+    #[arg(long, value_enum, default_value = "echo")]
+    what: What,
+    /// Tasks.
+    #[arg(long, default_value_t = 100)]
+    c: usize,
+    /// Bytes of payload.
+    #[arg(long, default_value_t = 1024)]
+    b: usize,
+    /// Seconds.
+    #[arg(long, default_value_t = 4)]
+    t: u64,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum What {
+    /// One Bidi stream each, ping-pong.
+    Echo,
+    /// One endless Down each.
+    Down,
+    /// Down n=1 read to its end, again and again.
+    Open,
+    /// Ping-pong calls.
+    Unary,
+}
+
+/// The operations of one task.
+#[derive(Default)]
+struct Tally(Mutex<Vec<f64>>);
+
+impl Tally {
+    fn add(&self, since: Instant) {
+        let micros = since.elapsed().as_secs_f64() * 1e6;
+        self.0.lock().expect("no task panics under it").push(micros);
+    }
+}
+
+/// Runs the tasks and prints what they did.
+///
+/// # Errors
+/// The client cannot be built, or an operation failed; the line is printed all the same.
+pub async fn run(args: BenchArgs) -> Result<(), Failure> {
+    let client = args.target.client()?;
+    let BenchArgs { what, c, b, t, .. } = args;
+    let failed = Arc::new(AtomicBool::new(false));
+    let tallies: Vec<Arc<Tally>> = (0..c).map(|_| Arc::default()).collect();
+    let tasks: Vec<_> = tallies
+        .iter()
+        .map(|tally| {
+            let (client, tally, failed) = (client.clone(), tally.clone(), failed.clone());
+            tokio::spawn(async move {
+                if let Err(error) = work(&client, what, b, &tally).await {
+                    eprintln!("lab-peer: {error}");
+                    failed.store(true, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_secs(t)).await;
+    let mut times: Vec<f64> =
+        tallies.iter().flat_map(|tally| std::mem::take(&mut *tally.0.lock().expect("as above"))).collect();
+    tasks.iter().for_each(tokio::task::JoinHandle::abort);
+    times.sort_by(f64::total_cmp);
+    let ops = u64::try_from(times.len())? / t.max(1);
+    print(&json!({
+        "ev": "bench", "what": format!("{what:?}").to_lowercase(), "c": c, "b": b, "ops_s": ops,
+        "p50us": percentile(&times, 500), "p99us": percentile(&times, 990), "p999us": percentile(&times, 999),
+    }));
+    if failed.load(Ordering::Relaxed) { Err("an operation failed".into()) } else { Ok(()) }
+}
+
+fn percentile(sorted: &[f64], per_mille: usize) -> f64 {
+    let at = sorted.len() * per_mille / 1000;
+    sorted.get(at).map_or(0.0, |micros| (micros * 10.0).round() / 10.0)
+}
+
+async fn work(client: &LabClient, what: What, bytes: usize, tally: &Tally) -> Result<()> {
+    let ctx = Context::background();
+    let payload = kitex::bytes::Bytes::from(vec![0; bytes]);
+    match what {
+        What::Echo => {
+            let mut stream = client.bidi(&ctx).await?;
+            let req = Req { msg: Some("".into()), seq: Some(0), payload: Some(payload) };
+            loop {
+                let started = Instant::now();
+                stream.send(&req).await?;
+                stream.recv().await?;
+                tally.add(started);
+            }
+        }
+        What::Down => {
+            let mut stream = client.down(&ctx, words(format!("n=-1;size={bytes}"))).await?;
+            loop {
+                let started = Instant::now();
+                stream.recv().await?;
+                tally.add(started);
+            }
+        }
+        What::Open => loop {
+            let started = Instant::now();
+            let mut stream = client.down(&ctx, words(format!("n=1;size={bytes}"))).await?;
+            while stream.recv().await?.is_some() {}
+            tally.add(started);
+        },
+        What::Unary => {
+            let req = Req { msg: Some("".into()), seq: Some(0), payload: Some(payload) };
+            loop {
+                let started = Instant::now();
+                client.unary(&ctx, req.clone()).await?;
+                tally.add(started);
+            }
+        }
+    }
+}
+
+fn words(msg: String) -> Req {
+    Req { msg: Some(msg.into()), seq: Some(0), payload: None }
+}

@@ -1,0 +1,104 @@
+//! How a peer reaches another: protocol, pool, names.
+
+use std::error::Error as StdError;
+
+use clap::{Args, ValueEnum};
+use kitex::client::{CallProtocol, PoolKind};
+use kitex::{Client, Propagation};
+
+use crate::lab::LabClient;
+
+/// What a subcommand ends with if it cannot do its work.
+pub type Failure = Box<dyn StdError + Send + Sync>;
+
+/// How the client's side speaks.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Proto {
+    /// Streams as TTHeader Streaming, calls as TTHeader ping-pong.
+    Tt,
+    /// All by gRPC.
+    Grpc,
+    /// Calls framed.
+    Framed,
+    /// Calls as TTHeader ping-pong.
+    Ttheader,
+}
+
+/// How streams share connections.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Pool {
+    /// Several streams a connection.
+    Mux,
+    /// One stream at a time a connection.
+    Long,
+    /// One stream a connection.
+    Short,
+}
+
+/// The words that every client takes.
+#[derive(Clone, Debug, Args)]
+pub struct Transport {
+    /// How the client's side speaks.
+    #[arg(long, value_enum, default_value = "tt")]
+    pub proto: Proto,
+    /// How streams share connections.
+    #[arg(long, value_enum, default_value = "mux")]
+    pub pool: Pool,
+    /// Connections of a mux pool.
+    #[arg(long, default_value_t = 1)]
+    pub psize: usize,
+}
+
+/// Where a client of its own is bound for.
+#[derive(Clone, Debug, Args)]
+pub struct Target {
+    /// Address of the server.
+    #[arg(long, default_value = "127.0.0.1:9001")]
+    pub addr: String,
+    /// The server's service name.
+    #[arg(long, default_value = "ServiceB")]
+    pub name: String,
+    /// The client's own service name.
+    #[arg(long = "self", default_value = "ServiceA")]
+    pub own: String,
+    /// How it is reached.
+    #[command(flatten)]
+    pub transport: Transport,
+}
+
+impl Target {
+    /// A client of it.
+    ///
+    /// # Errors
+    /// The protocol is not there yet; a name or the address cannot be.
+    pub fn client(&self) -> Result<LabClient, Failure> {
+        self.transport.client(&self.addr, &self.name, &self.own)
+    }
+}
+
+impl Transport {
+    /// A client of the service `name` at `addr`, calling as `own`.
+    ///
+    /// # Errors
+    /// The protocol is not there yet; a name or the address cannot be.
+    pub fn client(&self, addr: &str, name: &str, own: &str) -> Result<LabClient, Failure> {
+        let call_protocol = match self.proto {
+            Proto::Tt | Proto::Ttheader => CallProtocol::Ttheader,
+            Proto::Framed => CallProtocol::Framed,
+            Proto::Grpc => return Err("--proto grpc is not there yet: use tt, framed or ttheader".into()),
+        };
+        let pool = match self.pool {
+            Pool::Mux => PoolKind::Mux(self.psize),
+            Pool::Long => PoolKind::long(),
+            Pool::Short => PoolKind::Short,
+        };
+        let client = Client::builder(name)
+            .caller(own)
+            .address(addr)
+            .pool(pool)
+            .call_protocol(call_protocol)
+            .propagation(Propagation::Legacy)
+            .build()?;
+        Ok(LabClient::new(client))
+    }
+}

@@ -1,0 +1,56 @@
+//! `lab-peer`: the one program that every interop, chain and speed check talks to. It and its twin on
+//! real Kitex take the same words and print the same lines, so that any mix of both is one command.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use interop::bench::BenchArgs;
+use interop::client::ClientArgs;
+use interop::latency::LatArgs;
+use interop::server::ServerArgs;
+use interop::stress::{HoldArgs, RedialArgs, SlowArgs};
+
+#[derive(Debug, Parser)]
+#[command(about = "The test peer of this workspace; see crates/interop/README.md")]
+struct Args {
+    #[command(subcommand)]
+    role: Role,
+}
+
+#[derive(Debug, Subcommand)]
+enum Role {
+    /// Serves Lab, alone or as a link of a chain.
+    Server(ServerArgs),
+    /// Makes one call and prints what it sees.
+    Client(ClientArgs),
+    /// Measures throughput.
+    Bench(BenchArgs),
+    /// Opens streams and cancels each; when the last handler learns of it, its server prints.
+    Lat(LatArgs),
+    /// Reads one message a second from a fast sender, and prints its own memory.
+    Slow(SlowArgs),
+    /// Holds many idle streams.
+    Hold(HoldArgs),
+    /// Calls once a second, whether the server is there or not.
+    Redial(RedialArgs),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let ended = match Args::parse().role {
+        Role::Server(args) => interop::server::run(args).await,
+        Role::Client(args) => interop::client::run(args).await,
+        Role::Bench(args) => interop::bench::run(args).await,
+        Role::Lat(args) => interop::latency::run(args).await,
+        Role::Slow(args) => interop::stress::slow(args).await,
+        Role::Hold(args) => interop::stress::hold(args).await,
+        Role::Redial(args) => interop::stress::redial(args).await,
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lab-peer: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What a client is made of, and which of it makes no sense.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kerrors::{BadServiceName, RecvTimeout, check_service_name};
+use stream_core::client::{AddressSource, ClientConfig, PoolKind, StaticAddresses};
+use stream_core::proto::Config;
+use stream_core::unary::CallProtocol;
+use thiserror::Error;
+
+use super::{Client, Shared};
+use crate::metainfo::Propagation;
+
+/// Builds a [`Client`].
+#[derive(Debug)]
+#[must_use = "a builder does nothing until it builds"]
+pub struct ClientBuilder {
+    service: String,
+    caller: Option<String>,
+    addresses: Option<Box<dyn AddressSource>>,
+    config: ClientConfig,
+    recv_timeout: Option<RecvTimeout>,
+    timeout: Option<Duration>,
+    call_protocol: CallProtocol,
+    propagation: Propagation,
+}
+
+/// Why a client cannot be built.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A name cannot stand in a cancel path.
+    #[error(transparent)]
+    Name(#[from] BadServiceName),
+    /// Nothing says where the service is.
+    #[error("client of {service} has no address: call ClientBuilder::address")]
+    NoAddress {
+        /// The service.
+        service: String,
+    },
+    /// An address has no port.
+    #[error("address {address:?} is not host:port")]
+    BadAddress {
+        /// As it was given.
+        address: String,
+    },
+}
+
+impl ClientBuilder {
+    pub(super) fn new(service: String) -> Self {
+        Self {
+            service,
+            caller: None,
+            addresses: None,
+            config: ClientConfig::default(),
+            recv_timeout: None,
+            timeout: None,
+            call_protocol: CallProtocol::default(),
+            propagation: Propagation::default(),
+        }
+    }
+
+    /// The caller's own service name: what a cancel puts on its path. Without it, calls under a handler's
+    /// context have that handler's service as their caller, and other calls have no name.
+    pub fn caller(mut self, name: impl Into<String>) -> Self {
+        self.caller = Some(name.into());
+        self
+    }
+
+    /// Where the service is: one `host:port`.
+    pub fn address(self, address: impl Into<String>) -> Self {
+        self.addresses(StaticAddresses::new([address]))
+    }
+
+    /// Where the service is: a source of addresses.
+    pub fn addresses(mut self, addresses: impl AddressSource) -> Self {
+        self.addresses = Some(Box::new(addresses));
+        self
+    }
+
+    /// How streams share connections. Default: mux with one connection a core.
+    pub fn pool(mut self, pool: PoolKind) -> Self {
+        self.config.pool = pool;
+        self
+    }
+
+    /// How long a dial may take. Default 1 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.config.connect_timeout = timeout;
+        self
+    }
+
+    /// How long each Recv may wait. Default: as long as the stream lives.
+    pub fn recv_timeout(mut self, timeout: RecvTimeout) -> Self {
+        self.recv_timeout = Some(timeout);
+        self
+    }
+
+    /// How long a whole stream or call may take, beside the deadline of its context. Default: for ever.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// How ping-pong calls travel. Default: TTHeader, which carries metainfo and business errors.
+    pub fn call_protocol(mut self, protocol: CallProtocol) -> Self {
+        self.call_protocol = protocol;
+        self
+    }
+
+    /// What becomes of the caller's transient metainfo. Default: it ends here.
+    pub fn propagation(mut self, propagation: Propagation) -> Self {
+        self.propagation = propagation;
+        self
+    }
+
+    /// Bounds of each connection.
+    pub fn connection(mut self, config: Config) -> Self {
+        self.config.connection = config;
+        self
+    }
+
+    /// Builds the client. Nothing is dialed before the first call.
+    ///
+    /// # Errors
+    /// [`BuildError`]: a name or an address that cannot be, or no address.
+    pub fn build(self) -> Result<Client, BuildError> {
+        check_service_name(&self.service)?;
+        self.caller.as_deref().map_or(Ok(()), check_service_name)?;
+        let Some(addresses) = self.addresses else {
+            return Err(BuildError::NoAddress { service: self.service });
+        };
+        if let Some(address) = addresses.addresses().into_iter().find(|address| !is_host_port(address)) {
+            return Err(BuildError::BadAddress { address });
+        }
+        let shared = Shared {
+            caller: self.caller.map(Arc::from),
+            service: Arc::from(self.service),
+            call_protocol: self.call_protocol,
+            propagation: self.propagation,
+            timeout: self.timeout,
+            anonymous: Arc::from(""),
+        };
+        let raw = stream_core::client::Client::new(addresses, self.config);
+        Ok(Client { raw, shared: Arc::new(shared), recv_timeout: self.recv_timeout })
+    }
+}
+
+fn is_host_port(address: &str) -> bool {
+    address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}

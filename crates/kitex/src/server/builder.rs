@@ -1,0 +1,129 @@
+//! What a server is made of, and its way to a socket.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use kerrors::{BadServiceName, check_service_name};
+use stream_core::proto::Config;
+use stream_core::server::{OnCancel, ServerConfig};
+use thiserror::Error;
+
+use super::Service;
+use super::router::Router;
+
+/// Builds a server.
+#[must_use = "a builder does nothing until it binds"]
+pub struct ServerBuilder {
+    name: String,
+    services: Vec<Arc<dyn Service>>,
+    config: ServerConfig,
+}
+
+/// Why a server cannot be bound.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The name cannot stand in a cancel path.
+    #[error(transparent)]
+    Name(#[from] BadServiceName),
+    /// Two services have one IDL name, and a method of one name: a call could not be told apart.
+    #[error("service {service} is added twice: remove one")]
+    Duplicate {
+        /// The service's name in the IDL.
+        service: &'static str,
+    },
+    /// The system refuses the address.
+    #[error("cannot listen on {address}: {source}{}", advice(source))]
+    Listen {
+        /// As it was given.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => ": stop the other process or choose another port",
+        io::ErrorKind::PermissionDenied => ": choose a port above 1023",
+        io::ErrorKind::AddrNotAvailable => ": the host has no such address",
+        io::ErrorKind::InvalidInput => ": give host:port",
+        _ => "",
+    }
+}
+
+impl ServerBuilder {
+    pub(super) fn new(name: String) -> Self {
+        Self { name, services: Vec::new(), config: ServerConfig::default() }
+    }
+
+    /// Adds a service; several may share the port.
+    pub fn service(mut self, service: impl Service) -> Self {
+        self.services.push(Arc::new(service));
+        self
+    }
+
+    /// What becomes of a handler whose stream is canceled. Default: dropped if it has not returned after
+    /// 1 s.
+    pub fn on_cancel(mut self, policy: OnCancel) -> Self {
+        self.config.on_cancel = policy;
+        self
+    }
+
+    /// Bounds of each connection.
+    pub fn connection(mut self, config: Config) -> Self {
+        self.config.connection = config;
+        self
+    }
+
+    /// Connections at once. Default 65,536.
+    pub fn max_connections(mut self, limit: usize) -> Self {
+        self.config.max_connections = limit;
+        self
+    }
+
+    /// Binds the server to `host:port`. From then on connections queue; they are served by
+    /// [`BoundServer::serve`].
+    ///
+    /// # Errors
+    /// [`BindError`]: the name, the services or the address cannot be.
+    pub async fn bind(self, address: &str) -> Result<BoundServer, BindError> {
+        check_service_name(&self.name)?;
+        let router = Router::new(Arc::from(self.name), self.services)?;
+        let listen = |source| BindError::Listen { address: address.to_owned(), source };
+        let raw = stream_core::server::Server::bind(address, router, self.config).await.map_err(listen)?;
+        let address = raw.local_addr().map_err(listen)?;
+        Ok(BoundServer { raw, address })
+    }
+}
+
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBuilder")
+            .field("name", &self.name)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A server that is bound to its address.
+#[derive(Debug)]
+#[must_use = "a server does nothing until it serves"]
+pub struct BoundServer {
+    raw: stream_core::server::Server<Router>,
+    address: SocketAddr,
+}
+
+impl BoundServer {
+    /// The address; with port 0 asked for, the port that was given.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until the future is dropped; connections that are open then go on.
+    pub async fn serve(self) {
+        self.raw.serve().await;
+    }
+}

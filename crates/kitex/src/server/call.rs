@@ -1,0 +1,110 @@
+//! One call on its way from the router to a handler, and its answer on the way back.
+
+use bytes::Bytes;
+use kerrors::{ApplicationException, Error, Result};
+use kitex_thrift::Payload;
+use stream_core::stream::{RecvStream, SendStream};
+
+use crate::streams::{BidiStreamingServer, ClientStreamingServer, ServerStreamingServer, Trailer, encode};
+use crate::{Context, Method};
+
+/// A call: its context, and its arguments or its streams. For generated code.
+#[derive(Debug)]
+pub struct Call {
+    pub(super) ctx: Context,
+    pub(super) method: &'static Method,
+    pub(super) input: Input,
+}
+
+#[derive(Debug)]
+pub(super) enum Input {
+    Args(Bytes),
+    Stream { sender: SendStream, receiver: RecvStream, trailer: Trailer },
+}
+
+impl Call {
+    /// The arguments of a ping-pong call.
+    ///
+    /// # Errors
+    /// They cannot be decoded.
+    pub fn into_args<A: Payload>(self) -> Result<(Context, A)> {
+        match self.input {
+            Input::Args(args) => Ok((self.ctx, A::decode(args).map_err(Error::codec)?)),
+            Input::Stream { .. } => Err(wrong_kind(self.method)),
+        }
+    }
+
+    /// A stream of requests.
+    ///
+    /// # Errors
+    /// The call is no stream.
+    pub fn into_client_streaming<Req: Payload>(self) -> Result<(Context, ClientStreamingServer<Req>)> {
+        let (ctx, sender, receiver, trailer) = self.into_stream()?;
+        Ok((ctx, ClientStreamingServer::new(sender, receiver, trailer)))
+    }
+
+    /// The one request, and a stream for the answers.
+    ///
+    /// # Errors
+    /// The call is no stream; no request came; it cannot be decoded.
+    pub async fn into_server_streaming<Req: Payload, Resp: Payload>(
+        self,
+    ) -> Result<(Context, Req, ServerStreamingServer<Resp>)> {
+        let method = self.method;
+        let (ctx, sender, mut receiver, trailer) = self.into_stream()?;
+        let missing = || Error::other(format!("no request for {}.{}", method.service, method.name));
+        let request = receiver.recv().await?.ok_or_else(missing)?;
+        let request = Req::decode(request).map_err(Error::codec)?;
+        Ok((ctx, request, ServerStreamingServer::new(sender, trailer)))
+    }
+
+    /// Two streams.
+    ///
+    /// # Errors
+    /// The call is no stream.
+    pub fn into_bidi_streaming<Req: Payload, Resp: Payload>(
+        self,
+    ) -> Result<(Context, BidiStreamingServer<Req, Resp>)> {
+        let (ctx, sender, receiver, trailer) = self.into_stream()?;
+        Ok((ctx, BidiStreamingServer::new(sender, receiver, trailer)))
+    }
+
+    /// The answer to a number that no method has.
+    pub fn unknown_method(&self) -> Error {
+        Error::Remote(ApplicationException::unknown_method(self.method.name))
+    }
+
+    fn into_stream(self) -> Result<(Context, SendStream, RecvStream, Trailer)> {
+        match self.input {
+            Input::Stream { sender, receiver, trailer } => Ok((self.ctx, sender, receiver, trailer)),
+            Input::Args(_) => Err(wrong_kind(self.method)),
+        }
+    }
+}
+
+fn wrong_kind(method: &Method) -> Error {
+    Error::other(format!("{}.{} is called as what it is not", method.service, method.name))
+}
+
+/// What a handler leaves to be sent.
+#[derive(Debug, Default)]
+pub struct Answer(Option<Bytes>);
+
+impl Answer {
+    /// Nothing more: what was to be said went over the stream.
+    pub const fn none() -> Self {
+        Self(None)
+    }
+
+    /// One message: the result of a ping-pong call, the answer to a stream of requests.
+    ///
+    /// # Errors
+    /// It cannot be encoded.
+    pub fn message(message: &impl Payload) -> Result<Self> {
+        Ok(Self(Some(encode(message)?.freeze())))
+    }
+
+    pub(super) fn into_bytes(self) -> Option<Bytes> {
+        self.0
+    }
+}

@@ -1,0 +1,164 @@
+//! Finds the method that a call is for. Knows services by their IDL name; a call without one, or with one
+//! that nobody has, is found by its method's name, as Kitex does.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use kerrors::{ApplicationException, Error, Result};
+use stream_core::Metadata;
+use stream_core::cancel::Scope;
+use stream_core::server::{Handler, HandlerError, Incoming, Peer, StreamEnd};
+use stream_core::stream::SendStream;
+use stream_core::unary::{UnaryAnswer, UnaryCall};
+use ttheader_codec::key;
+
+use super::call::{Call, Input};
+use super::{Answer, BindError, Service};
+use crate::Method;
+use crate::context::{Context, Request};
+use crate::streams::Trailer;
+
+/// Every service of one server.
+pub(crate) struct Router {
+    name: Arc<str>,
+    services: Vec<Arc<dyn Service>>,
+    by_service: HashMap<&'static str, HashMap<&'static str, Route>>,
+    by_method: HashMap<&'static str, Route>,
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let services = self.by_service.keys().collect::<Vec<_>>();
+        f.debug_struct("Router").field("name", &self.name).field("services", &services).finish()
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Route {
+    service: usize,
+    number: usize,
+    method: &'static Method,
+}
+
+impl Router {
+    pub(super) fn new(
+        name: Arc<str>,
+        services: Vec<Arc<dyn Service>>,
+    ) -> std::result::Result<Self, BindError> {
+        let mut router =
+            Self { name, services: Vec::new(), by_service: HashMap::new(), by_method: HashMap::new() };
+        for service in services {
+            router.add(service)?;
+        }
+        Ok(router)
+    }
+
+    fn add(&mut self, service: Arc<dyn Service>) -> std::result::Result<(), BindError> {
+        for (number, method) in service.methods().iter().enumerate() {
+            let route = Route { service: self.services.len(), number, method };
+            let methods = self.by_service.entry(method.service).or_default();
+            if methods.insert(method.name, route).is_some() {
+                return Err(BindError::Duplicate { service: method.service });
+            }
+            self.by_method.entry(method.name).or_insert(route);
+        }
+        self.services.push(service);
+        Ok(())
+    }
+
+    fn find(&self, metadata: &Metadata, method: &str) -> std::result::Result<Route, ApplicationException> {
+        let service = metadata.get_str(key::IDL_SERVICE).unwrap_or_default();
+        let found = match self.by_service.get(service) {
+            Some(methods) => methods.get(method),
+            None => self.by_method.get(method),
+        };
+        found.copied().ok_or_else(|| match self.by_service.contains_key(service) || service.is_empty() {
+            true => ApplicationException::unknown_method(method),
+            false => ApplicationException::unknown_service(service),
+        })
+    }
+
+    fn context(
+        &self,
+        route: Route,
+        scope: Scope,
+        metadata: Metadata,
+        peer: Peer,
+        deadline: Option<Instant>,
+    ) -> Context {
+        let request =
+            Request { service: self.name.clone(), method: route.method, metadata, peer: peer.address };
+        Context::of_request(scope, deadline, request)
+    }
+
+    async fn run(&self, route: Route, ctx: Context, input: Input) -> Result<Answer> {
+        self.services[route.service].call(route.number, Call { ctx, method: route.method, input }).await
+    }
+}
+
+impl Handler for Router {
+    async fn stream(&self, incoming: Incoming) -> StreamEnd {
+        let Incoming { method, metadata, scope, sender, receiver, peer } = incoming;
+        let route = match self.find(&metadata, &String::from_utf8_lossy(&method)) {
+            Ok(route) if route.method.mode.is_stream() => route,
+            Ok(route) => return StreamEnd::refused(no_stream(route.method)),
+            Err(unknown) => return StreamEnd::refused(unknown),
+        };
+        let ctx = self.context(route, scope, metadata, peer, None);
+        let trailer = Trailer::default();
+        let input = Input::Stream { sender: sender.clone(), receiver, trailer: trailer.clone() };
+        let ended = match self.run(route, ctx, input).await {
+            Ok(answer) => send_answer(&sender, answer).await,
+            Err(error) => Err(error),
+        };
+        StreamEnd { trailer: trailer.take(), error: ended.err().map(refuse_or_return) }
+    }
+
+    async fn unary(&self, call: UnaryCall) -> UnaryAnswer {
+        let UnaryCall { method, metadata, body, scope, timeout, peer } = call;
+        let route = match self.find(&metadata, &method) {
+            Ok(route) if !route.method.mode.is_stream() => route,
+            Ok(route) => return UnaryAnswer::refused(is_stream(route.method)),
+            Err(unknown) => return UnaryAnswer::refused(unknown),
+        };
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let ctx = self.context(route, scope, metadata, peer, deadline);
+        let result = self.run(route, ctx, Input::Args(body)).await;
+        let result = result.map(|answer| answer.into_bytes().unwrap_or(EMPTY_RESULT));
+        UnaryAnswer { metadata: Metadata::new(), result: result.map_err(refuse_or_return) }
+    }
+}
+
+/// The struct of a method that returns nothing.
+const EMPTY_RESULT: Bytes = Bytes::from_static(&[0]);
+
+async fn send_answer(sender: &SendStream, answer: Answer) -> Result<()> {
+    match answer.into_bytes() {
+        Some(message) => sender.send_bytes(message).await,
+        None => Ok(()),
+    }
+}
+
+/// A message that makes no sense is the caller's fault, anything else what the handler returned.
+fn refuse_or_return(error: Error) -> HandlerError {
+    match error {
+        Error::Codec(error) => {
+            let text = error.to_string();
+            HandlerError::Refused(ApplicationException::new(ApplicationException::PROTOCOL_ERROR, text))
+        }
+        error => HandlerError::Returned(error),
+    }
+}
+
+fn no_stream(method: &Method) -> ApplicationException {
+    let text = format!("{}.{} is no stream: call it ping-pong", method.service, method.name);
+    ApplicationException::new(ApplicationException::UNKNOWN_METHOD, text)
+}
+
+fn is_stream(method: &Method) -> ApplicationException {
+    let text = format!("{}.{} is a stream: open one", method.service, method.name);
+    ApplicationException::new(ApplicationException::UNKNOWN_METHOD, text)
+}

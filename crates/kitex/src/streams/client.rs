@@ -1,0 +1,147 @@
+//! The client's ends of streams. Dropping one before its end cancels the stream.
+
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
+
+use futures_core::Stream;
+use kerrors::{Error, Result};
+use kitex_thrift::Payload;
+use stream_core::Metadata;
+use stream_core::stream::{RecvStream, SendStream};
+
+use super::{MessageReceiver, MessageSender};
+
+macro_rules! answers {
+    () => {
+        /// What the server answered the stream with, once it is there.
+        ///
+        /// # Errors
+        /// What the stream ended with, if it ended without a header.
+        pub async fn header(&mut self) -> Result<Metadata> {
+            self.receiver.header().await
+        }
+
+        /// What the server ended the stream with; `None` if it has not ended.
+        pub fn trailer(&self) -> Option<Metadata> {
+            self.receiver.trailer()
+        }
+    };
+}
+
+macro_rules! receives {
+    () => {
+        /// The next answer; `None` at the clean end. Cancel-safe.
+        ///
+        /// # Errors
+        /// What the stream ended with, after every answer that came before.
+        pub async fn recv(&mut self) -> Result<Option<Resp>> {
+            self.receiver.recv().await
+        }
+
+        answers!();
+    };
+}
+
+macro_rules! sends {
+    () => {
+        /// Sends one request; waits while too much is queued. Cancel-safe.
+        ///
+        /// # Errors
+        /// What the stream ended with; 12005 after `close_send`.
+        pub async fn send(&self, request: &Req) -> Result<()> {
+            self.sender.send(request).await
+        }
+    };
+}
+
+/// One request, a stream of answers.
+#[derive(Debug)]
+#[must_use = "dropping the stream cancels it"]
+pub struct ServerStreamingClient<Resp> {
+    receiver: MessageReceiver<Resp>,
+}
+
+impl<Resp: Payload> ServerStreamingClient<Resp> {
+    pub(crate) fn new(receiver: RecvStream) -> Self {
+        Self { receiver: MessageReceiver::new(receiver) }
+    }
+
+    receives!();
+}
+
+impl<Resp: Payload> Stream for ServerStreamingClient<Resp> {
+    type Item = Result<Resp>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut self.receiver).poll_next(cx)
+    }
+}
+
+/// A stream of requests, one answer.
+#[derive(Debug)]
+#[must_use = "dropping the stream cancels it"]
+pub struct ClientStreamingClient<Req, Resp> {
+    sender: MessageSender<Req>,
+    receiver: MessageReceiver<Resp>,
+}
+
+impl<Req: Payload, Resp: Payload> ClientStreamingClient<Req, Resp> {
+    pub(crate) fn new(sender: SendStream, receiver: RecvStream) -> Self {
+        Self { sender: MessageSender::new(sender), receiver: MessageReceiver::new(receiver) }
+    }
+
+    sends!();
+
+    /// Says that nothing more will be sent, and waits for the answer.
+    ///
+    /// # Errors
+    /// What the stream ended with; that it ended without an answer.
+    pub async fn close_and_recv(&mut self) -> Result<Resp> {
+        self.sender.close_send();
+        let answer =
+            self.receiver.recv().await?.ok_or_else(|| Error::network("stream ended without an answer"))?;
+        // The end decides whether the answer counts: an error may follow it.
+        match self.receiver.recv().await? {
+            None => Ok(answer),
+            Some(_) => Err(Error::network("stream brought a second answer")),
+        }
+    }
+
+    answers!();
+}
+
+/// Two streams.
+#[derive(Debug)]
+#[must_use = "dropping the stream cancels it"]
+pub struct BidiStreamingClient<Req, Resp> {
+    sender: MessageSender<Req>,
+    receiver: MessageReceiver<Resp>,
+}
+
+impl<Req: Payload, Resp: Payload> BidiStreamingClient<Req, Resp> {
+    pub(crate) fn new(sender: SendStream, receiver: RecvStream) -> Self {
+        Self { sender: MessageSender::new(sender), receiver: MessageReceiver::new(receiver) }
+    }
+
+    sends!();
+
+    /// Says that nothing more will be sent; answers still come.
+    pub fn close_send(&self) {
+        self.sender.close_send();
+    }
+
+    receives!();
+
+    /// Both directions apart, for two tasks.
+    pub fn split(self) -> (MessageSender<Req>, MessageReceiver<Resp>) {
+        (self.sender, self.receiver)
+    }
+}
+
+impl<Req: Payload, Resp: Payload> Stream for BidiStreamingClient<Req, Resp> {
+    type Item = Result<Resp>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut self.receiver).poll_next(cx)
+    }
+}

@@ -1,0 +1,136 @@
+//! Messages on raw halves: encoded into a buffer that the thread reuses, decoded from the frame.
+
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll, ready};
+
+use bytes::BytesMut;
+use futures_core::Stream;
+use kerrors::{Error, Result};
+use kitex_thrift::Payload;
+use stream_core::Metadata;
+use stream_core::stream::{RecvStream, SendStream};
+
+thread_local! {
+    static SCRATCH: Cell<BytesMut> = Cell::new(BytesMut::new());
+}
+
+/// Buffers above this size are not kept for the next message.
+const MAX_SCRATCH: usize = 64 * 1024;
+
+pub(crate) fn encode(message: &impl Payload) -> Result<BytesMut> {
+    let mut buf = SCRATCH.take();
+    buf.clear();
+    message.encode(&mut buf).map_err(Error::codec)?;
+    Ok(buf)
+}
+
+fn recycle(buf: BytesMut) {
+    if buf.capacity() <= MAX_SCRATCH {
+        SCRATCH.set(buf);
+    }
+}
+
+/// Sends messages of one type. Clones send on the same stream.
+pub struct MessageSender<T> {
+    raw: SendStream,
+    _type: PhantomData<fn(T)>,
+}
+
+impl<T: Payload> MessageSender<T> {
+    pub(crate) fn new(raw: SendStream) -> Self {
+        Self { raw, _type: PhantomData }
+    }
+
+    /// Sends one message; waits while too much is queued. Cancel-safe: sent whole or not at all.
+    ///
+    /// # Errors
+    /// What the stream ended with; 12005 if this direction has ended; that the message cannot be encoded.
+    pub async fn send(&self, message: &T) -> Result<()> {
+        let buf = encode(message)?;
+        let sent = self.raw.send(&buf).await;
+        recycle(buf);
+        sent
+    }
+
+    /// A client's: says that nothing more will be sent.
+    pub fn close_send(&self) {
+        self.raw.close_send();
+    }
+}
+
+impl<T> Clone for MessageSender<T> {
+    fn clone(&self) -> Self {
+        Self { raw: self.raw.clone(), _type: PhantomData }
+    }
+}
+
+impl<T> fmt::Debug for MessageSender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.raw.fmt(f)
+    }
+}
+
+/// Receives messages of one type. As a [`Stream`] it ends behind the first error that ends the stream.
+pub struct MessageReceiver<T> {
+    raw: RecvStream,
+    ended: bool,
+    _type: PhantomData<fn() -> T>,
+}
+
+impl<T: Payload> MessageReceiver<T> {
+    pub(crate) fn new(raw: RecvStream) -> Self {
+        Self { raw, ended: false, _type: PhantomData }
+    }
+
+    /// The next message; `None` at the clean end of the peer's direction. Cancel-safe.
+    ///
+    /// # Errors
+    /// What the stream ended with, after every message that came before; that the message cannot be
+    /// decoded, and then the stream goes on.
+    pub async fn recv(&mut self) -> Result<Option<T>> {
+        self.raw.recv().await?.map(|message| T::decode(message).map_err(Error::codec)).transpose()
+    }
+
+    /// What the server answered the stream with, once it is there.
+    ///
+    /// # Errors
+    /// What the stream ended with, if it ended without a header.
+    pub async fn header(&mut self) -> Result<Metadata> {
+        self.raw.header().await
+    }
+
+    /// What the peer ended its direction with; `None` if it has not.
+    pub fn trailer(&self) -> Option<Metadata> {
+        self.raw.trailer()
+    }
+}
+
+impl<T: Payload> Stream for MessageReceiver<T> {
+    type Item = Result<T>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        match ready!(self.raw.poll_recv(cx)) {
+            Ok(Some(message)) => Poll::Ready(Some(T::decode(message).map_err(Error::codec))),
+            Ok(None) => {
+                self.ended = true;
+                Poll::Ready(None)
+            }
+            Err(error) => {
+                self.ended = !error.stream().is_some_and(kerrors::StreamError::is_retryable);
+                Poll::Ready(Some(Err(error)))
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for MessageReceiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.raw.fmt(f)
+    }
+}

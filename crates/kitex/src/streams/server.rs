@@ -1,0 +1,173 @@
+//! The server's ends of streams: what a handler gets.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context as TaskContext, Poll};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use kerrors::{Error, Result};
+use kitex_thrift::Payload;
+use stream_core::Metadata;
+use stream_core::stream::{RecvStream, SendStream};
+
+use super::{MessageReceiver, MessageSender};
+
+/// What the stream's trailer will hold; sent when the handler returns.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trailer(Arc<Mutex<Metadata>>);
+
+impl Trailer {
+    fn set(&self, key: Bytes, value: Bytes) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, value);
+    }
+
+    pub(crate) fn take(&self) -> Metadata {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The header and trailer of an answer.
+#[derive(Clone, Debug)]
+struct Answering {
+    sender: SendStream,
+    trailer: Trailer,
+}
+
+impl Answering {
+    fn set_header(&self, key: Bytes, value: Bytes) -> Result<()> {
+        let header = Metadata::from_iter([(key, value)]);
+        match self.sender.set_header(&header) {
+            true => Ok(()),
+            false => Err(Error::other("stream header already sent")),
+        }
+    }
+}
+
+macro_rules! answers {
+    () => {
+        /// Adds to the header of the answer, which leaves with the first message, or with the trailer.
+        ///
+        /// # Errors
+        /// The header has left already.
+        pub fn set_header(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Result<()> {
+            self.answering.set_header(key.into(), value.into())
+        }
+
+        /// Sends the header of the answer now.
+        ///
+        /// # Errors
+        /// What the stream ended with; 12005 if the header is too large.
+        pub fn send_header(&self) -> Result<()> {
+            self.answering.sender.send_header()
+        }
+
+        /// Adds to the trailer, which leaves when the handler returns.
+        pub fn set_trailer(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) {
+            self.answering.trailer.set(key.into(), value.into());
+        }
+    };
+}
+
+macro_rules! receives {
+    () => {
+        /// The next request; `None` when the client has sent all. Cancel-safe.
+        ///
+        /// # Errors
+        /// What the stream ended with: who canceled, and along which path.
+        pub async fn recv(&mut self) -> Result<Option<Req>> {
+            self.receiver.recv().await
+        }
+    };
+}
+
+macro_rules! sends {
+    () => {
+        /// Sends one answer; waits while too much is queued. Cancel-safe.
+        ///
+        /// # Errors
+        /// What the stream ended with: who canceled, and along which path.
+        pub async fn send(&self, answer: &Resp) -> Result<()> {
+            self.sender.send(answer).await
+        }
+    };
+}
+
+/// One request, a stream of answers. Clones send on the same stream.
+#[derive(Clone, Debug)]
+pub struct ServerStreamingServer<Resp> {
+    sender: MessageSender<Resp>,
+    answering: Answering,
+}
+
+impl<Resp: Payload> ServerStreamingServer<Resp> {
+    pub(crate) fn new(sender: SendStream, trailer: Trailer) -> Self {
+        Self { sender: MessageSender::new(sender.clone()), answering: Answering { sender, trailer } }
+    }
+
+    sends!();
+
+    answers!();
+}
+
+/// A stream of requests, one answer: what the handler returns.
+#[derive(Debug)]
+pub struct ClientStreamingServer<Req> {
+    receiver: MessageReceiver<Req>,
+    answering: Answering,
+}
+
+impl<Req: Payload> ClientStreamingServer<Req> {
+    pub(crate) fn new(sender: SendStream, receiver: RecvStream, trailer: Trailer) -> Self {
+        Self { receiver: MessageReceiver::new(receiver), answering: Answering { sender, trailer } }
+    }
+
+    receives!();
+
+    answers!();
+}
+
+impl<Req: Payload> Stream for ClientStreamingServer<Req> {
+    type Item = Result<Req>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut self.receiver).poll_next(cx)
+    }
+}
+
+/// Two streams.
+#[derive(Debug)]
+pub struct BidiStreamingServer<Req, Resp> {
+    receiver: MessageReceiver<Req>,
+    sender: MessageSender<Resp>,
+    answering: Answering,
+}
+
+impl<Req: Payload, Resp: Payload> BidiStreamingServer<Req, Resp> {
+    pub(crate) fn new(sender: SendStream, receiver: RecvStream, trailer: Trailer) -> Self {
+        Self {
+            receiver: MessageReceiver::new(receiver),
+            sender: MessageSender::new(sender.clone()),
+            answering: Answering { sender, trailer },
+        }
+    }
+
+    receives!();
+
+    sends!();
+
+    answers!();
+
+    /// Both directions apart, for two tasks. Set header and trailer before.
+    pub fn split(self) -> (MessageReceiver<Req>, MessageSender<Resp>) {
+        (self.receiver, self.sender)
+    }
+}
+
+impl<Req: Payload, Resp: Payload> Stream for BidiStreamingServer<Req, Resp> {
+    type Item = Result<Req>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut self.receiver).poll_next(cx)
+    }
+}
