@@ -1,0 +1,48 @@
+//! What writes the replies. Owns the seam between a chat and a model, and the choice of one; knows
+//! nothing of services or of how a reply travels.
+//!
+//! A reply is a lazy stream: it works only while it is polled, on the task that polls it. So a drop of
+//! the stream is a cancel, and not one token is made after it.
+
+mod error;
+mod ngram;
+mod openai;
+mod sse;
+
+use std::sync::Arc;
+
+use futures_core::stream::BoxStream;
+
+pub use error::ModelError;
+pub use ngram::Ngram;
+pub use openai::{OpenAi, OpenAiConfig};
+
+/// Something that answers a prompt, token by token.
+pub trait Model: Send + Sync + 'static {
+    /// What to call it in a greeting or a log.
+    fn name(&self) -> &str;
+
+    /// Begins a reply. No token is made and nobody is asked before the first poll, nor after the drop.
+    fn reply(&self, prompt: &str) -> Reply;
+}
+
+/// The tokens of one reply; put together they are its text. An error is the last item.
+pub type Reply = BoxStream<'static, Result<String, ModelError>>;
+
+/// The model that the environment asks for: the endpoint at `OPENAI_BASE_URL` if that is set (with
+/// `OPENAI_MODEL` and `OPENAI_API_KEY`), else the n-gram model that is built in.
+pub fn from_env() -> Result<Arc<dyn Model>, ModelError> {
+    from_vars(|name| std::env::var(name).ok())
+}
+
+/// [`from_env`] with variables from elsewhere. One that is empty counts as not set.
+pub fn from_vars(var: impl Fn(&str) -> Option<String>) -> Result<Arc<dyn Model>, ModelError> {
+    let set = |name| var(name).filter(|value| !value.trim().is_empty());
+    let Some(base_url) = set("OPENAI_BASE_URL") else { return Ok(Arc::new(Ngram::new())) };
+    let mut config = OpenAiConfig::new(base_url);
+    config.api_key = set("OPENAI_API_KEY");
+    if let Some(model) = set("OPENAI_MODEL") {
+        config.model = model;
+    }
+    Ok(Arc::new(OpenAi::new(config)?))
+}

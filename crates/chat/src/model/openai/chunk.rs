@@ -1,0 +1,73 @@
+//! What an event of a chat completion says. Owns its JSON; knows nothing of where it came from.
+
+use serde_json::Value;
+
+/// One event's data.
+pub(super) enum Chunk {
+    /// `[DONE]`: the reply is complete.
+    Done,
+    /// Text to append, often empty, and whether the model finishes here.
+    Piece {
+        /// What to append.
+        text: String,
+        /// The model gave a reason to finish.
+        finishes: bool,
+    },
+    /// The endpoint gave up.
+    Error(String),
+    /// Not a chat completion.
+    Unknown(String),
+}
+
+impl Chunk {
+    pub(super) fn parse(data: &[u8]) -> Self {
+        if data.trim_ascii() == b"[DONE]" {
+            return Self::Done;
+        }
+        let value: Value = match serde_json::from_slice(data) {
+            Ok(value) => value,
+            Err(error) => return Self::Unknown(one_line(&error.to_string())),
+        };
+        let choices = value.get("choices").and_then(Value::as_array);
+        let Some(choices) = choices.filter(|_| value.get("error").is_none_or(Value::is_null)) else {
+            return error_message(&value)
+                .map_or_else(|| Self::Unknown("it has no choices".into()), Self::Error);
+        };
+        // A report of usage has no choice at all.
+        let choice = choices.first().unwrap_or(&Value::Null);
+        let text = choice.pointer("/delta/content").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let finishes = choice.get("finish_reason").is_some_and(Value::is_string);
+        Self::Piece { text, finishes }
+    }
+}
+
+/// The error that a JSON body reports, in one of the shapes that servers use:
+/// `{"error": {"message": ".."}}`, `{"error": ".."}`, `{"message": ".."}`, `{"detail": ".."}`.
+pub(super) fn error_message(value: &Value) -> Option<String> {
+    let reported = match value.get("error") {
+        None | Some(Value::Null) => {
+            ["/message", "/detail"].iter().find_map(|at| value.pointer(at)?.as_str())?
+        }
+        Some(Value::String(message)) => message,
+        Some(error) => error.get("message").and_then(Value::as_str).unwrap_or("it gave no message"),
+    };
+    Some(one_line(reported))
+}
+
+/// A peer's text on one line, bounded, with nothing in it that a terminal could obey.
+pub(super) fn one_line(text: &str) -> String {
+    let text = text.trim();
+    let mut line: String =
+        text.chars().take(MAX_QUOTED).map(|c| if c.is_control() || is_format(c) { ' ' } else { c }).collect();
+    if text.chars().nth(MAX_QUOTED).is_some() {
+        line.push('…');
+    }
+    line
+}
+
+/// Characters that reorder or hide the text around them.
+const fn is_format(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+const MAX_QUOTED: usize = 300;
