@@ -33,13 +33,20 @@ pub struct Method {
     pub name: &'static str,
     /// How its messages flow.
     pub mode: StreamingMode,
+    /// Whether its call is not answered.
+    pub oneway: bool,
     wire: OnceLock<Arc<stream_core::Method>>,
 }
 
 impl Method {
     /// For generated code.
     pub const fn new(service: &'static str, name: &'static str, mode: StreamingMode) -> Self {
-        Self { service, name, mode, wire: OnceLock::new() }
+        Self { service, name, mode, oneway: false, wire: OnceLock::new() }
+    }
+
+    /// For generated code: a ping-pong method whose call is not answered.
+    pub const fn oneway(service: &'static str, name: &'static str) -> Self {
+        Self { service, name, mode: StreamingMode::PingPong, oneway: true, wire: OnceLock::new() }
     }
 
     /// Its frames, encoded once. `None` if the name is longer than any peer accepts.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kerrors::{Error, RecvTimeout, Result};
-use kitex_thrift::Payload;
+use kitex_thrift::{Fault, Payload};
 use stream_core::client::Request;
 use stream_core::stream::{RecvStream, SendStream};
-use stream_core::unary::CallRequest;
+use stream_core::unary::{CallAnswer, CallRequest};
 
 pub use builder::{BuildError, ClientBuilder};
 pub use stream_core::client::{AddressSource, PoolKind, StaticAddresses};
@@ -62,20 +62,41 @@ impl Client {
         method: &'static Method,
         args: &A,
     ) -> Result<R> {
+        let answer = self.send_call(ctx, method, args).await?;
+        R::decode(answer.body).map_err(|error| match error.fault() {
+            Fault::MissingResult => Error::missing_result(method.name),
+            _ => Error::codec(error),
+        })
+    }
+
+    /// Makes a call that is not answered; it has been handed to the system when this returns. For
+    /// generated code.
+    ///
+    /// # Errors
+    /// That no connection could be had, or it was lost; that the context ended.
+    pub async fn oneway<A: Payload>(&self, ctx: &Context, method: &'static Method, args: &A) -> Result<()> {
+        self.send_call(ctx, method, args).await.map(drop)
+    }
+
+    async fn send_call(
+        &self,
+        ctx: &Context,
+        method: &'static Method,
+        args: &impl Payload,
+    ) -> Result<CallAnswer> {
         let Shared { service, call_protocol, propagation, .. } = &*self.shared;
-        let body = encode(args)?;
         let request = CallRequest {
             protocol: *call_protocol,
             method: method.name,
             metadata: &ctx.strings(method, *propagation),
             from: self.caller(ctx),
             to: service,
-            body: &body,
+            body: &encode(args)?,
+            oneway: method.oneway,
             scope: ctx.scope(),
             deadline: self.deadline(ctx),
         };
-        let answer = self.raw.call(&request).await?;
-        R::decode(answer.body).map_err(Error::codec)
+        self.raw.call(&request).await
     }
 
     /// Opens a stream of requests with one answer. For generated code.

@@ -1,0 +1,50 @@
+//! The code of a service: the handlers' trait, the table of methods, the server, the client, the errors. Owns
+//! the templates of what people call; encodes nothing, pilota-build's structs do that.
+
+mod client;
+mod errors;
+mod server;
+
+pub(crate) use client::RESERVED;
+
+use crate::model::{Method, Service};
+
+/// All items of a service, in the order in which one reads them.
+pub(crate) fn code(service: &Service) -> String {
+    let mut code = table(service);
+    code.push_str(&server::handlers(service));
+    code.push_str(&server::server(service));
+    // Without methods a client would have nothing to do with its connection.
+    if !service.methods.is_empty() {
+        code.push_str(&client::client(service));
+    }
+    for method in service.methods.iter().filter(|method| method.own && !method.throws.is_empty()) {
+        code.push_str(&errors::error(method));
+    }
+    code
+}
+
+fn table(service: &Service) -> String {
+    let Service { wire_name, table, methods, .. } = service;
+    let entries: String = methods.iter().map(|method| entry(wire_name, method)).collect();
+    let count = methods.len();
+    format!(
+        "/// Names and modes of the methods of `{wire_name}`, in the order of their numbers.
+        pub static {table}: [::kitex::Method; {count}] = [{entries}];"
+    )
+}
+
+fn entry(service: &str, method: &Method) -> String {
+    let (name, mode) = (&method.wire_name, method.mode.variant());
+    match method.oneway {
+        true => format!("::kitex::Method::oneway({service:?}, {name:?}),"),
+        false => format!("::kitex::Method::new({service:?}, {name:?}, ::kitex::StreamingMode::{mode}),"),
+    }
+}
+
+/// Lines of documentation as Rust text, `fallback` if there are none.
+fn docs(lines: &[String], fallback: &str) -> String {
+    let fallback = [fallback.to_owned()];
+    let lines = if lines.is_empty() { &fallback[..] } else { lines };
+    lines.iter().map(|line| format!("#[doc = {:?}]\n", format!(" {line}"))).collect()
+}

@@ -1,0 +1,109 @@
+//! The client. Owns how arguments become a request and an answer an outcome; the connection is the facade's.
+
+use super::docs;
+use crate::{
+    mode::Mode,
+    model::{Method, Service},
+};
+
+/// What every client has beside the methods of its service.
+pub(crate) const RESERVED: [&str; 2] = ["new", "with_recv_timeout"];
+
+/// The client of a service.
+pub(super) fn client(service: &Service) -> String {
+    let Service { wire_name, name, table, methods, .. } = service;
+    let methods: String = methods
+        .iter()
+        .enumerate()
+        .map(|(number, method)| caller(method, &format!("&{table}[{number}]")))
+        .collect();
+    format!(
+        "/// Calls `{wire_name}`.
+        #[derive(Clone, Debug)]
+        pub struct {name}Client {{ client: ::kitex::Client }}
+
+        impl {name}Client {{
+            /// Calls through `client`.
+            pub fn new(client: ::kitex::Client) -> Self {{ Self {{ client }} }}
+
+            /// The same client, with another Recv timeout.
+            #[must_use]
+            pub fn with_recv_timeout(
+                &self,
+                timeout: impl ::core::convert::Into<::core::option::Option<::kitex::RecvTimeout>>,
+            ) -> Self {{
+                Self {{ client: self.client.with_recv_timeout(timeout) }}
+            }}
+
+            {methods}
+        }}
+
+        impl ::core::convert::From<::kitex::Client> for {name}Client {{
+            fn from(client: ::kitex::Client) -> Self {{ Self::new(client) }}
+        }}"
+    )
+}
+
+/// `entry` is the method's place in the table.
+fn caller(method: &Method, entry: &str) -> String {
+    let docs = docs(&method.docs, &format!("Calls `{}`.", method.wire_name));
+    let (name, ctx) = (&method.name, method.fresh("ctx"));
+    let parameters = match method.mode {
+        Mode::PingPong | Mode::Unary | Mode::Server => method.parameters(),
+        Mode::Client | Mode::Bidirectional => String::new(),
+    };
+    let (outcome, body) = match method.mode {
+        Mode::PingPong | Mode::Unary => (method.outcome(), call(method, &ctx, entry)),
+        Mode::Client | Mode::Server | Mode::Bidirectional => stream(method, &ctx, entry),
+    };
+    format!(
+        "{docs} pub async fn {name}(&self, {ctx}: &::kitex::Context {parameters}) -> {outcome} {{ {body} }}"
+    )
+}
+
+/// The outcome and the body of a call with a thrift message each way, or with none back.
+fn call(method: &Method, ctx: &str, entry: &str) -> String {
+    let Method { args_type, result_type, .. } = method;
+    let (fields, args) = (method.argument_names(), method.fresh("args"));
+    let args_value = format!("let {args} = {args_type} {{ {fields} }};");
+    if method.oneway {
+        return format!("{args_value} self.client.oneway({ctx}, {entry}, &{args}).await");
+    }
+    let called = format!("self.client.call::<{args_type}, {result_type}>({ctx}, {entry}, &{args}).await?");
+    if method.throws.is_empty() && method.is_void() {
+        return format!("{args_value} {called}; ::core::result::Result::Ok(())");
+    }
+    if method.throws.is_empty() {
+        let unpacked = format!("let {result_type}::Ok(response) = {called};");
+        return format!("{args_value} {unpacked} ::core::result::Result::Ok(response)");
+    }
+    let thrown = |(variant, _): &(String, String)| {
+        format!(
+            "{result_type}::{variant}(error) => ::core::result::Result::Err({}::{variant}(error)),",
+            method.error
+        )
+    };
+    let thrown: String = method.throws.iter().map(thrown).collect();
+    let response = method.response();
+    let ok = format!("{result_type}::Ok({response}) => ::core::result::Result::Ok({response}),");
+    format!("{args_value} match {called} {{ {ok} {thrown} }}")
+}
+
+/// The outcome and the body of a method that opens a stream.
+fn stream(method: &Method, ctx: &str, entry: &str) -> (String, String) {
+    let (request, result) = (method.request(), &method.result);
+    match method.mode {
+        Mode::Client => (
+            format!("::kitex::Result<::kitex::ClientStreamingClient<{request}, {result}>>"),
+            format!("self.client.client_streaming({ctx}, {entry}).await"),
+        ),
+        Mode::Server => (
+            format!("::kitex::Result<::kitex::ServerStreamingClient<{result}>>"),
+            format!("self.client.server_streaming({ctx}, {entry}, &{}).await", method.argument_names()),
+        ),
+        _ => (
+            format!("::kitex::Result<::kitex::BidiStreamingClient<{request}, {result}>>"),
+            format!("self.client.bidi_streaming({ctx}, {entry}).await"),
+        ),
+    }
+}

@@ -1,0 +1,67 @@
+//! The text that is generated, byte for byte. `cargo xtask codegen` writes the files that it is compared
+//! with; whether they compile and work is `generated`'s.
+
+use std::{fs, path::Path};
+
+use kitex_codegen::{Builder, Generated};
+
+fn generate(name: &str) -> Generated {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let idl = tests.join("idl").join(name).with_extension("thrift");
+    let mut generated = Builder::new().idl(idl).out_dir(tests.join("golden")).generate().unwrap();
+    generated.remove(0)
+}
+
+#[test]
+fn the_text_is_what_is_checked_in() {
+    for name in ["lab", "zoo"] {
+        let generated = generate(name);
+        let golden = fs::read_to_string(&generated.path).unwrap();
+        let differs = golden.lines().zip(generated.text.lines()).position(|(old, new)| old != new);
+        assert_eq!(
+            differs, None,
+            "{name}.rs differs from that line on, run cargo xtask codegen and look at the change"
+        );
+        assert!(generated.is_current().unwrap());
+    }
+}
+
+#[test]
+fn two_runs_give_the_same_bytes() {
+    assert_eq!(generate("zoo").text, generate("zoo").text);
+}
+
+#[test]
+fn inputs_are_the_idl_and_what_it_includes() {
+    let inputs = generate("zoo").inputs;
+    let names: Vec<_> = inputs.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+    assert_eq!(names, ["zoo.thrift", "base.thrift"]);
+}
+
+#[test]
+fn nothing_in_the_text_is_unsafe_or_reads_without_a_bound() {
+    let text = generate("zoo").text;
+    for left_over in [
+        "unsafe",
+        "as_mut_ptr",
+        "read_list_begin",
+        "read_set_begin",
+        "read_map_begin",
+        ".await?;\n                __protocol",
+    ] {
+        assert!(!text.contains(left_over), "{left_over}");
+    }
+}
+
+#[test]
+fn a_current_file_is_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let idl = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/idl/lab.thrift");
+    let generated = Builder::new().idl(idl).out_dir(dir.path().join("deep/er")).generate().unwrap().remove(0);
+    assert!(!generated.is_current().unwrap());
+    generated.write().unwrap();
+    assert!(generated.is_current().unwrap());
+    let written = fs::metadata(&generated.path).unwrap().modified().unwrap();
+    generated.write().unwrap();
+    assert_eq!(fs::metadata(&generated.path).unwrap().modified().unwrap(), written);
+}
