@@ -25,3 +25,9 @@ impl AddressSource for StaticAddresses {
         self.0.clone()
     }
 }
+
+impl AddressSource for Box<dyn AddressSource> {
+    fn addresses(&self) -> Vec<String> {
+        (**self).addresses()
+    }
+}

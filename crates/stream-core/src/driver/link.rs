@@ -4,7 +4,7 @@
 use std::fmt;
 use std::mem;
 use std::net::{Shutdown, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use bytes::Bytes;
 use kerrors::{Code, Error, Side, StreamError};
 use socket2::SockRef;
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tracing::debug;
 
 use super::write::Writer;
@@ -28,7 +29,13 @@ pub(crate) struct Link {
     pub(super) write_stall: Duration,
     /// The time for those who need none.
     started: Instant,
+    runtime: Handle,
+    this: Weak<Self>,
 }
+
+/// How long a connection stays open on which a stream was canceled: a Kitex server that meets the end of
+/// a connection may pass over an Rst that came just before, and with it over who canceled.
+const LINGER: Duration = Duration::from_millis(250);
 
 pub(super) struct State {
     pub(super) connection: Connection,
@@ -39,8 +46,23 @@ pub(super) struct State {
     pub(super) reader: Option<Waker>,
     /// When the reader's timer fires.
     pub(super) timer_at: Option<Instant>,
-    /// Close the connection as soon as nothing needs it.
-    retired: bool,
+    retired: Retired,
+}
+
+/// Whether the connection is to be closed when nothing needs it.
+#[derive(PartialEq, Eq)]
+enum Retired {
+    No,
+    Wanted,
+    Closing,
+}
+
+impl Retired {
+    fn want(&mut self) {
+        if *self == Self::No {
+            *self = Self::Wanted;
+        }
+    }
 }
 
 /// Who waits on one stream.
@@ -58,7 +80,13 @@ pub(super) struct Actions {
     cancel: Vec<(Scope, Reason)>,
     opened: Vec<StreamKey>,
     pub(super) flush: bool,
-    close: bool,
+    close: Option<Close>,
+}
+
+/// When a connection that nobody needs is closed.
+enum Close {
+    Now,
+    Later,
 }
 
 impl Link {
@@ -71,10 +99,17 @@ impl Link {
             openers: Vec::new(),
             reader: None,
             timer_at: None,
-            retired: false,
+            retired: Retired::No,
         };
-        let link =
-            Arc::new(Self { state: Mutex::new(state), socket, peer, write_stall, started: Instant::now() });
+        let link = Arc::new_cyclic(|this| Self {
+            state: Mutex::new(state),
+            socket,
+            peer,
+            write_stall,
+            started: Instant::now(),
+            runtime: Handle::current(),
+            this: this.clone(),
+        });
         tokio::spawn(super::write::write_loop(link.clone()));
         link
     }
@@ -116,10 +151,20 @@ impl Link {
         if actions.flush {
             self.flush();
         }
-        if actions.close {
-            self.close(&StreamError::new(Code::TRANSPORT_CLOSING));
+        match actions.close {
+            None => {}
+            Some(Close::Now) => self.close(&StreamError::new(Code::TRANSPORT_CLOSING)),
+            Some(Close::Later) => self.close_later(),
         }
         actions.opened
+    }
+
+    fn close_later(&self) {
+        let Some(link) = self.this.upgrade() else { return };
+        self.runtime.spawn(async move {
+            tokio::time::sleep(LINGER).await;
+            link.close(&StreamError::new(Code::TRANSPORT_CLOSING));
+        });
     }
 
     pub(crate) fn poll_open(
@@ -225,7 +270,7 @@ impl Link {
 
     /// Takes no new stream any more, and closes the connection when none is left and all is written.
     pub(crate) fn retire(&self) {
-        self.locked(|state| state.retired = true);
+        self.locked(|state| state.retired.want());
     }
 
     /// Ends every stream with `error`, and the connection.
@@ -243,7 +288,7 @@ impl Link {
 
     /// Whether new streams may be opened on it.
     pub(crate) fn is_open(&self) -> bool {
-        self.peek(|state| state.connection.closed().is_none() && !state.retired)
+        self.peek(|state| state.connection.closed().is_none() && state.retired == Retired::No)
     }
 
     /// Whether a stream that had the connection to itself has left it as good as new.
@@ -277,13 +322,19 @@ impl State {
         }
         if self.connection.has_transmit() {
             self.writer.offer(self.connection.live_streams(), &mut actions);
-        } else {
-            actions.close = self.retired
-                && self.writer.is_idle()
-                && self.connection.held_streams() == 0
-                && self.connection.closed().is_none();
+        } else if self.writer.is_idle() && self.connection.held_streams() == 0 {
+            actions.close = self.close_if_retired();
         }
         actions
+    }
+
+    /// Nothing needs the connection any more. Told once.
+    fn close_if_retired(&mut self) -> Option<Close> {
+        if self.retired != Retired::Wanted || self.connection.closed().is_some() {
+            return None;
+        }
+        self.retired = Retired::Closing;
+        Some(if self.connection.is_clean() { Close::Now } else { Close::Later })
     }
 
     fn act(&mut self, event: Event, actions: &mut Actions) {

@@ -138,6 +138,7 @@ impl Connection {
         if let Some(at) = open.deadline {
             self.timers.arm(at, Timer::Stream(key));
         }
+        self.share_stall(now);
         Ok(Some(key))
     }
 

@@ -19,7 +19,8 @@ impl Connection {
     /// Client: the scope under which the stream was opened has ended for `reason`. Ends the stream here,
     /// at once, and at the peer by an Rst frame. Does nothing if it has ended.
     pub fn cancel(&mut self, key: StreamKey, reason: &Reason) {
-        let Some(call) = self.table.get_mut(key).and_then(Stream::call) else { return };
+        let live = self.table.get_mut(key).filter(|stream| stream.outcome().is_none());
+        let Some(call) = live.and_then(Stream::call) else { return };
         let (error, path) = reason.for_stream(&call.service, call.timeout);
         self.discard(key);
         self.end(key, Err(error.into()), Some(&path));
@@ -84,6 +85,11 @@ impl Connection {
                 Side::Client => self.end(key, Err(error.clone().on_side(Side::Client).into()), None),
                 Side::Server => self.end_under_handler(key, StreamError::new(Code::CONNECTION_CLOSED)),
             }
+            // What a handler has left behind as it returned can go nowhere.
+            if let Some(stream) = self.table.get_mut(key) {
+                self.outbound.purge(stream);
+            }
+            self.forget(key);
         }
         self.events.push_back(Event::Openable);
     }
@@ -93,8 +99,14 @@ impl Connection {
     }
 
     pub(super) fn handle_recv_timeout(&mut self, key: StreamKey) {
-        let Some(call) = self.table.get_mut(key).and_then(Stream::call) else { return };
+        let Some(stream) = self.table.get_mut(key) else { return };
+        let in_time = stream.inbox.bytes() > 0;
+        let Some(call) = stream.call() else { return };
         call.recv_deadline = None;
+        if in_time {
+            // The Recv has its message, though nobody has run to take it.
+            return;
+        }
         if call.recv_timeout.is_some_and(|config| config.disable_cancel_remote) {
             call.recv_timed_out = true;
             self.wake(key);
@@ -105,13 +117,15 @@ impl Connection {
     }
 
     /// Ends a stream for its handles, and at the peer: by an Rst frame if there is a path to tell, and a
-    /// client's by the trailer too, since there are peers that know no Rst.
+    /// client's by the trailer too, since there are peers that know no Rst. Does nothing if it has ended.
     pub(super) fn end(&mut self, key: StreamKey, outcome: Result<(), Error>, rst: Option<&CancelPath>) {
         let error = outcome.as_ref().err().and_then(Error::stream).cloned();
         if !self.set_ended(key, outcome) {
             return;
         }
         if let Some(stream) = self.table.get_mut(key) {
+            // A trailer that waits is the last in its queue, so it goes with what stands before it.
+            stream.trailer_sent &= stream.outbox.is_empty();
             self.outbound.purge(stream);
         }
         if let (Some(path), Some(error)) = (rst, error) {
@@ -133,11 +147,13 @@ impl Connection {
         }
     }
 
-    /// A stream whose consumer is too slow: the peer is told, and what has arrived stays to be taken.
-    pub(super) fn end_slow(&mut self, key: StreamKey) {
-        let error = StreamError::new(Code::SLOW_CONSUMER).on_side(self.side);
-        let service = self.table.get_mut(key).and_then(Stream::call).map(|call| call.service.clone());
-        let path = CancelPath::of(service.as_deref().unwrap_or_default());
+    /// What the peer sends cannot go on: its stream ends here and there, and no other does. What has
+    /// arrived stays to be taken.
+    pub(super) fn end_at_fault(&mut self, key: StreamKey, error: StreamError) {
+        let live = self.table.get_mut(key).filter(|stream| stream.outcome().is_none());
+        let Some(stream) = live else { return };
+        let error = error.on_side(self.side);
+        let path = CancelPath::of(stream.call().map_or("", |call| &call.service));
         self.end(key, Err(error.clone().into()), Some(&path));
         if self.side == Side::Server {
             self.events.push_back(Event::Canceled(key, error));

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
-use kerrors::{ApplicationException, CancelPath, Code, Error, Side, StreamError};
+use kerrors::{ApplicationException, CancelPath, Code, Side, StreamError};
 use thiserror::Error as ThisError;
 use ttheader_codec::{DecodeError, EncodeError, Flags, FrameType, Header, key, peek_frame};
 
@@ -190,7 +190,7 @@ impl Connection {
             return;
         }
         let cause = format!("stream[{}] already set header", stream.id.get());
-        self.misdeed(key, &StreamError::new(Code::UNEXPECTED_HEADER).with_cause(cause));
+        self.end_at_fault(key, StreamError::new(Code::UNEXPECTED_HEADER).with_cause(cause));
     }
 
     fn handle_trailer(&mut self, key: StreamKey, header: &Header<'_>, payload: &[u8]) {
@@ -251,18 +251,7 @@ impl Connection {
     fn handle_unknown_type(&mut self, id: StreamId) {
         if let Some(key) = self.table.find(id) {
             let error = StreamError::new(Code::ILLEGAL_FRAME).with_cause("unexpected frame type");
-            self.misdeed(key, &error);
-        }
-    }
-
-    /// The peer has broken the rules of one stream: it ends here and there, and no other does.
-    fn misdeed(&mut self, key: StreamKey, error: &StreamError) {
-        let error = error.clone().on_side(self.side);
-        let service = self.table.get_mut(key).and_then(Stream::call).map(|call| call.service.clone());
-        let path = CancelPath::of(service.as_deref().unwrap_or_default());
-        self.end(key, Err(Error::from(error.clone())), Some(&path));
-        if self.side == Side::Server {
-            self.events.push_back(Event::Canceled(key, error));
+            self.end_at_fault(key, error);
         }
     }
 }

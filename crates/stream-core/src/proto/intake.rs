@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use kerrors::StreamError;
+use kerrors::{Code, StreamError};
 
 use super::StreamKey;
 use super::connection::{Connection, Event};
@@ -88,22 +88,35 @@ impl Connection {
         }
         let solo = self.table.routed() <= 1;
         let bound = if solo { self.config.stall_solo } else { self.config.stall_shared };
-        self.intake.stall_at = now.checked_add(bound);
-        self.intake.stall_at.into_iter().for_each(|at| self.timers.arm(at, Timer::Stall));
+        self.set_stall(now.checked_add(bound));
+    }
+
+    /// Another stream has joined: it need not wait for as long as the full one might alone.
+    pub(super) fn share_stall(&mut self, now: Instant) {
+        let shared = now.checked_add(self.config.stall_shared);
+        if self.intake.stall_at > shared && shared.is_some() {
+            self.timers.disarm(self.intake.stall_at, Timer::Stall);
+            self.set_stall(shared);
+        }
+    }
+
+    fn set_stall(&mut self, at: Option<Instant>) {
+        self.intake.stall_at = at;
+        at.into_iter().for_each(|at| self.timers.arm(at, Timer::Stall));
     }
 
     /// The connection was unread for too long: the streams at fault end.
     pub(super) fn handle_stall(&mut self, now: Instant) {
         self.intake.stall_at = None;
         for key in self.slow_streams() {
-            self.end_slow(key);
+            self.end_at_fault(key, StreamError::new(Code::SLOW_CONSUMER));
         }
         if self.intake.bytes < self.config.recv_connection {
             return;
         }
         match self.fullest_stream() {
             Some(key) => {
-                self.end_slow(key);
+                self.end_at_fault(key, StreamError::new(Code::SLOW_CONSUMER));
                 self.arm_stall(now);
             }
             None => self.handle_closed(&StreamError::from(&ConnectionError::BudgetExhausted)),

@@ -1,7 +1,7 @@
 //! What waits to be written: one batch that leaves with the next write, and behind it the streams that
 //! have more, each in its turn. Owns the order of frames on the wire.
 //!
-//! A frame joins the batch at once while the batch is small and its stream has nothing queued: every
+//! A frame joins the batch at once while the batch is small and no stream has anything queued: every
 //! frame, as long as the socket keeps up. When it does not, data waits at its stream, and an Rst
 //! overtakes it: it joins the batch, and what its stream had queued is dropped.
 
@@ -137,7 +137,8 @@ impl Outbound {
     ) -> Result<(), EncodeError> {
         // The length is checked even if the frame is encoded later, so that a queued frame cannot fail.
         let len = payload.as_ref().len();
-        if self.batch.len() < BATCH && stream.outbox.is_empty() {
+        // Whoever found room at once while others wait for their turn would take it from them.
+        if self.batch.len() < BATCH && self.turns.is_empty() {
             return self.put_data(stream, payload);
         }
         stream.method.check(len)?;

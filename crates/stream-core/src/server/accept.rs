@@ -32,10 +32,14 @@ pub(crate) struct Serving<H> {
 }
 
 impl<H: Handler> Server<H> {
-    /// Serves on `listener`.
-    pub fn new(listener: TcpListener, handler: H, config: ServerConfig) -> Self {
+    /// Binds to `host:port`. Connections queue from then on, and are accepted by [`serve`](Self::serve).
+    ///
+    /// # Errors
+    /// The system's.
+    pub async fn bind(address: &str, handler: H, config: ServerConfig) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
         let shared = Serving { handler, config, connections: AtomicUsize::new(0) };
-        Self { listener, shared: Arc::new(shared) }
+        Ok(Self { listener, shared: Arc::new(shared) })
     }
 
     /// The address that is listened on.

@@ -79,7 +79,7 @@ impl Calls {
         let mut out = BytesMut::new();
         let message = Outgoing {
             name: request.method,
-            kind: MessageKind::Call,
+            kind: if request.oneway { MessageKind::Oneway } else { MessageKind::Call },
             sequence_id,
             metadata: request.metadata,
             body: request.body,
@@ -88,6 +88,10 @@ impl Calls {
         encode(request.protocol, &message, &mut out).map_err(Error::codec)?;
         let config = &self.dialer.config().connection;
         write_all(&connection.socket, &mut out, config.write_stall).await.map_err(Error::network)?;
+        if request.oneway {
+            self.put_idle(connection);
+            return Ok(CallAnswer::default());
+        }
         let answer = loop {
             match decode(request.protocol, &mut connection.buf, &config.limits).map_err(Error::network)? {
                 Some(answer) => break answer,
@@ -96,7 +100,7 @@ impl Calls {
         };
         check(&answer, sequence_id)?;
         let reusable = answer.metadata.get(key::CONNECTION_RESET).is_none();
-        if self.reuse && reusable && connection.buf.is_empty() {
+        if reusable && connection.buf.is_empty() {
             self.put_idle(connection);
         }
         read_answer(answer)
@@ -113,6 +117,9 @@ impl Calls {
     }
 
     fn put_idle(&self, connection: Socket) {
+        if !self.reuse {
+            return;
+        }
         let mut idle = self.idle.lock();
         idle.push_back((Instant::now(), connection));
         let oldest = if idle.len() > MAX_IDLE { idle.pop_front() } else { None };

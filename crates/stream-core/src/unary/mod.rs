@@ -44,14 +44,16 @@ pub struct CallRequest<'a> {
     pub to: &'a Arc<str>,
     /// The struct of the arguments.
     pub body: &'a [u8],
+    /// Whether no answer is waited for.
+    pub oneway: bool,
     /// What gives the call up when it ends.
     pub scope: Option<&'a Scope>,
     /// When the call is given up.
     pub deadline: Option<Instant>,
 }
 
-/// What a call was answered with.
-#[derive(Clone, Debug)]
+/// What a call was answered with; nothing, if it is oneway.
+#[derive(Clone, Debug, Default)]
 pub struct CallAnswer {
     /// Strings of the answer's header.
     pub metadata: Metadata,
