@@ -39,9 +39,9 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "kitex-thrift",
-        ours: &["kerrors", "ttheader-codec"],
+        ours: &[],
         others: &["bytes", "pilota", "thiserror"],
-        tests: &["peak_alloc", "proptest", "serde_json"],
+        tests: &["kerrors", "peak_alloc", "proptest", "serde_json"],
     },
     Row {
         name: "kitex",
@@ -78,6 +78,12 @@ const ROWS: &[Row] = &[
         ours: FACADE,
         others: &[],
         tests: &["criterion"],
+    },
+    Row {
+        name: "build-script",
+        ours: &["kitex", "kitex-codegen"],
+        others: &["tokio"],
+        tests: &[],
     },
     Row {
         name: "xtask",
