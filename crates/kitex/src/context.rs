@@ -78,6 +78,32 @@ impl Context {
         self.with_metainfo(|metainfo| metainfo.set_persistent(key.into(), value.into()))
     }
 
+    /// The same metainfo and names, but nobody cancels it and it has no deadline: for work that must be done
+    /// though its caller has gone away, such as saving what was made for it.
+    #[must_use]
+    pub fn detach(&self) -> Self {
+        Self { scope: None, deadline: None, ..self.clone() }
+    }
+
+    /// Runs `task` beside the caller, under this context: it is dropped when the context ends, and then
+    /// gives `None`. To let it run to its end, spawn it under [`detach`](Self::detach).
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> tokio::task::JoinHandle<Option<T>> {
+        let ctx = self.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                biased;
+                result = task => Some(result),
+                _ = ctx.canceled() => None,
+            }
+        })
+    }
+
     /// The value that travels one hop with `key`: set here, or received from the caller.
     pub fn transient(&self, key: impl AsRef<[u8]>) -> Option<&Bytes> {
         self.metainfo.transient(key.as_ref())

@@ -26,6 +26,7 @@ pub use kitex_thrift::{Payload, generated};
 pub use pilota;
 pub use stream_core::Metadata;
 pub use stream_core::cancel::Reason;
+pub use stream_core::observe;
 
 pub use client::Client;
 pub use context::{Canceler, Context};

@@ -29,6 +29,8 @@ pub mod client;
 #[cfg(feature = "tokio")]
 mod driver;
 #[cfg(feature = "tokio")]
+pub mod observe;
+#[cfg(feature = "tokio")]
 pub mod server;
 #[cfg(feature = "tokio")]
 pub mod stream;

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use kerrors::{ApplicationException, BizStatusError, Code, Error, Side, StreamError};
 use ttheader_codec::key;
 
@@ -57,12 +56,13 @@ fn read_extra(extra: &[u8]) -> Result<BTreeMap<String, String>, String> {
 }
 
 /// Adds a business error to the strings of a trailer or of an answer's header.
+#[cfg(feature = "tokio")]
 pub(crate) fn put_biz(strings: &mut Metadata, biz: &BizStatusError) {
     strings.insert(key::BIZ_STATUS, biz.code.to_string());
     strings.insert(key::BIZ_MESSAGE, biz.message.clone());
     if !biz.extra.is_empty() {
         let extra = biz.extra.iter().map(|(key, value)| (key.clone(), value.clone().into()));
         let extra = serde_json::Value::Object(extra.collect());
-        strings.insert(key::BIZ_EXTRA, Bytes::from(extra.to_string()));
+        strings.insert(key::BIZ_EXTRA, extra.to_string());
     }
 }

@@ -7,7 +7,10 @@ use loom::sync as imp;
 use std::sync as imp;
 use std::sync::PoisonError;
 
+#[cfg(not(loom))]
 pub(crate) use imp::MutexGuard;
+#[cfg(loom)]
+pub(crate) use model::MutexGuard;
 
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(imp::Mutex<T>);
@@ -18,6 +21,52 @@ impl<T> Mutex<T> {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        #[cfg(loom)]
+        let guard = MutexGuard::new(guard);
+        guard
+    }
+}
+
+/// Loom changes threads where a lock is taken. What a thread does after it has released one must be open
+/// to the others too, so a release is made a step of its own.
+#[cfg(loom)]
+mod model {
+    use std::ops::{Deref, DerefMut};
+
+    use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    loom::lazy_static! {
+        static ref RELEASES: AtomicUsize = AtomicUsize::new(0);
+    }
+
+    #[derive(Debug)]
+    pub(crate) struct MutexGuard<'a, T>(Option<loom::sync::MutexGuard<'a, T>>);
+
+    impl<'a, T> MutexGuard<'a, T> {
+        pub(super) fn new(guard: loom::sync::MutexGuard<'a, T>) -> Self {
+            Self(Some(guard))
+        }
+    }
+
+    impl<T> Deref for MutexGuard<'_, T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            self.0.as_ref().expect("held until it is dropped")
+        }
+    }
+
+    impl<T> DerefMut for MutexGuard<'_, T> {
+        fn deref_mut(&mut self) -> &mut T {
+            self.0.as_mut().expect("held until it is dropped")
+        }
+    }
+
+    impl<T> Drop for MutexGuard<'_, T> {
+        fn drop(&mut self) {
+            self.0 = None;
+            RELEASES.fetch_add(1, Relaxed);
+        }
     }
 }

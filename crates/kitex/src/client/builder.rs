@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kerrors::{BadServiceName, RecvTimeout, check_service_name};
 use stream_core::client::{AddressSource, ClientConfig, PoolKind, StaticAddresses};
+use stream_core::observe::Observer;
 use stream_core::proto::Config;
 use stream_core::unary::CallProtocol;
 use thiserror::Error;
@@ -112,6 +113,12 @@ impl ClientBuilder {
     /// What becomes of the caller's transient metainfo. Default: it ends here.
     pub fn propagation(mut self, propagation: Propagation) -> Self {
         self.propagation = propagation;
+        self
+    }
+
+    /// Is told of each stream's life, after the observers before it.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.config.observers = self.config.observers.with(observer);
         self
     }
 

@@ -4,20 +4,23 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kerrors::{BadServiceName, check_service_name};
+use stream_core::observe::Observer;
 use stream_core::proto::Config;
 use stream_core::server::{OnCancel, ServerConfig};
 use thiserror::Error;
 
 use super::Service;
-use super::router::Router;
+use super::router::{Policy, Router};
 
 /// Builds a server.
 #[must_use = "a builder does nothing until it binds"]
 pub struct ServerBuilder {
     name: String,
     services: Vec<Arc<dyn Service>>,
+    policies: Vec<Policy>,
     config: ServerConfig,
 }
 
@@ -33,6 +36,14 @@ pub enum BindError {
     Duplicate {
         /// The service's name in the IDL.
         service: &'static str,
+    },
+    /// A policy is for a method that no service has.
+    #[error("no service has a method {service}.{method}: check ServerBuilder::on_cancel_of")]
+    NoSuchMethod {
+        /// The service as it was given.
+        service: String,
+        /// The method as it was given.
+        method: String,
     },
     /// The system refuses the address.
     #[error("cannot listen on {address}: {source}{}", advice(source))]
@@ -56,7 +67,7 @@ fn advice(error: &io::Error) -> &'static str {
 
 impl ServerBuilder {
     pub(super) fn new(name: String) -> Self {
-        Self { name, services: Vec::new(), config: ServerConfig::default() }
+        Self { name, services: Vec::new(), policies: Vec::new(), config: ServerConfig::default() }
     }
 
     /// Adds a service; several may share the port.
@@ -72,9 +83,32 @@ impl ServerBuilder {
         self
     }
 
+    /// The same for one method, by its names in the IDL.
+    pub fn on_cancel_of(
+        mut self,
+        service: impl Into<String>,
+        method: impl Into<String>,
+        policy: OnCancel,
+    ) -> Self {
+        self.policies.push(Policy { service: service.into(), method: method.into(), on_cancel: policy });
+        self
+    }
+
     /// Bounds of each connection.
     pub fn connection(mut self, config: Config) -> Self {
         self.config.connection = config;
+        self
+    }
+
+    /// How long what runs may go on when the server shuts down. Default 5 s.
+    pub fn exit_wait(mut self, wait: Duration) -> Self {
+        self.config.exit_wait = wait;
+        self
+    }
+
+    /// Is told of each stream's life, after the observers before it.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.config.observers = self.config.observers.with(observer);
         self
     }
 
@@ -91,9 +125,11 @@ impl ServerBuilder {
     /// [`BindError`]: the name, the services or the address cannot be.
     pub async fn bind(self, address: &str) -> Result<BoundServer, BindError> {
         check_service_name(&self.name)?;
-        let router = Router::new(Arc::from(self.name), self.services)?;
+        let Self { name, services, policies, mut config } = self;
+        config.service = Arc::from(name);
+        let router = Router::new(config.service.clone(), services, policies)?;
         let listen = |source| BindError::Listen { address: address.to_owned(), source };
-        let raw = stream_core::server::Server::bind(address, router, self.config).await.map_err(listen)?;
+        let raw = stream_core::server::Server::bind(address, router, config).await.map_err(listen)?;
         let address = raw.local_addr().map_err(listen)?;
         Ok(BoundServer { raw, address })
     }
@@ -108,6 +144,28 @@ impl fmt::Debug for ServerBuilder {
     }
 }
 
+#[cfg(unix)]
+fn told_to_end() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+#[cfg(not(unix))]
+fn told_to_end() -> io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        // Without signals the server runs until it is killed.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    })
+}
+
 /// A server that is bound to its address.
 #[derive(Debug)]
 #[must_use = "a server does nothing until it serves"]
@@ -120,6 +178,24 @@ impl BoundServer {
     /// The address; with port 0 asked for, the port that was given.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Serves until `signal` completes, then shuts down: nothing new is begun (a new stream is refused with
+    /// 12903), what runs may end within [`ServerBuilder::exit_wait`], and what is left is canceled, here
+    /// and at the clients, with 12013. Returns as soon as nothing is left.
+    pub async fn serve_until(self, signal: impl Future<Output = ()>) {
+        self.raw.serve_until(signal).await;
+    }
+
+    /// Serves until the process is told to end (SIGTERM, or Ctrl-C), then shuts down as
+    /// [`serve_until`](Self::serve_until) does.
+    ///
+    /// # Errors
+    /// The system does not let the process listen to signals.
+    pub async fn run(self) -> io::Result<()> {
+        let told = told_to_end()?;
+        self.raw.serve_until(told).await;
+        Ok(())
     }
 
     /// Serves until the future is dropped; connections that are open then go on.

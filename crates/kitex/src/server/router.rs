@@ -10,7 +10,7 @@ use bytes::Bytes;
 use kerrors::{ApplicationException, Error, Result};
 use stream_core::Metadata;
 use stream_core::cancel::Scope;
-use stream_core::server::{Handler, HandlerError, Incoming, Peer, StreamEnd};
+use stream_core::server::{Handler, HandlerError, Incoming, OnCancel, Peer, StreamEnd};
 use stream_core::stream::SendStream;
 use stream_core::unary::{UnaryAnswer, UnaryCall};
 use ttheader_codec::key;
@@ -41,24 +41,51 @@ struct Route {
     service: usize,
     number: usize,
     method: &'static Method,
+    on_cancel: Option<OnCancel>,
+}
+
+/// What becomes of the handlers of one method on a cancel.
+#[derive(Clone, Debug)]
+pub(super) struct Policy {
+    pub(super) service: String,
+    pub(super) method: String,
+    pub(super) on_cancel: OnCancel,
 }
 
 impl Router {
     pub(super) fn new(
         name: Arc<str>,
         services: Vec<Arc<dyn Service>>,
+        policies: Vec<Policy>,
     ) -> std::result::Result<Self, BindError> {
         let mut router =
             Self { name, services: Vec::new(), by_service: HashMap::new(), by_method: HashMap::new() };
         for service in services {
             router.add(service)?;
         }
+        policies.into_iter().try_for_each(|policy| router.set_policy(policy))?;
         Ok(router)
+    }
+
+    fn set_policy(&mut self, policy: Policy) -> std::result::Result<(), BindError> {
+        let Policy { service, method, on_cancel } = policy;
+        let methods = self.by_service.get_mut(&*service);
+        let Some(route) = methods.and_then(|methods| methods.get_mut(&*method)) else {
+            return Err(BindError::NoSuchMethod { service, method });
+        };
+        route.on_cancel = Some(on_cancel);
+        let changed = *route;
+        self.by_method.entry(changed.method.name).and_modify(|route| {
+            if route.service == changed.service {
+                *route = changed;
+            }
+        });
+        Ok(())
     }
 
     fn add(&mut self, service: Arc<dyn Service>) -> std::result::Result<(), BindError> {
         for (number, method) in service.methods().iter().enumerate() {
-            let route = Route { service: self.services.len(), number, method };
+            let route = Route { service: self.services.len(), number, method, on_cancel: None };
             let methods = self.by_service.entry(method.service).or_default();
             if methods.insert(method.name, route).is_some() {
                 return Err(BindError::Duplicate { service: method.service });
@@ -115,6 +142,10 @@ impl Handler for Router {
             Err(error) => Err(error),
         };
         StreamEnd { trailer: trailer.take(), error: ended.err().map(refuse_or_return) }
+    }
+
+    fn on_cancel(&self, method: &str, metadata: &Metadata) -> Option<OnCancel> {
+        self.find(metadata, method).ok().and_then(|route| route.on_cancel)
     }
 
     async fn unary(&self, call: UnaryCall) -> UnaryAnswer {

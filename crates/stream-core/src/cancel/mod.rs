@@ -6,14 +6,17 @@
 //! # Invariants
 //! 1. A canceled scope stays canceled, and its first reason stays its reason.
 //! 2. Whatever joins a canceled scope is told so when it joins; nothing joins unseen.
-//! 3. A child is told at most once by its parent, and never after it has left.
+//! 3. A child is told at most once by its parent, and not after it has left, unless it leaves while a
+//!    cancel is on its way to it.
 //! 4. One lock is held at a time, and nothing is called under it: children and wakers are collected,
 //!    the lock is released, then they are told. So no order of locks can deadlock, and a target may
 //!    lock whatever it likes.
 //! 5. Depth costs heap, not stack: a cascade is a loop.
 
+#[cfg(all(test, loom))]
+mod loom;
 mod reason;
 mod scope;
 
 pub use reason::Reason;
-pub use scope::{Canceled, Registration, Scope, Target};
+pub use scope::{Canceled, Label, Registration, Scope, Target};

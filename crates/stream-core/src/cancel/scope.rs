@@ -12,6 +12,15 @@ use slab::Slab;
 use super::Reason;
 use crate::sync::Mutex;
 
+/// The name of what a scope belongs to: a stream, on a connection, to whoever made the scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Label {
+    /// Which connection.
+    pub connection: u64,
+    /// Which stream of it.
+    pub stream: i32,
+}
+
 /// Something that ends when its scope is canceled: a stream on a connection.
 pub trait Target: Send + Sync {
     /// Ends what `token` names. Called at most once a registration, from whichever task cancels, with
@@ -26,6 +35,7 @@ pub struct Scope {
 }
 
 struct Node {
+    label: Option<Label>,
     state: Mutex<State>,
     /// Keeps the way up alive, so that a cancel passes through scopes that nobody holds any more.
     parent: Option<(Arc<Node>, usize)>,
@@ -56,15 +66,38 @@ impl Default for Scope {
 impl Scope {
     /// A root: nothing above it cancels it.
     pub fn new() -> Self {
-        Self::with_parent(None, State::Open(Members::default()))
+        Self::with_parent(None, None, State::Open(Members::default()))
+    }
+
+    /// A root that belongs to something with a name. Scopes made from it belong to the same.
+    pub fn labeled(label: Label) -> Self {
+        Self::with_parent(Some(label), None, State::Open(Members::default()))
+    }
+
+    /// What it belongs to.
+    pub fn label(&self) -> Option<Label> {
+        self.node.label
     }
 
     /// A scope below this one: canceled when this one is, with the same reason.
     pub fn child(&self) -> Self {
-        Self { node: Arc::new_cyclic(|child| self.node.adopt(child, &self.node)) }
+        match &mut *self.node.state.lock() {
+            State::Canceled(reason) => {
+                Self::with_parent(self.node.label, None, State::Canceled(reason.clone()))
+            }
+            State::Open(members) => {
+                // Whole before the lock is released: a cancel must find more than the promise of a child.
+                let place = members.children.vacant_entry();
+                let parent = Some((self.node.clone(), place.key()));
+                let child = Self::with_parent(self.node.label, parent, State::Open(Members::default()));
+                place.insert(Child::Scope(Arc::downgrade(&child.node)));
+                child
+            }
+        }
     }
 
-    /// Cancels this scope and everything below it. The first reason stays.
+    /// Cancels this scope and everything below it. The first reason stays: does nothing if another
+    /// cancel has been here, though that one may still be on its way down.
     pub fn cancel(&self, reason: &Reason) {
         let mut pending = self.node.close(reason);
         while let Some(child) = pending.pop() {
@@ -104,8 +137,8 @@ impl Scope {
         }
     }
 
-    fn with_parent(parent: Option<(Arc<Node>, usize)>, state: State) -> Self {
-        Self { node: Arc::new(Node { state: Mutex::new(state), parent }) }
+    fn with_parent(label: Option<Label>, parent: Option<(Arc<Node>, usize)>, state: State) -> Self {
+        Self { node: Arc::new(Node { label, state: Mutex::new(state), parent }) }
     }
 }
 
@@ -116,18 +149,6 @@ impl fmt::Debug for Scope {
 }
 
 impl Node {
-    /// Makes the node of a child: on the list of this one, or canceled with it.
-    fn adopt(&self, child: &Weak<Self>, this: &Arc<Self>) -> Self {
-        let (state, parent) = match &mut *self.state.lock() {
-            State::Canceled(reason) => (State::Canceled(reason.clone()), None),
-            State::Open(members) => {
-                let key = members.children.insert(Child::Scope(child.clone()));
-                (State::Open(Members::default()), Some((this.clone(), key)))
-            }
-        };
-        Self { state: Mutex::new(state), parent }
-    }
-
     /// Cancels this node alone and wakes who waits on it. Gives the children that are now to be told;
     /// none if it was canceled before.
     fn close(&self, reason: &Reason) -> Vec<Child> {
@@ -169,7 +190,8 @@ impl Drop for Node {
     }
 }
 
-/// A target's place below its scope. Dropping it takes the target off.
+/// A target's place below its scope. Dropping it takes the target off; a cancel that is under way may
+/// still tell it.
 pub struct Registration {
     node: Arc<Node>,
     key: usize,
@@ -199,6 +221,8 @@ impl Future for Canceled {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Reason> {
         let Self { node, waiter } = &mut *self;
+        // Cloned before the lock, and what it replaces dropped after: a waker is somebody else's code.
+        let mut waker = cx.waker().clone();
         match &mut *node.state.lock() {
             State::Canceled(reason) => {
                 *waiter = None;
@@ -206,8 +230,8 @@ impl Future for Canceled {
             }
             State::Open(members) => {
                 match waiter.and_then(|key| members.waiters.get_mut(key)) {
-                    Some(waker) => waker.clone_from(cx.waker()),
-                    None => *waiter = Some(members.waiters.insert(cx.waker().clone())),
+                    Some(known) => mem::swap(known, &mut waker),
+                    None => *waiter = Some(members.waiters.insert(waker)),
                 }
                 Poll::Pending
             }
@@ -218,9 +242,12 @@ impl Future for Canceled {
 impl Drop for Canceled {
     fn drop(&mut self) {
         let Some(key) = self.waiter else { return };
-        if let State::Open(members) = &mut *self.node.state.lock() {
-            members.waiters.try_remove(key);
-        }
+        let left = match &mut *self.node.state.lock() {
+            State::Open(members) => members.waiters.try_remove(key),
+            State::Canceled(_) => None,
+        };
+        // Dropped here, after the lock: it may be the last that holds a task.
+        drop(left);
     }
 }
 

@@ -15,10 +15,13 @@ pub(crate) use pool::Lease;
 pub use pool::PoolKind;
 use pool::{Checkout, Pool};
 
+use ttheader_codec::key;
+
 use crate::Metadata;
 use crate::cancel::{Reason, Scope};
+use crate::observe::{Observers, StreamInfo};
 use crate::proto::{Config, Method, Open, StreamKey};
-use crate::stream::{Keep, RecvStream, SendStream, Shared};
+use crate::stream::{Handles, RecvStream, SendStream};
 use crate::unary::{CallAnswer, CallRequest, Calls};
 
 /// How a client reaches its server.
@@ -30,6 +33,8 @@ pub struct ClientConfig {
     pub pool: PoolKind,
     /// How long a dial may take. Default 1 s.
     pub connect_timeout: Duration,
+    /// Who is told of each stream's life.
+    pub observers: Observers,
 }
 
 impl Default for ClientConfig {
@@ -38,6 +43,7 @@ impl Default for ClientConfig {
             connection: Config::default(),
             pool: PoolKind::default(),
             connect_timeout: Duration::from_secs(1),
+            observers: Observers::default(),
         }
     }
 }
@@ -64,15 +70,16 @@ pub struct Request<'a> {
 pub struct Client {
     pool: Arc<Pool>,
     calls: Arc<Calls>,
+    observers: Observers,
 }
 
 impl Client {
     /// A client that has dialed nothing yet.
     pub fn new(addresses: impl AddressSource, config: ClientConfig) -> Self {
-        let kind = config.pool;
+        let (kind, observers) = (config.pool, config.observers.clone());
         let dialer = Arc::new(Dialer::new(addresses, config));
         let calls = Calls::new(dialer.clone(), kind != PoolKind::Short);
-        Self { pool: Arc::new(Pool::new(dialer, kind)), calls: Arc::new(calls) }
+        Self { pool: Arc::new(Pool::new(dialer, kind)), calls: Arc::new(calls), observers }
     }
 
     /// Makes a ping-pong call. Dropping the future gives it up.
@@ -130,8 +137,17 @@ impl Client {
                 None
             }
         };
-        let keep = Keep::new(registration, lease);
-        Ok(Shared::halves(link, key, Side::Client, request.recv_timeout.is_some(), keep))
+        let info = StreamInfo {
+            label: link.label(key),
+            parent: request.scope.and_then(Scope::label),
+            side: Side::Client,
+            service: request.metadata.get(key::IDL_SERVICE).cloned().unwrap_or_default(),
+            method: request.method.name().clone(),
+            peer: link.peer(),
+            opened: Instant::now(),
+        };
+        let (timed, observers) = (request.recv_timeout.is_some(), self.observers.clone());
+        Ok(Handles { link, key, info, timed, observers, registration, lease }.share().halves())
     }
 }
 

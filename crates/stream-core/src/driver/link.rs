@@ -4,9 +4,10 @@
 use std::fmt;
 use std::mem;
 use std::net::{Shutdown, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use kerrors::{Code, Error, Side, StreamError};
@@ -17,8 +18,10 @@ use tracing::debug;
 
 use super::write::Writer;
 use crate::Metadata;
-use crate::cancel::{Reason, Scope, Target};
-use crate::proto::{Config, Connection, Event, Open, Payload, StreamKey};
+use crate::cancel::{Label, Reason, Scope, Target};
+use crate::observe::{CancelView, Listed, StreamView, record_cancel};
+use crate::proto::{Config, Connection, Event, Open, Payload, StreamKey, StreamState};
+use crate::stream::Shared;
 use crate::sync::Mutex;
 
 /// One connection and its socket.
@@ -31,7 +34,11 @@ pub(crate) struct Link {
     started: Instant,
     runtime: Handle,
     this: Weak<Self>,
+    number: u64,
+    _listed: Listed,
 }
+
+static LAST_NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// How long a connection stays open on which a stream was canceled: a Kitex server that meets the end of
 /// a connection may pass over an Rst that came just before, and with it over who canceled.
@@ -71,16 +78,25 @@ struct Slot {
     recv: Option<Waker>,
     send: Vec<Waker>,
     scope: Option<Scope>,
+    shared: Weak<Shared>,
 }
 
 /// What to do after the lock is released.
 #[derive(Default)]
 pub(super) struct Actions {
     wake: Vec<Waker>,
-    cancel: Vec<(Scope, Reason)>,
+    cancel: Vec<Canceled>,
+    reset: Vec<(Weak<Shared>, StreamError)>,
     opened: Vec<StreamKey>,
     pub(super) flush: bool,
     close: Option<Close>,
+}
+
+/// A handler whose stream has ended under it.
+struct Canceled {
+    scope: Option<Scope>,
+    shared: Weak<Shared>,
+    error: StreamError,
 }
 
 /// When a connection that nobody needs is closed.
@@ -109,6 +125,8 @@ impl Link {
             started: Instant::now(),
             runtime: Handle::current(),
             this: this.clone(),
+            number: LAST_NUMBER.fetch_add(1, Ordering::Relaxed).wrapping_add(1),
+            _listed: Listed::new(this.clone()),
         });
         tokio::spawn(super::write::write_loop(link.clone()));
         link
@@ -145,8 +163,9 @@ impl Link {
 
     pub(super) fn run(&self, actions: Actions) -> Vec<StreamKey> {
         actions.wake.into_iter().for_each(Waker::wake);
-        for (scope, reason) in actions.cancel {
-            scope.cancel(&reason);
+        actions.cancel.into_iter().for_each(Canceled::tell);
+        for (shared, error) in actions.reset {
+            record(&shared, error, Duration::ZERO);
         }
         if actions.flush {
             self.flush();
@@ -248,6 +267,29 @@ impl Link {
         }
     }
 
+    /// The handles of the stream, for those who look at it.
+    pub(crate) fn set_shared(&self, key: StreamKey, shared: &Arc<Shared>) {
+        self.peek(|state| state.slot(key).shared = Arc::downgrade(shared));
+    }
+
+    /// Every open stream of the connection.
+    pub(crate) fn views(&self) -> Vec<StreamView> {
+        let streams: Vec<_> = self.peek(|state| {
+            let streams: Vec<_> = state.connection.streams().collect();
+            streams.into_iter().map(|stream| (stream, state.slot(stream.key).shared.clone())).collect()
+        });
+        let view = |(stream, shared): (StreamState, Weak<Shared>)| {
+            let StreamState { state, sent, received, .. } = stream;
+            Some(StreamView { info: shared.upgrade()?.info().clone(), state, sent, received })
+        };
+        streams.into_iter().filter_map(view).collect()
+    }
+
+    /// The stream's name in this process.
+    pub(crate) fn label(&self, key: StreamKey) -> Label {
+        Label { connection: self.number, stream: key.id().get() }
+    }
+
     /// What the peer opened the stream with: method and strings.
     pub(crate) fn opened(&self, key: StreamKey) -> Option<(Bytes, Metadata)> {
         self.peek(|state| {
@@ -271,6 +313,17 @@ impl Link {
     /// Takes no new stream any more, and closes the connection when none is left and all is written.
     pub(crate) fn retire(&self) {
         self.locked(|state| state.retired.want());
+    }
+
+    /// Begins nothing new, and closes the connection when nothing is left.
+    pub(crate) fn drain(&self) {
+        self.with(Connection::drain);
+        self.retire();
+    }
+
+    /// Ends every stream that still runs, here and at the peer, with 12013.
+    pub(crate) fn end_all(&self, service: &str) {
+        self.with(|connection| connection.end_all(service));
     }
 
     /// Ends every stream with `error`, and the connection.
@@ -345,10 +398,29 @@ impl State {
             Event::Openable => actions.wake.append(&mut self.openers),
             Event::Resumed => actions.wake.extend(self.reader.take()),
             Event::Canceled(key, error) => {
-                let scope = self.slot(key).scope.clone();
-                actions.cancel.extend(scope.map(|scope| (scope, Reason::Stream(error))));
+                let slot = self.slot(key);
+                let (scope, shared) = (slot.scope.clone(), slot.shared.clone());
+                actions.cancel.push(Canceled { scope, shared, error });
             }
+            Event::Reset(key, error) => actions.reset.push((self.slot(key).shared.clone(), error)),
         }
+    }
+}
+
+impl Canceled {
+    fn tell(self) {
+        let started = Instant::now();
+        if let Some(scope) = self.scope {
+            scope.cancel(&Reason::Stream(self.error.clone()));
+        }
+        record(&self.shared, self.error, started.elapsed());
+    }
+}
+
+fn record(shared: &Weak<Shared>, error: StreamError, took: Duration) {
+    if let Some(shared) = shared.upgrade() {
+        let stream = shared.info().clone();
+        record_cancel(CancelView { at: SystemTime::now(), stream, error, took });
     }
 }
 

@@ -15,7 +15,7 @@ use ttheader_codec::{EncodeError, FrameType};
 use super::intake::Intake;
 use super::method::{Frame, Methods};
 use super::outbound::{Outbound, Payload, Transmit};
-use super::stream::{Call, Role, State, Stream};
+use super::stream::{Call, Role, State, Stream, Traffic};
 use super::table::Table;
 use super::timers::{Timer, Timers};
 use super::{Config, Method, StreamId, StreamKey};
@@ -34,6 +34,8 @@ pub enum Event {
     Openable,
     /// Server: the stream has ended under its handler, with this.
     Canceled(StreamKey, StreamError),
+    /// Client: the stream was ended from here, with this, and not because one above it was.
+    Reset(StreamKey, StreamError),
     /// The connection may be read again.
     Resumed,
 }
@@ -62,6 +64,19 @@ pub struct Finish {
     pub exception: Option<ApplicationException>,
 }
 
+/// A stream as it stands.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamState {
+    /// Which.
+    pub key: StreamKey,
+    /// `open`, `half closed` or `ended`.
+    pub state: &'static str,
+    /// What went out.
+    pub sent: Traffic,
+    /// What came in.
+    pub received: Traffic,
+}
+
 /// One connection. Its role decides which verbs make sense: the others do nothing.
 #[derive(Debug)]
 pub struct Connection {
@@ -76,6 +91,8 @@ pub struct Connection {
     pub(super) closed: Option<StreamError>,
     /// Server: handlers that have not finished.
     pub(super) running: usize,
+    /// Server: no new stream is taken.
+    pub(super) draining: bool,
     /// Every stream so far has ended by its trailers.
     pub(super) clean: bool,
     last_id: i32,
@@ -97,6 +114,7 @@ impl Connection {
             intake: Intake::default(),
             closed: None,
             running: 0,
+            draining: false,
             clean: true,
             last_id: 0,
             quota_wanted: false,
@@ -248,6 +266,11 @@ impl Connection {
         }
     }
 
+    /// What the peer answered or opened the stream with, if it is there.
+    pub fn received_header(&self, key: StreamKey) -> Option<&Metadata> {
+        self.table.get(key).and_then(|stream| stream.header.as_ref())
+    }
+
     /// What the peer ended its direction with, once it has.
     pub fn trailer(&self, key: StreamKey) -> Option<&Metadata> {
         self.table.get(key).and_then(|stream| stream.trailer.as_ref())
@@ -256,6 +279,19 @@ impl Connection {
     /// The method of a stream.
     pub fn method(&self, key: StreamKey) -> Option<&Arc<Method>> {
         self.table.get(key).map(|stream| &stream.method)
+    }
+
+    /// Every stream that frames or handles can still reach.
+    pub fn streams(&self) -> impl Iterator<Item = StreamState> + '_ {
+        self.table.keys().into_iter().filter_map(|key| {
+            let stream = self.table.get(key)?;
+            let state = match stream.state {
+                State::Open => "open",
+                State::HalfClosed => "half closed",
+                State::Ended(_) => "ended",
+            };
+            Some(StreamState { key, state, sent: stream.sent, received: stream.received })
+        })
     }
 
     /// What the stream ended with, if it has.

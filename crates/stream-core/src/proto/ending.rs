@@ -23,6 +23,9 @@ impl Connection {
         let Some(call) = live.and_then(Stream::call) else { return };
         let (error, path) = reason.for_stream(&call.service, call.timeout);
         self.discard(key);
+        if !matches!(reason, Reason::Stream(_)) {
+            self.events.push_back(Event::Reset(key, error.clone()));
+        }
         self.end(key, Err(error.into()), Some(&path));
     }
 
@@ -74,6 +77,25 @@ impl Connection {
         self.forget(key);
     }
 
+    /// Server: takes no new stream; one that is opened gets an Rst of code 12903.
+    pub fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Server: ends every stream that has not ended, here and at the peer, with 12013. `service` is the
+    /// server's own name, for the path.
+    pub fn end_all(&mut self, service: &str) {
+        for key in self.table.keys() {
+            if self.table.get(key).is_some_and(|stream| stream.outcome().is_some()) {
+                continue;
+            }
+            let error = StreamError::new(Code::CONNECTION_CLOSED);
+            self.discard(key);
+            self.end(key, Err(error.clone().into()), Some(&CancelPath::of(service)));
+            self.events.push_back(Event::Canceled(key, error));
+        }
+    }
+
     /// The connection is gone: every stream ends, a client's with `error`, a server's with 12013.
     pub fn handle_closed(&mut self, error: &StreamError) {
         if self.closed.is_some() {
@@ -112,6 +134,7 @@ impl Connection {
             self.wake(key);
         } else {
             let (error, path) = (call.recv_timeout_error(), CancelPath::of(&call.service));
+            self.events.push_back(Event::Reset(key, error.clone()));
             self.end(key, Err(error.into()), Some(&path));
         }
     }

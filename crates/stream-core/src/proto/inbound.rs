@@ -168,9 +168,8 @@ impl Connection {
     /// A peer opens a stream.
     fn handle_open(&mut self, id: StreamId, header: &Header<'_>) -> Result<(), ConnectionError> {
         let method = self.methods.get(header.to_method().unwrap_or_default())?;
-        if self.running >= self.config.max_streams {
-            let refused = StreamError::new(Code::TOO_MANY_STREAMS);
-            self.reply_rst(id, &method, &refused, &CancelPath::of(""));
+        if let Some(code) = self.refuses() {
+            self.reply_rst(id, &method, &StreamError::new(code), &CancelPath::of(""));
             return Ok(());
         }
         let mut stream = Stream::new(id, method, Role::Server(Handling::default()));
@@ -179,6 +178,13 @@ impl Connection {
         self.running = self.running.saturating_add(1);
         self.events.push_back(Event::Opened(key));
         Ok(())
+    }
+
+    fn refuses(&self) -> Option<Code> {
+        if self.draining {
+            return Some(Code::DRAINING);
+        }
+        (self.running >= self.config.max_streams).then_some(Code::TOO_MANY_STREAMS)
     }
 
     /// The server answers a stream. A second answer ends the stream, and no other.

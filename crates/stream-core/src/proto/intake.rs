@@ -59,7 +59,10 @@ impl Connection {
     }
 
     pub(super) fn receive(&mut self, key: StreamKey, message: Bytes, now: Instant) {
-        self.with_inbox(key, |stream| stream.inbox.push(message));
+        self.with_inbox(key, |stream| {
+            stream.received.count(message.len());
+            stream.inbox.push(message);
+        });
         self.wake(key);
         if self.is_paused() {
             self.arm_stall(now);

@@ -41,9 +41,9 @@ mod table;
 mod timers;
 
 pub use config::Config;
-pub use connection::{Connection, Event, Finish, Open};
+pub use connection::{Connection, Event, Finish, Open, StreamState};
 pub use inbound::ConnectionError;
 pub use method::Method;
 pub use outbound::{Payload, Transmit};
-pub use stream::StreamId;
+pub use stream::{StreamId, Traffic};
 pub use table::StreamKey;

@@ -137,6 +137,7 @@ impl Outbound {
     ) -> Result<(), EncodeError> {
         // The length is checked even if the frame is encoded later, so that a queued frame cannot fail.
         let len = payload.as_ref().len();
+        stream.sent.count(len);
         // Whoever found room at once while others wait for their turn would take it from them.
         if self.batch.len() < BATCH && self.turns.is_empty() {
             return self.put_data(stream, payload);

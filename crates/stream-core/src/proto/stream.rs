@@ -47,6 +47,22 @@ pub(super) enum State {
     Ended(Result<(), Error>),
 }
 
+/// Messages of one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// How many.
+    pub messages: u64,
+    /// Their bytes, without headers.
+    pub bytes: u64,
+}
+
+impl Traffic {
+    pub(super) fn count(&mut self, len: usize) {
+        self.messages = self.messages.wrapping_add(1);
+        self.bytes = self.bytes.wrapping_add(u64::try_from(len).unwrap_or(u64::MAX));
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) id: StreamId,
@@ -63,6 +79,8 @@ pub(super) struct Stream {
     pub(super) trailer: Option<Metadata>,
     pub(super) inbox: Inbox,
     pub(super) outbox: Outbox,
+    pub(super) sent: Traffic,
+    pub(super) received: Traffic,
     /// Who waits, so that nobody else is woken.
     pub(super) wants_recv: bool,
     pub(super) wants_send: bool,
@@ -130,6 +148,8 @@ impl Stream {
             trailer: None,
             inbox: Inbox::default(),
             outbox: Outbox::default(),
+            sent: Traffic::default(),
+            received: Traffic::default(),
             wants_recv: false,
             wants_send: false,
             unread: false,

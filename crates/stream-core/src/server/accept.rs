@@ -9,11 +9,13 @@ use std::time::Duration;
 use bytes::BytesMut;
 use kerrors::Side;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tracing::{debug, warn};
 
 use super::handler::serve_stream;
 use super::preface::{PREFACE_LEN, Protocol, detect};
-use super::{Handler, ServerConfig};
+use super::{Handler, OnCancel, ServerConfig};
+use crate::Metadata;
 use crate::driver::{Link, configure, read_loop};
 use crate::unary::{CallProtocol, serve_calls};
 
@@ -29,6 +31,18 @@ pub(crate) struct Serving<H> {
     pub(crate) handler: H,
     pub(crate) config: ServerConfig,
     connections: AtomicUsize,
+    /// Each connection listens as long as it is open.
+    pub(crate) phase: watch::Sender<Phase>,
+}
+
+/// How far the server is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Serving,
+    /// Nothing new is begun.
+    Draining,
+    /// What still runs has had its time.
+    Closing,
 }
 
 impl<H: Handler> Server<H> {
@@ -38,7 +52,8 @@ impl<H: Handler> Server<H> {
     /// The system's.
     pub async fn bind(address: &str, handler: H, config: ServerConfig) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
-        let shared = Serving { handler, config, connections: AtomicUsize::new(0) };
+        let (phase, _) = watch::channel(Phase::Serving);
+        let shared = Serving { handler, config, connections: AtomicUsize::new(0), phase };
         Ok(Self { listener, shared: Arc::new(shared) })
     }
 
@@ -48,6 +63,17 @@ impl<H: Handler> Server<H> {
     /// The system's.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// Accepts connections until `signal` completes, then shuts down: nothing new is begun (a new stream
+    /// gets an Rst of code 12903), what runs may end within [`ServerConfig::exit_wait`], and what is left
+    /// then is canceled, here and at the clients, with 12013. Returns as soon as nothing is left.
+    pub async fn serve_until(self, signal: impl Future<Output = ()>) {
+        let shared = self.shared.clone();
+        tokio::select! {
+            () = self.serve() => {}
+            () = signal => shared.shut_down().await,
+        }
     }
 
     /// Accepts connections until the future is dropped; connections that are open go on.
@@ -70,6 +96,7 @@ impl<H: Handler> Server<H> {
     }
 }
 
+const FLUSH: Duration = Duration::from_secs(1);
 const MIN_PAUSE: Duration = Duration::from_millis(10);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 
@@ -83,6 +110,10 @@ impl<H> Drop for Admitted<H> {
 }
 
 impl<H: Handler> Serving<H> {
+    pub(crate) fn on_cancel(&self, method: &str, metadata: &Metadata) -> OnCancel {
+        self.handler.on_cancel(method, metadata).unwrap_or(self.config.on_cancel)
+    }
+
     fn admit(self: Arc<Self>, socket: TcpStream, peer: SocketAddr) {
         let admitted = Admitted(self.clone());
         if self.connections.fetch_add(1, Ordering::Relaxed) >= self.config.max_connections {
@@ -114,11 +145,32 @@ impl<H: Handler> Serving<H> {
 
     async fn serve_streams(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, buf: BytesMut) {
         let link = Link::new(Side::Server, socket, peer, self.config.connection.clone());
-        let opener = link.clone();
-        read_loop(link, buf, move |key| {
-            tokio::spawn(serve_stream(self.clone(), opener.clone(), key));
-        })
-        .await;
+        let (serving, opener) = (self.clone(), link.clone());
+        let reading = read_loop(link.clone(), buf, move |key| {
+            tokio::spawn(serve_stream(serving.clone(), opener.clone(), key));
+        });
+        let mut phase = self.phase.subscribe();
+        let leaving = async {
+            let _ = phase.wait_for(|phase| *phase != Phase::Serving).await;
+            link.drain();
+            let _ = phase.wait_for(|phase| *phase == Phase::Closing).await;
+            link.end_all(&self.config.service);
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            () = reading => {}
+            () = leaving => {}
+        }
+    }
+
+    async fn shut_down(&self) {
+        self.phase.send_replace(Phase::Draining);
+        if tokio::time::timeout(self.config.exit_wait, self.phase.closed()).await.is_err() {
+            self.phase.send_replace(Phase::Closing);
+            // Time for what is queued to be written, no longer.
+            let _ = tokio::time::timeout(FLUSH, self.phase.closed()).await;
+        }
     }
 }
 

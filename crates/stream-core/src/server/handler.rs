@@ -5,10 +5,12 @@ use std::any::Any;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use kerrors::{ApplicationException, Code, Error, Side, StreamError};
+use tracing::Instrument;
 use ttheader_codec::key;
 
 use super::accept::Serving;
@@ -16,9 +18,10 @@ use super::{Handler, OnCancel, Peer};
 use crate::Metadata;
 use crate::cancel::{Reason, Scope};
 use crate::driver::Link;
+use crate::observe::StreamInfo;
 use crate::proto::{Finish, StreamKey};
 use crate::status;
-use crate::stream::{Keep, RecvStream, SendStream, Shared};
+use crate::stream::{Handles, RecvStream, SendStream, Shared};
 
 /// A stream that a peer has opened.
 #[derive(Debug)]
@@ -73,23 +76,49 @@ impl Drop for Ending {
 }
 
 pub(super) async fn serve_stream<H: Handler>(serving: Arc<Serving<H>>, link: Arc<Link>, key: StreamKey) {
-    let scope = Scope::new();
+    let label = link.label(key);
+    let scope = Scope::labeled(label);
     link.set_scope(key, &scope);
     let Some((method, metadata)) = link.opened(key) else { return };
     let dropped = ApplicationException::new(ApplicationException::INTERNAL_ERROR, "handler was dropped");
     let finish = Finish { trailer: Metadata::new(), exception: Some(dropped) };
     let mut ending = Ending { link: link.clone(), key, scope: scope.clone(), finish };
 
-    let peer = Peer { address: link.peer() };
-    let (sender, receiver) = Shared::halves(link, key, Side::Server, false, Keep::default());
-    let called = call_name(&metadata, &method);
-    let incoming = Incoming { method, metadata, scope: scope.clone(), sender, receiver, peer };
-    let call = AssertUnwindSafe(async { serving.handler.stream(incoming).await }).catch_unwind();
-    ending.finish = match guard(call, &scope, serving.config.on_cancel).await {
-        Ok(Ok(end)) => end.into_finish(),
-        Ok(Err(panic)) => Finish { exception: Some(panicked(&called, &*panic)), ..Finish::default() },
-        Err(reason) => StreamEnd::failed(reason_error(&reason)).into_finish(),
+    let info = StreamInfo {
+        label,
+        parent: None,
+        side: Side::Server,
+        service: metadata.get(key::IDL_SERVICE).cloned().unwrap_or_default(),
+        method: method.clone(),
+        peer: link.peer(),
+        opened: Instant::now(),
     };
+    let observers = serving.config.observers.clone();
+    let shared =
+        Handles { link, key, info, timed: false, observers, registration: None, lease: None }.share();
+    let end = run(&serving, &shared, scope, method, metadata).await;
+    shared.tell_finish(end.told().as_ref());
+    ending.finish = end.into_finish();
+}
+
+async fn run<H: Handler>(
+    serving: &Serving<H>,
+    shared: &Arc<Shared>,
+    scope: Scope,
+    method: Bytes,
+    metadata: Metadata,
+) -> StreamEnd {
+    let called = call_name(&metadata, &method);
+    let policy = serving.on_cancel(&String::from_utf8_lossy(&method), &metadata);
+    let (sender, receiver) = shared.halves();
+    let peer = Peer { address: shared.info().peer };
+    let incoming = Incoming { method, metadata, scope: scope.clone(), sender, receiver, peer };
+    let handler = async { serving.handler.stream(incoming).await }.instrument(shared.span().clone());
+    match guard(AssertUnwindSafe(handler).catch_unwind(), &scope, policy).await {
+        Ok(Ok(end)) => end,
+        Ok(Err(panic)) => StreamEnd::refused(panicked(&called, &*panic)),
+        Err(reason) => StreamEnd::failed(reason_error(&reason)),
+    }
 }
 
 /// Lets `call` run to its end, or as long after a cancel as `policy` says.
@@ -144,6 +173,14 @@ impl StreamEnd {
     /// An end without a handler.
     pub fn refused(exception: ApplicationException) -> Self {
         Self { trailer: Metadata::new(), error: Some(HandlerError::Refused(exception)) }
+    }
+
+    /// What went wrong, as an observer is told.
+    fn told(&self) -> Option<Error> {
+        self.error.as_ref().map(|error| match error {
+            HandlerError::Returned(error) => error.clone(),
+            HandlerError::Refused(exception) => Error::Remote(exception.clone()),
+        })
     }
 
     fn into_finish(self) -> Finish {

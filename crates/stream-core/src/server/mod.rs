@@ -6,13 +6,16 @@ mod preface;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use accept::Server;
-pub(crate) use accept::Serving;
+pub(crate) use accept::{Phase, Serving};
 pub use handler::{HandlerError, Incoming, StreamEnd};
 pub(crate) use handler::{call_name, guard, panicked};
 
+use crate::Metadata;
+use crate::observe::Observers;
 use crate::proto::Config;
 use crate::unary::{UnaryAnswer, UnaryCall};
 
@@ -44,6 +47,12 @@ pub struct ServerConfig {
     pub preface_timeout: Duration,
     /// Connections at once; one more is closed as soon as it is accepted. Default 65,536.
     pub max_connections: usize,
+    /// Who is told of each stream's life.
+    pub observers: Observers,
+    /// The server's own service name: what a cancel from here puts on its path.
+    pub service: Arc<str>,
+    /// How long what runs may go on when the server shuts down. Default 5 s.
+    pub exit_wait: Duration,
 }
 
 impl Default for ServerConfig {
@@ -53,6 +62,9 @@ impl Default for ServerConfig {
             on_cancel: OnCancel::default(),
             preface_timeout: Duration::from_secs(5),
             max_connections: 65_536,
+            observers: Observers::default(),
+            service: Arc::from(""),
+            exit_wait: Duration::from_secs(5),
         }
     }
 }
@@ -61,6 +73,11 @@ impl Default for ServerConfig {
 pub trait Handler: Send + Sync + 'static {
     /// Serves one stream to its end.
     fn stream(&self, incoming: Incoming) -> impl Future<Output = StreamEnd> + Send;
+
+    /// What becomes of this method's handler on a cancel, if not what the server's configuration says.
+    fn on_cancel(&self, _method: &str, _metadata: &Metadata) -> Option<OnCancel> {
+        None
+    }
 
     /// Serves one ping-pong call.
     fn unary(&self, call: UnaryCall) -> impl Future<Output = UnaryAnswer> + Send;

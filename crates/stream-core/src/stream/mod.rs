@@ -9,52 +9,126 @@ mod send;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use kerrors::Side;
+use kerrors::{Error, Side};
 
 pub use recv::{Recv, RecvStream};
 pub use send::SendStream;
 
 use crate::cancel::{Reason, Registration};
+use crate::client::Lease;
 use crate::driver::Link;
+use crate::observe::{Observers, StreamInfo};
 use crate::proto::StreamKey;
 
 /// What the halves of a stream share.
 pub(crate) struct Shared {
-    pub(crate) link: Arc<Link>,
-    pub(crate) key: StreamKey,
-    side: Side,
-    senders: AtomicUsize,
+    link: Arc<Link>,
+    key: StreamKey,
+    info: StreamInfo,
     /// Whether a Recv may time out, so that it has to look at the clock.
     timed: bool,
-    /// Dropped after the stream is released: the place in the caller's scope, the connection's lease.
-    _keep: Keep,
-}
-
-/// What lives as long as the stream does.
-#[derive(Debug, Default)]
-pub(crate) struct Keep {
+    senders: AtomicUsize,
+    observers: Observers,
+    header_told: AtomicBool,
+    finish_told: AtomicBool,
+    span: tracing::Span,
+    /// The place in the caller's scope, and the connection's lease: given up after the stream is.
     _registration: Option<Registration>,
-    _lease: Option<crate::client::Lease>,
+    _lease: Option<Lease>,
 }
 
-impl Keep {
-    pub(crate) fn new(registration: Option<Registration>, lease: Option<crate::client::Lease>) -> Self {
-        Self { _registration: registration, _lease: lease }
+/// What a stream's handles are made of.
+pub(crate) struct Handles {
+    pub(crate) link: Arc<Link>,
+    pub(crate) key: StreamKey,
+    pub(crate) info: StreamInfo,
+    pub(crate) timed: bool,
+    pub(crate) observers: Observers,
+    pub(crate) registration: Option<Registration>,
+    pub(crate) lease: Option<Lease>,
+}
+
+impl Handles {
+    pub(crate) fn share(self) -> Arc<Shared> {
+        let Self { link, key, info, timed, observers, registration, lease } = self;
+        let shared = Arc::new(Shared {
+            span: span(&info),
+            link,
+            key,
+            info,
+            timed,
+            senders: AtomicUsize::new(1),
+            observers,
+            header_told: AtomicBool::new(false),
+            finish_told: AtomicBool::new(false),
+            _registration: registration,
+            _lease: lease,
+        });
+        shared.link.set_shared(key, &shared);
+        shared.observers.iter().for_each(|observer| observer.start(&shared.info));
+        shared
     }
 }
 
+fn span(info: &StreamInfo) -> tracing::Span {
+    tracing::info_span!(
+        "stream",
+        side = ?info.side,
+        service = %info.service.escape_ascii(),
+        method = %info.method.escape_ascii(),
+        id = info.label.stream,
+        peer = %info.peer,
+        code = tracing::field::Empty,
+        path = tracing::field::Empty,
+    )
+}
+
 impl Shared {
-    pub(crate) fn halves(
-        link: Arc<Link>,
-        key: StreamKey,
-        side: Side,
-        timed: bool,
-        keep: Keep,
-    ) -> (SendStream, RecvStream) {
-        let shared = Arc::new(Self { link, key, side, senders: AtomicUsize::new(1), timed, _keep: keep });
-        (SendStream::new(shared.clone()), RecvStream::new(shared))
+    pub(crate) fn halves(self: &Arc<Self>) -> (SendStream, RecvStream) {
+        (SendStream::new(self.clone()), RecvStream::new(self.clone()))
+    }
+
+    pub(crate) fn info(&self) -> &StreamInfo {
+        &self.info
+    }
+
+    pub(crate) fn span(&self) -> &tracing::Span {
+        &self.span
+    }
+
+    /// Says once how the stream ended.
+    pub(crate) fn tell_finish(&self, error: Option<&Error>) {
+        if self.finish_told.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if let Some(error) = error.and_then(Error::stream) {
+            self.span.record("code", error.code().number());
+            self.span.record("path", error.path().map(tracing::field::display));
+        }
+        self.observers.iter().for_each(|observer| observer.finish(&self.info, error));
+    }
+
+    /// Says once what the server has answered.
+    fn tell_header(&self) {
+        if self.observers.is_empty() || self.info.side == Side::Server {
+            return;
+        }
+        let header = self.link.with(|connection| connection.received_header(self.key).cloned());
+        if let Some(header) = header
+            && !self.header_told.swap(true, Ordering::AcqRel)
+        {
+            self.observers.iter().for_each(|observer| observer.header(&self.info, &header));
+        }
+    }
+
+    /// If the stream has ended: says how.
+    fn tell_if_ended(&self) {
+        if let Some(outcome) = self.link.with(|connection| connection.outcome(self.key)) {
+            self.tell_header();
+            self.tell_finish(outcome.as_ref().err());
+        }
     }
 
     /// Client: ends the stream here and there.
@@ -74,6 +148,10 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        if self.info.side == Side::Client && !*self.finish_told.get_mut() {
+            self.cancel(&Reason::Canceled);
+            self.tell_if_ended();
+        }
         self.link.release(self.key);
     }
 }
@@ -82,8 +160,8 @@ impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stream")
             .field("id", &self.key.id().get())
-            .field("side", &self.side)
-            .field("peer", &self.link.peer())
-            .finish()
+            .field("side", &self.info.side)
+            .field("peer", &self.info.peer)
+            .finish_non_exhaustive()
     }
 }

@@ -37,7 +37,24 @@ impl RecvStream {
     /// As [`recv`](Self::recv). The Recv timeout runs from the first poll that is pending.
     pub fn poll_recv(&mut self, cx: &Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
         let Shared { link, key, timed, .. } = &*self.shared;
-        link.poll_recv(cx, *key, timed.then(Instant::now))
+        let received = link.poll_recv(cx, *key, timed.then(Instant::now));
+        if let Poll::Ready(received) = &received {
+            self.tell(received.as_ref());
+        }
+        received
+    }
+
+    fn tell(&self, received: Result<&Option<Bytes>, &Error>) {
+        let Shared { info, observers, .. } = &*self.shared;
+        match received {
+            Ok(Some(message)) if !observers.is_empty() => {
+                self.shared.tell_header();
+                observers.iter().for_each(|observer| observer.received(info, message.len()));
+            }
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) if info.side == Side::Client => self.shared.tell_if_ended(),
+            Ok(None) | Err(_) => {}
+        }
     }
 
     /// What the peer answered the stream with, once it is there.
@@ -46,7 +63,9 @@ impl RecvStream {
     /// What the stream ended with, if it ended without a header.
     pub async fn header(&mut self) -> Result<Metadata, Error> {
         let Shared { link, key, .. } = &*self.shared;
-        std::future::poll_fn(|cx| link.poll_header(cx, *key)).await
+        let header = std::future::poll_fn(|cx| link.poll_header(cx, *key)).await;
+        self.shared.tell_header();
+        header
     }
 
     /// What the peer ended its direction with; `None` if it has not.
@@ -62,8 +81,8 @@ impl RecvStream {
 
 impl Drop for RecvStream {
     fn drop(&mut self) {
-        let Shared { link, key, side, .. } = &*self.shared;
-        link.with(|connection| match side {
+        let Shared { link, key, info, .. } = &*self.shared;
+        link.with(|connection| match info.side {
             Side::Client => connection.cancel(*key, &Reason::Canceled),
             Side::Server => connection.ignore_received(*key),
         });

@@ -43,8 +43,14 @@ impl SendStream {
     }
 
     async fn send_payload(&self, payload: &Payload<'_>) -> Result<(), Error> {
-        let Shared { link, key, .. } = &*self.shared;
-        std::future::poll_fn(|cx| link.poll_send(cx, *key, payload)).await
+        let Shared { link, key, info, observers, .. } = &*self.shared;
+        let sent = std::future::poll_fn(|cx| link.poll_send(cx, *key, payload)).await;
+        match &sent {
+            Ok(()) => observers.iter().for_each(|observer| observer.sent(info, payload.as_ref().len())),
+            Err(_) if info.side == Side::Client => self.shared.tell_if_ended(),
+            Err(_) => {}
+        }
+        sent
     }
 
     /// Client: says that nothing more will be sent.
@@ -81,7 +87,7 @@ impl Clone for SendStream {
 
 impl Drop for SendStream {
     fn drop(&mut self) {
-        if self.shared.remove_sender() && self.shared.side == Side::Client {
+        if self.shared.remove_sender() && self.shared.info.side == Side::Client {
             self.shared.link.with(|connection| connection.abandon_send(self.shared.key));
         }
     }

@@ -13,7 +13,7 @@ use super::wire::{Message, Outgoing, decode, encode};
 use super::{CallProtocol, UnaryAnswer, UnaryCall};
 use crate::Metadata;
 use crate::cancel::{Reason, Scope};
-use crate::server::{Handler, HandlerError, Peer, Serving, call_name, guard, panicked};
+use crate::server::{Handler, HandlerError, Peer, Phase, Serving, call_name, guard, panicked};
 
 /// Bytes of later calls that are read while one is served.
 const READ_AHEAD: usize = 64 * 1024;
@@ -27,10 +27,16 @@ pub(crate) async fn serve_calls<H: Handler>(
     protocol: CallProtocol,
 ) -> io::Result<()> {
     let mut connection = Connection { serving, socket, buf, protocol, peer: Peer { address: peer } };
-    while let Some(message) = connection.next_message().await? {
+    let mut phase = serving.phase.subscribe();
+    loop {
+        let message = tokio::select! {
+            biased;
+            message = connection.next_message() => message?,
+            _ = phase.wait_for(|phase| *phase != Phase::Serving) => return Ok(()),
+        };
+        let Some(message) = message else { return Ok(()) };
         connection.serve(message).await?;
     }
-    Ok(())
 }
 
 struct Connection<'a, H> {
@@ -78,10 +84,15 @@ impl<H: Handler> Connection<'_, H> {
 
     async fn run(&mut self, call: UnaryCall, called: &str, scope: &Scope) -> UnaryAnswer {
         let Self { serving, socket, buf, .. } = self;
+        let policy = serving.on_cancel(&call.method, &call.metadata);
         let handler = AssertUnwindSafe(async { serving.handler.unary(call).await }).catch_unwind();
-        let guarded = guard(handler, scope, serving.config.on_cancel);
+        let guarded = guard(handler, scope, policy);
+        let mut phase = serving.phase.subscribe();
         let watch = async {
-            closed(socket, buf).await;
+            tokio::select! {
+                () = closed(socket, buf) => {}
+                _ = phase.wait_for(|phase| *phase == Phase::Closing) => {}
+            }
             scope.cancel(&Reason::Stream(StreamError::new(Code::CONNECTION_CLOSED)));
             std::future::pending::<()>().await;
         };

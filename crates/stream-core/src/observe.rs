@@ -1,0 +1,148 @@
+//! What a program may know of its streams while they run: events for metrics and traces, every open
+//! stream as a node with its parent, and the cancels of late. Owns none of it: the connections do.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock, Weak};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use kerrors::{Error, Side, StreamError};
+use slab::Slab;
+
+use crate::Metadata;
+use crate::cancel::Label;
+use crate::driver::Link;
+use crate::proto::Traffic;
+use crate::sync::Mutex;
+
+/// What is known of a stream from its beginning on.
+#[derive(Clone, Debug)]
+pub struct StreamInfo {
+    /// Its name in this process.
+    pub label: Label,
+    /// The stream under whose handler it was opened, if it was.
+    pub parent: Option<Label>,
+    /// Which end this is.
+    pub side: Side,
+    /// The service's name in the IDL, as the client said it.
+    pub service: Bytes,
+    /// The method's name in the IDL, as the client said it.
+    pub method: Bytes,
+    /// The other end.
+    pub peer: SocketAddr,
+    /// When it was opened here.
+    pub opened: Instant,
+}
+
+/// Is told of a stream's life, each event once, in this order: start, header (a client's, if one came),
+/// sent and received, finish.
+///
+/// Called by the tasks that use the stream, never by those that read and write the socket: what it does
+/// costs its stream time, and no other.
+pub trait Observer: Send + Sync + 'static {
+    /// A stream begins.
+    fn start(&self, _stream: &StreamInfo) {}
+    /// The server has answered.
+    fn header(&self, _stream: &StreamInfo, _header: &Metadata) {}
+    /// A message was handed to the connection.
+    fn sent(&self, _stream: &StreamInfo, _bytes: usize) {}
+    /// A message was taken from the connection.
+    fn received(&self, _stream: &StreamInfo, _bytes: usize) {}
+    /// The stream has ended, well if there is no error, and nothing follows.
+    fn finish(&self, _stream: &StreamInfo, _error: Option<&Error>) {}
+}
+
+/// Observers of one client or server.
+#[derive(Clone, Default)]
+pub struct Observers(Option<Arc<[Arc<dyn Observer>]>>);
+
+impl Observers {
+    /// One more.
+    #[must_use]
+    pub fn with(&self, observer: impl Observer) -> Self {
+        let known = self.iter().cloned();
+        Self(Some(known.chain([Arc::new(observer) as Arc<dyn Observer>]).collect()))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<dyn Observer>> {
+        self.0.iter().flat_map(|observers| observers.iter())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl fmt::Debug for Observers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Observers({})", self.iter().count())
+    }
+}
+
+/// A stream that is open, or whose handles are not dropped yet.
+#[derive(Clone, Debug)]
+pub struct StreamView {
+    /// What is known from its beginning on.
+    pub info: StreamInfo,
+    /// Where it is in its life: `open`, `half closed` or `ended`.
+    pub state: &'static str,
+    /// What went out.
+    pub sent: Traffic,
+    /// What came in.
+    pub received: Traffic,
+}
+
+/// Every stream of this process that is open, in no order.
+pub fn streams() -> Vec<StreamView> {
+    let links: Vec<Arc<Link>> = LINKS.lock().iter().filter_map(|(_, link)| link.upgrade()).collect();
+    links.iter().flat_map(|link| link.views()).collect()
+}
+
+/// A cancel that passed through this process.
+#[derive(Clone, Debug)]
+pub struct CancelView {
+    /// When it was seen here.
+    pub at: SystemTime,
+    /// The stream that it ended here.
+    pub stream: StreamInfo,
+    /// Code, side, path and text.
+    pub error: StreamError,
+    /// From when it was read here, or wished here, until everything below had been told.
+    pub took: Duration,
+}
+
+/// The last cancels that passed through this process, 256 at most, the latest last.
+pub fn cancels() -> Vec<CancelView> {
+    CANCELS.lock().iter().cloned().collect()
+}
+
+const MAX_CANCELS: usize = 256;
+
+static LINKS: LazyLock<Mutex<Slab<Weak<Link>>>> = LazyLock::new(Mutex::default);
+static CANCELS: LazyLock<Mutex<VecDeque<CancelView>>> = LazyLock::new(Mutex::default);
+
+pub(crate) fn record_cancel(cancel: CancelView) {
+    let mut cancels = CANCELS.lock();
+    let oldest = if cancels.len() >= MAX_CANCELS { cancels.pop_front() } else { None };
+    cancels.push_back(cancel);
+    drop(cancels);
+    drop(oldest);
+}
+
+/// A connection's place among those that are looked at.
+#[derive(Debug)]
+pub(crate) struct Listed(usize);
+
+impl Listed {
+    pub(crate) fn new(link: Weak<Link>) -> Self {
+        Self(LINKS.lock().insert(link))
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        LINKS.lock().try_remove(self.0);
+    }
+}
