@@ -71,6 +71,8 @@ codes! {
     12901 SLOW_CONSUMER Refused "receive buffer is full: the consumer is slower than the sender";
     12902 OVERLOADED Refused "server is overloaded: retry later";
     12903 DRAINING Refused "server is shutting down: retry on another";
+    12904 SEND_TIMEOUT Timeout "stream Send timeout";
+    12905 IDLE_TIMEOUT Timeout "stream idle timeout";
 }
 
 impl Code {

@@ -61,12 +61,24 @@ impl StreamError {
     }
 
     /// 12014: no message came within the Recv timeout.
-    pub fn recv_timeout(config: RecvTimeout) -> Self {
+    pub fn recv_timeout(side: Side, config: RecvTimeout) -> Self {
         let text = format!("{}, timeout config={config}", Code::RECV_TIMEOUT.message());
         Self::new(Code::RECV_TIMEOUT).with_cause(text).map(|parts| {
-            parts.side = Some(Side::Client);
+            parts.side = Some(side);
             parts.retryable = config.disable_cancel_remote;
         })
+    }
+
+    /// 12904: a message could not be queued within the Send timeout.
+    pub fn send_timeout(side: Side, timeout: Duration) -> Self {
+        let text = format!("{}, timeout={}", Code::SEND_TIMEOUT.message(), GoDuration(timeout));
+        Self::new(Code::SEND_TIMEOUT).with_cause(text).on_side(side)
+    }
+
+    /// 12905: no message went either way for this long.
+    pub fn idle_timeout(side: Side, timeout: Duration) -> Self {
+        let text = format!("{}, timeout={}", Code::IDLE_TIMEOUT.message(), GoDuration(timeout));
+        Self::new(Code::IDLE_TIMEOUT).with_cause(text).on_side(side)
     }
 
     /// 12015: the deadline of the caller's context passed. `timeout` is what was left of it when the

@@ -17,7 +17,10 @@ use crate::metainfo::{Metainfo, Propagation};
 #[derive(Clone, Debug)]
 pub struct Context {
     scope: Option<Scope>,
+    /// Set here.
     deadline: Option<Instant>,
+    /// What the caller said it has.
+    callers_deadline: Option<Instant>,
     metainfo: Arc<Metainfo>,
     request: Option<Arc<Request>>,
 }
@@ -35,12 +38,19 @@ pub(crate) struct Request {
 impl Context {
     /// The context of work that nobody asked for: never canceled, without a deadline.
     pub fn background() -> Self {
-        Self { scope: None, deadline: None, metainfo: Arc::default(), request: None }
+        Self { scope: None, deadline: None, callers_deadline: None, metainfo: Arc::default(), request: None }
     }
 
-    pub(crate) fn of_request(scope: Scope, deadline: Option<Instant>, request: Request) -> Self {
+    pub(crate) fn of_request(scope: Scope, timeout: Option<Duration>, request: Request) -> Self {
         let metainfo = Arc::new(Metainfo::received(&request.metadata));
-        Self { scope: Some(scope), deadline, metainfo, request: Some(Arc::new(request)) }
+        let callers_deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        Self {
+            scope: Some(scope),
+            deadline: None,
+            callers_deadline,
+            metainfo,
+            request: Some(Arc::new(request)),
+        }
     }
 
     /// A child that can be canceled. Dropping the [`Canceler`] cancels nothing.
@@ -82,7 +92,7 @@ impl Context {
     /// though its caller has gone away, such as saving what was made for it.
     #[must_use]
     pub fn detach(&self) -> Self {
-        Self { scope: None, deadline: None, ..self.clone() }
+        Self { scope: None, deadline: None, callers_deadline: None, ..self.clone() }
     }
 
     /// Runs `task` beside the caller, under this context: it is dropped when the context ends, and then
@@ -114,15 +124,22 @@ impl Context {
         self.metainfo.persistent(key.as_ref())
     }
 
-    /// When it ends by itself.
+    /// When it ends by itself: set here, or said by the caller.
     pub fn deadline(&self) -> Option<Instant> {
-        self.deadline
+        earlier(self.deadline, self.callers_deadline)
+    }
+
+    /// When this end acts on it. The caller's own cancel comes first, if it comes, since it can say who
+    /// and along which path.
+    pub(crate) fn enforced_deadline(&self) -> Option<Instant> {
+        let callers = self.callers_deadline.and_then(|deadline| deadline.checked_add(CALLERS_GRACE));
+        earlier(self.deadline, callers)
     }
 
     /// Why it has ended, if it has.
     pub fn reason(&self) -> Option<Reason> {
         let canceled = self.scope.as_ref().and_then(Scope::reason);
-        let late = || self.deadline.filter(|deadline| *deadline <= Instant::now());
+        let late = || self.enforced_deadline().filter(|deadline| *deadline <= Instant::now());
         canceled.or_else(|| late().map(|_| Reason::DeadlineExceeded))
     }
 
@@ -135,7 +152,7 @@ impl Context {
                 None => std::future::pending().await,
             }
         };
-        let Some(deadline) = self.deadline else { return canceled.await };
+        let Some(deadline) = self.enforced_deadline() else { return canceled.await };
         tokio::select! {
             biased;
             reason = canceled => reason,
@@ -184,6 +201,13 @@ impl Context {
         change(Arc::make_mut(&mut child.metainfo));
         child
     }
+}
+
+/// How long a caller's deadline is left to the caller.
+const CALLERS_GRACE: Duration = Duration::from_millis(100);
+
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
 }
 
 impl Default for Context {

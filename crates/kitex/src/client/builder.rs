@@ -22,6 +22,7 @@ pub struct ClientBuilder {
     addresses: Option<Box<dyn AddressSource>>,
     config: ClientConfig,
     recv_timeout: Option<RecvTimeout>,
+    send_timeout: Option<Duration>,
     timeout: Option<Duration>,
     call_protocol: CallProtocol,
     propagation: Propagation,
@@ -56,6 +57,7 @@ impl ClientBuilder {
             addresses: None,
             config: ClientConfig::default(),
             recv_timeout: None,
+            send_timeout: None,
             timeout: None,
             call_protocol: CallProtocol::default(),
             propagation: Propagation::default(),
@@ -95,6 +97,12 @@ impl ClientBuilder {
     /// How long each Recv may wait. Default: as long as the stream lives.
     pub fn recv_timeout(mut self, timeout: RecvTimeout) -> Self {
         self.recv_timeout = Some(timeout);
+        self
+    }
+
+    /// How long each Send may wait. Then the stream ends with 12904. Default: as long as the stream lives.
+    pub fn send_timeout(mut self, timeout: Duration) -> Self {
+        self.send_timeout = Some(timeout);
         self
     }
 
@@ -150,7 +158,12 @@ impl ClientBuilder {
             anonymous: Arc::from(""),
         };
         let raw = stream_core::client::Client::new(addresses, self.config);
-        Ok(Client { raw, shared: Arc::new(shared), recv_timeout: self.recv_timeout })
+        Ok(Client {
+            raw,
+            shared: Arc::new(shared),
+            recv_timeout: self.recv_timeout,
+            send_timeout: self.send_timeout,
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 mod builder;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kerrors::{Error, RecvTimeout, Result};
 use kitex_thrift::{Fault, Payload};
@@ -26,6 +26,7 @@ pub struct Client {
     raw: stream_core::client::Client,
     shared: Arc<Shared>,
     recv_timeout: Option<RecvTimeout>,
+    send_timeout: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -35,7 +36,7 @@ struct Shared {
     service: Arc<str>,
     call_protocol: CallProtocol,
     propagation: Propagation,
-    timeout: Option<std::time::Duration>,
+    timeout: Option<Duration>,
     anonymous: Arc<str>,
 }
 
@@ -49,6 +50,12 @@ impl Client {
     #[must_use]
     pub fn with_recv_timeout(&self, timeout: impl Into<Option<RecvTimeout>>) -> Self {
         Self { recv_timeout: timeout.into(), ..self.clone() }
+    }
+
+    /// The same client, with another Send timeout.
+    #[must_use]
+    pub fn with_send_timeout(&self, timeout: impl Into<Option<Duration>>) -> Self {
+        Self { send_timeout: timeout.into(), ..self.clone() }
     }
 
     /// Makes a ping-pong call. For generated code.
@@ -94,7 +101,7 @@ impl Client {
             body: &encode(args)?,
             oneway: method.oneway,
             scope: ctx.scope(),
-            deadline: self.deadline(ctx),
+            deadline: self.deadline(ctx.deadline()),
         };
         self.raw.call(&request).await
     }
@@ -151,8 +158,10 @@ impl Client {
             metadata: &ctx.strings(method, self.shared.propagation),
             service: self.caller(ctx),
             scope: ctx.scope(),
-            deadline: self.deadline(ctx),
+            deadline: self.deadline(ctx.enforced_deadline()),
+            told_deadline: self.deadline(ctx.deadline()),
             recv_timeout: self.recv_timeout,
+            send_timeout: self.send_timeout,
         };
         self.raw.open(&request).await
     }
@@ -162,11 +171,8 @@ impl Client {
         caller.as_ref().or_else(|| ctx.service_name()).unwrap_or(anonymous)
     }
 
-    fn deadline(&self, ctx: &Context) -> Option<Instant> {
+    fn deadline(&self, outer: Option<Instant>) -> Option<Instant> {
         let own = self.shared.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        match (ctx.deadline(), own) {
-            (Some(outer), Some(own)) => Some(outer.min(own)),
-            (outer, own) => outer.or(own),
-        }
+        outer.into_iter().chain(own).min()
     }
 }

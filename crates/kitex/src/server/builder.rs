@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kerrors::{BadServiceName, check_service_name};
+use kerrors::{BadServiceName, RecvTimeout, check_service_name};
 use stream_core::observe::Observer;
 use stream_core::proto::Config;
 use stream_core::server::{OnCancel, ServerConfig};
@@ -94,9 +94,22 @@ impl ServerBuilder {
         self
     }
 
-    /// Bounds of each connection.
+    /// Bounds of each connection. Set before [`recv_timeout`](Self::recv_timeout), which is one of them.
     pub fn connection(mut self, config: Config) -> Self {
         self.config.connection = config;
+        self
+    }
+
+    /// How long each Recv of a handler may wait. Default: as long as the stream lives.
+    pub fn recv_timeout(mut self, timeout: RecvTimeout) -> Self {
+        self.config.connection.recv_timeout = Some(timeout);
+        self
+    }
+
+    /// How long each Send of a handler may wait. Then its stream ends with 12904. Default: as long as the
+    /// stream lives.
+    pub fn send_timeout(mut self, timeout: Duration) -> Self {
+        self.config.send_timeout = Some(timeout);
         self
     }
 

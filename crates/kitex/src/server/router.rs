@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use bytes::Bytes;
 use kerrors::{ApplicationException, Error, Result};
@@ -114,11 +114,11 @@ impl Router {
         scope: Scope,
         metadata: Metadata,
         peer: Peer,
-        deadline: Option<Instant>,
+        timeout: Option<Duration>,
     ) -> Context {
         let request =
             Request { service: self.name.clone(), method: route.method, metadata, peer: peer.address };
-        Context::of_request(scope, deadline, request)
+        Context::of_request(scope, timeout, request)
     }
 
     async fn run(&self, route: Route, ctx: Context, input: Input) -> Result<Answer> {
@@ -128,13 +128,13 @@ impl Router {
 
 impl Handler for Router {
     async fn stream(&self, incoming: Incoming) -> StreamEnd {
-        let Incoming { method, metadata, scope, sender, receiver, peer } = incoming;
+        let Incoming { method, metadata, scope, timeout, sender, receiver, peer } = incoming;
         let route = match self.find(&metadata, &String::from_utf8_lossy(&method)) {
             Ok(route) if route.method.mode.is_stream() => route,
             Ok(route) => return StreamEnd::refused(no_stream(route.method)),
             Err(unknown) => return StreamEnd::refused(unknown),
         };
-        let ctx = self.context(route, scope, metadata, peer, None);
+        let ctx = self.context(route, scope, metadata, peer, timeout);
         let trailer = Trailer::default();
         let input = Input::Stream { sender: sender.clone(), receiver, trailer: trailer.clone() };
         let ended = match self.run(route, ctx, input).await {
@@ -155,8 +155,7 @@ impl Handler for Router {
             Ok(route) => return UnaryAnswer::refused(is_stream(route.method)),
             Err(unknown) => return UnaryAnswer::refused(unknown),
         };
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let ctx = self.context(route, scope, metadata, peer, deadline);
+        let ctx = self.context(route, scope, metadata, peer, timeout);
         let result = self.run(route, ctx, Input::Args(body)).await;
         let result = result.map(|answer| answer.into_bytes().unwrap_or(EMPTY_RESULT));
         UnaryAnswer { metadata: Metadata::new(), result: result.map_err(refuse_or_return) }

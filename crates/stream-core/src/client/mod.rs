@@ -61,8 +61,12 @@ pub struct Request<'a> {
     pub scope: Option<&'a Scope>,
     /// When the stream is to end by itself.
     pub deadline: Option<Instant>,
+    /// The deadline that the peer is told, if it is another.
+    pub told_deadline: Option<Instant>,
     /// How long each Recv may wait.
     pub recv_timeout: Option<RecvTimeout>,
+    /// How long each Send may wait. Then the stream ends with code 12904.
+    pub send_timeout: Option<Duration>,
 }
 
 /// Opens streams to one service, and makes ping-pong calls. Cheap to clone; clones share connections.
@@ -125,6 +129,7 @@ impl Client {
             metadata: request.metadata,
             service: request.service,
             deadline: request.deadline,
+            told_deadline: request.told_deadline,
             recv_timeout: request.recv_timeout,
         };
         let Checkout { link, lease } = self.pool.get().await?;
@@ -146,8 +151,17 @@ impl Client {
             peer: link.peer(),
             opened: Instant::now(),
         };
-        let (timed, observers) = (request.recv_timeout.is_some(), self.observers.clone());
-        Ok(Handles { link, key, info, timed, observers, registration, lease }.share().halves())
+        let handles = Handles {
+            link,
+            key,
+            info,
+            timed: request.recv_timeout.is_some(),
+            send_timeout: request.send_timeout,
+            observers: self.observers.clone(),
+            registration,
+            lease,
+        };
+        Ok(handles.share().halves())
     }
 }
 

@@ -290,14 +290,12 @@ impl Link {
         Label { connection: self.number, stream: key.id().get() }
     }
 
-    /// What the peer opened the stream with: method and strings.
-    pub(crate) fn opened(&self, key: StreamKey) -> Option<(Bytes, Metadata)> {
+    /// What the peer opened the stream with: method, strings, what is left until its deadline.
+    pub(crate) fn opened(&self, key: StreamKey) -> Option<(Bytes, Metadata, Option<Duration>)> {
         self.peek(|state| {
-            let method = state.connection.method(key)?.name().clone();
-            match state.connection.header(key) {
-                Poll::Ready(Ok(metadata)) => Some((method, metadata)),
-                _ => None,
-            }
+            let connection = &mut state.connection;
+            let metadata = connection.received_header(key)?.clone();
+            Some((connection.method(key)?.name().clone(), metadata, connection.timeout(key)))
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kerrors::RecvTimeout;
 use ttheader_codec::Limits;
 
 /// Bounds of one connection. The defaults are safe towards peers that are not trusted.
@@ -27,6 +28,12 @@ pub struct Config {
     pub send_stream: usize,
     /// The same for all streams of the connection together. Default 1 MiB.
     pub send_connection: usize,
+    /// How long each Recv of a handler may wait. Default: as long as the stream lives. A client's is a
+    /// matter of the call.
+    pub recv_timeout: Option<RecvTimeout>,
+    /// How long a stream may go without a message either way, to a quarter more. Then it ends with code
+    /// 12905. Default: for ever.
+    pub stream_idle: Option<Duration>,
     /// How long the socket may take nothing while something waits to be written. Then the connection is
     /// closed. Default 10 s.
     pub write_stall: Duration,
@@ -43,6 +50,8 @@ impl Default for Config {
             stall_solo: Duration::from_secs(30),
             send_stream: 64 * 1024,
             send_connection: 1024 * 1024,
+            recv_timeout: None,
+            stream_idle: None,
             write_stall: Duration::from_secs(10),
         }
     }

@@ -15,7 +15,7 @@ use ttheader_codec::{EncodeError, FrameType};
 use super::intake::Intake;
 use super::method::{Frame, Methods};
 use super::outbound::{Outbound, Payload, Transmit};
-use super::stream::{Call, Role, State, Stream, Traffic};
+use super::stream::{Call, RecvWait, Role, State, Stream, Traffic};
 use super::table::Table;
 use super::timers::{Timer, Timers};
 use super::{Config, Method, StreamId, StreamKey};
@@ -51,6 +51,8 @@ pub struct Open<'a> {
     pub service: &'a Arc<str>,
     /// When the stream is to end by itself.
     pub deadline: Option<Instant>,
+    /// The deadline that the peer is told, if it is another.
+    pub told_deadline: Option<Instant>,
     /// How long each Recv may wait.
     pub recv_timeout: Option<RecvTimeout>,
 }
@@ -139,23 +141,22 @@ impl Connection {
             self.quota_wanted = true;
             return Ok(None);
         }
-        let role = Role::Client(Call {
-            service: open.service.clone(),
-            deadline: open.deadline,
-            timeout,
-            recv_timeout: open.recv_timeout,
-            recv_deadline: None,
-            recv_timed_out: false,
-        });
+        let role = Role::Client(Call { service: open.service.clone(), deadline: open.deadline, timeout });
         let id = self.next_id();
-        let key = self.table.insert(Stream::new(id, open.method.clone(), role));
-        if let Err(error) = self.write(key, FrameType::Header, open.metadata, &[]) {
+        let mut stream = Stream::new(id, open.method.clone(), role);
+        stream.recv_wait.config = open.recv_timeout;
+        let key = self.table.insert(stream);
+        let told = open.told_deadline.or(open.deadline);
+        let timeout = told.map(|deadline| deadline.saturating_duration_since(now));
+        let frame = Frame { timeout, ..Frame::new(FrameType::Header, open.metadata, &[]) };
+        if let Err(error) = self.write(key, &frame) {
             self.table.remove(key);
             return Err(illegal_operation(Side::Client, &error));
         }
         if let Some(at) = open.deadline {
             self.timers.arm(at, Timer::Stream(key));
         }
+        self.watch_idle(key, now);
         self.share_stall(now);
         Ok(Some(key))
     }
@@ -220,20 +221,19 @@ impl Connection {
             return Poll::Ready(Ok(Some(message)));
         }
         let Some(stream) = self.table.get_mut(key) else { return Poll::Ready(Err(returned())) };
-        match (&stream.state, &mut stream.role) {
+        match (&stream.state, &stream.role) {
             (State::Ended(outcome), _) => Poll::Ready(outcome.clone().map(|()| None)),
             (State::HalfClosed, Role::Server(handling)) => {
                 Poll::Ready(handling.requests_end.clone().map(|()| None))
             }
-            (_, Role::Client(call)) if call.recv_timed_out => {
-                call.recv_timed_out = false;
-                Poll::Ready(Err(call.recv_timeout_error().into()))
+            _ if mem::take(&mut stream.recv_wait.timed_out) => {
+                Poll::Ready(Err(stream.recv_timeout_error().into()))
             }
-            (_, role) => {
+            _ => {
                 stream.wants_recv = true;
-                if let Role::Client(call @ Call { recv_deadline: None, .. }) = role {
-                    call.recv_deadline = call.recv_timeout.and_then(|config| now.checked_add(config.timeout));
-                    call.recv_deadline.into_iter().for_each(|at| self.timers.arm(at, Timer::Recv(key)));
+                if let RecvWait { config: Some(config), until: until @ None, .. } = &mut stream.recv_wait {
+                    *until = now.checked_add(config.timeout);
+                    until.iter().for_each(|at| self.timers.arm(*at, Timer::Recv(key)));
                 }
                 Poll::Pending
             }
@@ -244,10 +244,8 @@ impl Connection {
     pub fn stop_recv(&mut self, key: StreamKey) {
         let Some(stream) = self.table.get_mut(key) else { return };
         stream.wants_recv = false;
-        if let Some(call) = stream.call() {
-            call.recv_timed_out = false;
-            self.timers.disarm(call.recv_deadline.take(), Timer::Recv(key));
-        }
+        stream.recv_wait.timed_out = false;
+        self.timers.disarm(stream.recv_wait.until.take(), Timer::Recv(key));
     }
 
     /// What the peer answered or opened the stream with, once it is there.
@@ -274,6 +272,11 @@ impl Connection {
     /// What the peer ended its direction with, once it has.
     pub fn trailer(&self, key: StreamKey) -> Option<&Metadata> {
         self.table.get(key).and_then(|stream| stream.trailer.as_ref())
+    }
+
+    /// Server: what the client said was left until its deadline.
+    pub fn timeout(&mut self, key: StreamKey) -> Option<Duration> {
+        self.table.get_mut(key).and_then(Stream::handling).and_then(|handling| handling.timeout)
     }
 
     /// The method of a stream.
@@ -305,6 +308,7 @@ impl Connection {
             match timer {
                 Timer::Stream(key) => self.handle_deadline(key),
                 Timer::Recv(key) => self.handle_recv_timeout(key),
+                Timer::Idle(key) => self.handle_idle_check(key, now),
                 Timer::Stall => self.handle_stall(now),
             }
         }
@@ -365,17 +369,9 @@ impl Connection {
     }
 
     /// Queues a frame of a stream's.
-    pub(super) fn write(
-        &mut self,
-        key: StreamKey,
-        frame_type: FrameType,
-        strings: &Metadata,
-        payload: &[u8],
-    ) -> Result<(), EncodeError> {
+    pub(super) fn write(&mut self, key: StreamKey, frame: &Frame<'_>) -> Result<(), EncodeError> {
         match self.table.get_mut(key) {
-            Some(stream) if self.closed.is_none() => {
-                self.outbound.frame(key, stream, &Frame { frame_type, strings, payload })
-            }
+            Some(stream) if self.closed.is_none() => self.outbound.frame(key, stream, frame),
             _ => Ok(()),
         }
     }
@@ -387,7 +383,7 @@ impl Connection {
             return Ok(());
         }
         let header = mem::take(&mut handling.answer);
-        self.write(key, FrameType::Header, &header, &[])
+        self.write(key, &Frame::new(FrameType::Header, &header, &[]))
     }
 
     fn offer_quota(&mut self) {

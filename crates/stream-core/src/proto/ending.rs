@@ -3,6 +3,7 @@
 //! stream, and nothing behind them.
 
 use std::mem;
+use std::time::{Duration, Instant};
 
 use kerrors::{ApplicationException, CancelPath, Code, Error, Side, StreamError};
 use ttheader_codec::{EncodeError, FrameType, key};
@@ -14,6 +15,9 @@ use super::timers::Timer;
 use super::{StreamId, StreamKey};
 use crate::Metadata;
 use crate::cancel::Reason;
+
+/// How often it is looked, in the time that a stream may be idle, whether it is.
+const IDLE_LOOKS: u32 = 4;
 
 impl Connection {
     /// Client: the scope under which the stream was opened has ended for `reason`. Ends the stream here,
@@ -122,21 +126,59 @@ impl Connection {
 
     pub(super) fn handle_recv_timeout(&mut self, key: StreamKey) {
         let Some(stream) = self.table.get_mut(key) else { return };
-        let in_time = stream.inbox.bytes() > 0;
-        let Some(call) = stream.call() else { return };
-        call.recv_deadline = None;
-        if in_time {
+        stream.recv_wait.until = None;
+        if stream.inbox.bytes() > 0 {
             // The Recv has its message, though nobody has run to take it.
             return;
         }
-        if call.recv_timeout.is_some_and(|config| config.disable_cancel_remote) {
-            call.recv_timed_out = true;
+        if stream.recv_wait.config.is_some_and(|config| config.disable_cancel_remote) {
+            stream.recv_wait.timed_out = true;
             self.wake(key);
         } else {
-            let (error, path) = (call.recv_timeout_error(), CancelPath::of(&call.service));
-            self.events.push_back(Event::Reset(key, error.clone()));
-            self.end(key, Err(error.into()), Some(&path));
+            let error = stream.recv_timeout_error();
+            self.end_by_itself(key, error);
         }
+    }
+
+    /// A Send could not queue its message in time: the stream ends here and there.
+    pub fn handle_send_timeout(&mut self, key: StreamKey, timeout: Duration) {
+        self.end_by_itself(key, StreamError::send_timeout(self.side, timeout));
+    }
+
+    /// Looks four times in the idle timeout whether a message has gone either way, so that messages cost
+    /// nothing.
+    pub(super) fn watch_idle(&mut self, key: StreamKey, now: Instant) {
+        let Some(pause) = self.config.stream_idle.and_then(|idle| idle.checked_div(IDLE_LOOKS)) else {
+            return;
+        };
+        let Some(stream) = self.table.get_mut(key) else { return };
+        stream.idle.next_look = now.checked_add(pause);
+        stream.idle.next_look.into_iter().for_each(|at| self.timers.arm(at, Timer::Idle(key)));
+    }
+
+    pub(super) fn handle_idle_check(&mut self, key: StreamKey, now: Instant) {
+        let Some(stream) = self.table.get_mut(key) else { return };
+        let messages = stream.sent.messages.wrapping_add(stream.received.messages);
+        let quiet = mem::replace(&mut stream.idle.messages, messages) == messages;
+        stream.idle.quiet_looks = if quiet { stream.idle.quiet_looks.saturating_add(1) } else { 0 };
+        if stream.idle.quiet_looks < IDLE_LOOKS {
+            return self.watch_idle(key, now);
+        }
+        let timeout = self.config.stream_idle.unwrap_or_default();
+        self.end_by_itself(key, StreamError::idle_timeout(self.side, timeout));
+    }
+
+    /// A time of the stream's own has passed: it ends here and there, and what has arrived stays to be
+    /// taken. Does nothing if it has ended.
+    fn end_by_itself(&mut self, key: StreamKey, error: StreamError) {
+        let live = self.table.get_mut(key).filter(|stream| stream.outcome().is_none());
+        let Some(stream) = live else { return };
+        let path = CancelPath::of(stream.call().map_or("", |call| &call.service));
+        self.end(key, Err(error.clone().into()), Some(&path));
+        self.events.push_back(match self.side {
+            Side::Client => Event::Reset(key, error),
+            Side::Server => Event::Canceled(key, error),
+        });
     }
 
     /// Ends a stream for its handles, and at the peer: by an Rst frame if there is a path to tell, and a
@@ -173,14 +215,7 @@ impl Connection {
     /// What the peer sends cannot go on: its stream ends here and there, and no other does. What has
     /// arrived stays to be taken.
     pub(super) fn end_at_fault(&mut self, key: StreamKey, error: StreamError) {
-        let live = self.table.get_mut(key).filter(|stream| stream.outcome().is_none());
-        let Some(stream) = live else { return };
-        let error = error.on_side(self.side);
-        let path = CancelPath::of(stream.call().map_or("", |call| &call.service));
-        self.end(key, Err(error.clone().into()), Some(&path));
-        if self.side == Side::Server {
-            self.events.push_back(Event::Canceled(key, error));
-        }
+        self.end_by_itself(key, error.on_side(self.side));
     }
 
     /// The one place where a stream ends. `false` if it had ended before: the first reason stays.
@@ -190,13 +225,13 @@ impl Connection {
                 return None;
             }
             stream.state = State::Ended(outcome);
-            Some(stream.call().map(|call| (call.deadline, call.recv_deadline.take())))
+            let deadline = stream.call().and_then(|call| call.deadline);
+            Some((deadline, stream.recv_wait.until.take(), stream.idle.next_look.take()))
         });
-        let Some(Some(timers)) = timers else { return false };
-        if let Some((deadline, recv_deadline)) = timers {
-            self.timers.disarm(deadline, Timer::Stream(key));
-            self.timers.disarm(recv_deadline, Timer::Recv(key));
-        }
+        let Some(Some((deadline, recv, idle))) = timers else { return false };
+        self.timers.disarm(deadline, Timer::Stream(key));
+        self.timers.disarm(recv, Timer::Recv(key));
+        self.timers.disarm(idle, Timer::Idle(key));
         self.wake(key);
         true
     }
@@ -229,8 +264,7 @@ impl Connection {
         path: &CancelPath,
     ) {
         let (strings, payload) = rst_parts(method.name(), id, error, path);
-        let frame = Frame { frame_type: FrameType::Rst, strings: &strings, payload: &payload };
-        self.outbound.reply(id, method, &frame);
+        self.outbound.reply(id, method, &Frame::new(FrameType::Rst, &strings, &payload));
     }
 
     fn write_rst(&mut self, key: StreamKey, error: &StreamError, path: &CancelPath) {
@@ -243,7 +277,7 @@ impl Connection {
         stream.trailer_sent |= self.side == Side::Server;
         let (strings, payload) = rst_parts(stream.method.name(), stream.id, error, path);
         // Never refused: a path is bounded, and a text is far below the bound of a frame.
-        let _ = self.write(key, FrameType::Rst, &strings, &payload);
+        let _ = self.write(key, &Frame::new(FrameType::Rst, &strings, &payload));
     }
 
     pub(super) fn write_trailer(&mut self, key: StreamKey, finish: &Finish) {
@@ -255,10 +289,12 @@ impl Connection {
         let encode =
             |exception: &ApplicationException| exception.encode(&String::from_utf8_lossy(&method), id.get());
         let payload = finish.exception.as_ref().map(encode).unwrap_or_default();
-        if let Err(error) = self.write(key, FrameType::Trailer, &finish.trailer, &payload) {
+        let frame = Frame::new(FrameType::Trailer, &finish.trailer, &payload);
+        if let Err(error) = self.write(key, &frame) {
             // A stream must not stay open because its trailer is too large.
             let exception = trailer_refused(&error);
-            let _ = self.write(key, FrameType::Trailer, &Metadata::new(), &encode(&exception));
+            let (strings, payload) = (Metadata::new(), encode(&exception));
+            let _ = self.write(key, &Frame::new(FrameType::Trailer, &strings, &payload));
         }
     }
 }

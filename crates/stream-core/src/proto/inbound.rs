@@ -1,7 +1,7 @@
 //! What a peer sends: bytes to frames, frames to streams. Owns what each frame means in each state, and
 //! which misdeed costs the peer a stream, which the connection, which nothing.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use kerrors::{ApplicationException, CancelPath, Code, Side, StreamError};
@@ -98,7 +98,7 @@ impl Connection {
             },
             Some(frame_type) => {
                 let payload = buf.get(header_len..frame_len).unwrap_or_default();
-                self.handle_frame(id, frame_type, &header, payload)?;
+                self.handle_frame(id, frame_type, &header, payload, now)?;
                 buf.advance(frame_len);
             }
             None => {
@@ -143,9 +143,10 @@ impl Connection {
         frame_type: FrameType,
         header: &Header<'_>,
         payload: &[u8],
+        now: Instant,
     ) -> Result<(), ConnectionError> {
         match (self.table.find(id), frame_type, self.side) {
-            (None, FrameType::Header, Side::Server) => self.handle_open(id, header),
+            (None, FrameType::Header, Side::Server) => self.handle_open(id, header, now),
             (Some(_), FrameType::Header, Side::Server) => Err(ConnectionError::DuplicateStream(id.get())),
             (Some(key), FrameType::Header, Side::Client) => {
                 self.handle_answer(key, header);
@@ -166,15 +167,23 @@ impl Connection {
     }
 
     /// A peer opens a stream.
-    fn handle_open(&mut self, id: StreamId, header: &Header<'_>) -> Result<(), ConnectionError> {
+    fn handle_open(
+        &mut self,
+        id: StreamId,
+        header: &Header<'_>,
+        now: Instant,
+    ) -> Result<(), ConnectionError> {
         let method = self.methods.get(header.to_method().unwrap_or_default())?;
         if let Some(code) = self.refuses() {
             self.reply_rst(id, &method, &StreamError::new(code), &CancelPath::of(""));
             return Ok(());
         }
-        let mut stream = Stream::new(id, method, Role::Server(Handling::default()));
+        let handling = Handling { timeout: told_timeout(header), ..Handling::default() };
+        let mut stream = Stream::new(id, method, Role::Server(handling));
         stream.header = Some(Metadata::from_header(header));
+        stream.recv_wait.config = self.config.recv_timeout;
         let key = self.table.insert(stream);
+        self.watch_idle(key, now);
         self.running = self.running.saturating_add(1);
         self.events.push_back(Event::Opened(key));
         Ok(())
@@ -260,6 +269,11 @@ impl Connection {
             self.end_at_fault(key, error);
         }
     }
+}
+
+fn told_timeout(header: &Header<'_>) -> Option<Duration> {
+    let millis = std::str::from_utf8(header.int(key::RPC_TIMEOUT)?).ok()?;
+    millis.parse().ok().map(Duration::from_millis)
 }
 
 fn take_payload(buf: &mut BytesMut, len: usize) -> Bytes {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use ttheader_codec::{EncodeError, FrameType, Head, HeaderTemplate, encode_header, key};
@@ -46,7 +47,9 @@ impl Method {
         frame: &Frame<'_>,
         out: &mut BytesMut,
     ) -> Result<(), EncodeError> {
-        let ints = ints(frame.frame_type, &self.name);
+        let timeout = frame.timeout.map(|timeout| timeout.as_millis().to_string());
+        let timeout = timeout.iter().map(|timeout| (key::RPC_TIMEOUT, timeout.as_bytes()));
+        let ints = ints(frame.frame_type, &self.name).into_iter().chain(timeout);
         let strings = frame.strings.as_slices();
         encode_header(out, Head::streaming(id.get()), strings, ints, frame.payload.len())?;
         out.extend_from_slice(frame.payload);
@@ -59,6 +62,14 @@ pub(super) struct Frame<'a> {
     pub(super) frame_type: FrameType,
     pub(super) strings: &'a Metadata,
     pub(super) payload: &'a [u8],
+    /// A client's header frame: what is left until its deadline. Kitex servers pass over it.
+    pub(super) timeout: Option<Duration>,
+}
+
+impl<'a> Frame<'a> {
+    pub(super) fn new(frame_type: FrameType, strings: &'a Metadata, payload: &'a [u8]) -> Self {
+        Self { frame_type, strings, payload, timeout: None }
+    }
 }
 
 fn ints(frame_type: FrameType, name: &[u8]) -> [(u16, &[u8]); 2] {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use kerrors::{Error, RecvTimeout, StreamError};
+use kerrors::{Error, RecvTimeout, Side, StreamError};
 
 use super::Method;
 use crate::Metadata;
@@ -81,6 +81,8 @@ pub(super) struct Stream {
     pub(super) outbox: Outbox,
     pub(super) sent: Traffic,
     pub(super) received: Traffic,
+    pub(super) recv_wait: RecvWait,
+    pub(super) idle: IdleWatch,
     /// Who waits, so that nobody else is woken.
     pub(super) wants_recv: bool,
     pub(super) wants_send: bool,
@@ -88,6 +90,16 @@ pub(super) struct Stream {
     pub(super) unread: bool,
     /// No handle is left.
     pub(super) released: bool,
+}
+
+/// Whether the stream is idle, as seen by a look now and then.
+#[derive(Debug, Default)]
+pub(super) struct IdleWatch {
+    pub(super) next_look: Option<Instant>,
+    /// Looks in a row that have found nothing new.
+    pub(super) quiet_looks: u32,
+    /// Messages at the last look.
+    pub(super) messages: u64,
 }
 
 #[derive(Debug)]
@@ -104,11 +116,16 @@ pub(super) struct Call {
     pub(super) deadline: Option<Instant>,
     /// What was left until the deadline when the stream was opened.
     pub(super) timeout: Option<Duration>,
-    pub(super) recv_timeout: Option<RecvTimeout>,
+}
+
+/// How long a Recv may wait, and the one that is under way.
+#[derive(Debug, Default)]
+pub(super) struct RecvWait {
+    pub(super) config: Option<RecvTimeout>,
     /// Until when the Recv that is under way may wait.
-    pub(super) recv_deadline: Option<Instant>,
+    pub(super) until: Option<Instant>,
     /// A Recv has timed out that leaves the stream usable, and nobody was told yet.
-    pub(super) recv_timed_out: bool,
+    pub(super) timed_out: bool,
 }
 
 /// What only the server's end of a stream has.
@@ -121,17 +138,19 @@ pub(super) struct Handling {
     pub(super) finished: bool,
     /// How the client's direction ended, if it has.
     pub(super) requests_end: Result<(), Error>,
+    /// What the client said was left until its deadline.
+    pub(super) timeout: Option<Duration>,
 }
 
 impl Default for Handling {
     fn default() -> Self {
-        Self { answer: Metadata::new(), answered: false, finished: false, requests_end: Ok(()) }
-    }
-}
-
-impl Call {
-    pub(super) fn recv_timeout_error(&self) -> StreamError {
-        StreamError::recv_timeout(self.recv_timeout.unwrap_or(RecvTimeout::new(Duration::ZERO)))
+        Self {
+            answer: Metadata::new(),
+            answered: false,
+            finished: false,
+            requests_end: Ok(()),
+            timeout: None,
+        }
     }
 }
 
@@ -150,6 +169,8 @@ impl Stream {
             outbox: Outbox::default(),
             sent: Traffic::default(),
             received: Traffic::default(),
+            recv_wait: RecvWait::default(),
+            idle: IdleWatch::default(),
             wants_recv: false,
             wants_send: false,
             unread: false,
@@ -176,6 +197,18 @@ impl Stream {
             Role::Client(_) => None,
             Role::Server(handling) => Some(handling),
         }
+    }
+
+    pub(super) fn side(&self) -> Side {
+        match &self.role {
+            Role::Client(_) => Side::Client,
+            Role::Server(_) => Side::Server,
+        }
+    }
+
+    pub(super) fn recv_timeout_error(&self) -> StreamError {
+        let config = self.recv_wait.config.unwrap_or(RecvTimeout::new(Duration::ZERO));
+        StreamError::recv_timeout(self.side(), config)
     }
 
     /// Whether frames for it still mean something: until its end at the client, until its handler has

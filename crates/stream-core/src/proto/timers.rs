@@ -12,6 +12,8 @@ pub(super) enum Timer {
     Stream(StreamKey),
     /// The longest wait of the Recv that is under way.
     Recv(StreamKey),
+    /// Whether the stream is idle is to be looked at.
+    Idle(StreamKey),
     /// The longest time that the connection may stay unread.
     Stall,
 }

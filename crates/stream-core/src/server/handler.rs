@@ -5,7 +5,7 @@ use std::any::Any;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -32,6 +32,8 @@ pub struct Incoming {
     pub metadata: Metadata,
     /// Canceled when the stream ends under the handler, and when the handler has returned.
     pub scope: Scope,
+    /// What the client said was left until its deadline.
+    pub timeout: Option<Duration>,
     /// Sends answers.
     pub sender: SendStream,
     /// Receives requests.
@@ -79,7 +81,7 @@ pub(super) async fn serve_stream<H: Handler>(serving: Arc<Serving<H>>, link: Arc
     let label = link.label(key);
     let scope = Scope::labeled(label);
     link.set_scope(key, &scope);
-    let Some((method, metadata)) = link.opened(key) else { return };
+    let Some((method, metadata, timeout)) = link.opened(key) else { return };
     let dropped = ApplicationException::new(ApplicationException::INTERNAL_ERROR, "handler was dropped");
     let finish = Finish { trailer: Metadata::new(), exception: Some(dropped) };
     let mut ending = Ending { link: link.clone(), key, scope: scope.clone(), finish };
@@ -93,26 +95,38 @@ pub(super) async fn serve_stream<H: Handler>(serving: Arc<Serving<H>>, link: Arc
         peer: link.peer(),
         opened: Instant::now(),
     };
-    let observers = serving.config.observers.clone();
-    let shared =
-        Handles { link, key, info, timed: false, observers, registration: None, lease: None }.share();
-    let end = run(&serving, &shared, scope, method, metadata).await;
+    let config = &serving.config;
+    let handles = Handles {
+        timed: config.connection.recv_timeout.is_some(),
+        send_timeout: config.send_timeout,
+        observers: config.observers.clone(),
+        registration: None,
+        lease: None,
+        link,
+        key,
+        info,
+    };
+    let shared = handles.share();
+    let call = Called { method, metadata, scope, timeout };
+    let end = run(&serving, &shared, call).await;
     shared.tell_finish(end.told().as_ref());
     ending.finish = end.into_finish();
 }
 
-async fn run<H: Handler>(
-    serving: &Serving<H>,
-    shared: &Arc<Shared>,
-    scope: Scope,
+struct Called {
     method: Bytes,
     metadata: Metadata,
-) -> StreamEnd {
+    scope: Scope,
+    timeout: Option<Duration>,
+}
+
+async fn run<H: Handler>(serving: &Serving<H>, shared: &Arc<Shared>, call: Called) -> StreamEnd {
+    let Called { method, metadata, scope, timeout } = call;
     let called = call_name(&metadata, &method);
     let policy = serving.on_cancel(&String::from_utf8_lossy(&method), &metadata);
     let (sender, receiver) = shared.halves();
     let peer = Peer { address: shared.info().peer };
-    let incoming = Incoming { method, metadata, scope: scope.clone(), sender, receiver, peer };
+    let incoming = Incoming { method, metadata, scope: scope.clone(), timeout, sender, receiver, peer };
     let handler = async { serving.handler.stream(incoming).await }.instrument(shared.span().clone());
     match guard(AssertUnwindSafe(handler).catch_unwind(), &scope, policy).await {
         Ok(Ok(end)) => end,

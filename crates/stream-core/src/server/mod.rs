@@ -45,6 +45,9 @@ pub struct ServerConfig {
     pub on_cancel: OnCancel,
     /// How long a new connection may take for the eight bytes that tell what it speaks. Default 5 s.
     pub preface_timeout: Duration,
+    /// How long each Send of a handler may wait. Then its stream ends with code 12904. Default: as long as
+    /// the stream lives.
+    pub send_timeout: Option<Duration>,
     /// Connections at once; one more is closed as soon as it is accepted. Default 65,536.
     pub max_connections: usize,
     /// Who is told of each stream's life.
@@ -61,6 +64,7 @@ impl Default for ServerConfig {
             connection: Config::default(),
             on_cancel: OnCancel::default(),
             preface_timeout: Duration::from_secs(5),
+            send_timeout: None,
             max_connections: 65_536,
             observers: Observers::default(),
             service: Arc::from(""),

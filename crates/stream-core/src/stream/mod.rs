@@ -10,6 +10,7 @@ mod send;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use kerrors::{Error, Side};
 
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     info: StreamInfo,
     /// Whether a Recv may time out, so that it has to look at the clock.
     timed: bool,
+    send_timeout: Option<Duration>,
     senders: AtomicUsize,
     observers: Observers,
     header_told: AtomicBool,
@@ -45,6 +47,7 @@ pub(crate) struct Handles {
     pub(crate) key: StreamKey,
     pub(crate) info: StreamInfo,
     pub(crate) timed: bool,
+    pub(crate) send_timeout: Option<Duration>,
     pub(crate) observers: Observers,
     pub(crate) registration: Option<Registration>,
     pub(crate) lease: Option<Lease>,
@@ -52,13 +55,14 @@ pub(crate) struct Handles {
 
 impl Handles {
     pub(crate) fn share(self) -> Arc<Shared> {
-        let Self { link, key, info, timed, observers, registration, lease } = self;
+        let Self { link, key, info, timed, send_timeout, observers, registration, lease } = self;
         let shared = Arc::new(Shared {
             span: span(&info),
             link,
             key,
             info,
             timed,
+            send_timeout,
             senders: AtomicUsize::new(1),
             observers,
             header_told: AtomicBool::new(false),

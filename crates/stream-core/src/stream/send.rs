@@ -43,8 +43,18 @@ impl SendStream {
     }
 
     async fn send_payload(&self, payload: &Payload<'_>) -> Result<(), Error> {
-        let Shared { link, key, info, observers, .. } = &*self.shared;
-        let sent = std::future::poll_fn(|cx| link.poll_send(cx, *key, payload)).await;
+        let Shared { link, key, info, observers, send_timeout, .. } = &*self.shared;
+        let queue = || std::future::poll_fn(|cx| link.poll_send(cx, *key, payload));
+        let sent = match send_timeout {
+            None => queue().await,
+            Some(timeout) => match tokio::time::timeout(*timeout, queue()).await {
+                Ok(sent) => sent,
+                Err(_) => {
+                    link.with(|connection| connection.handle_send_timeout(*key, *timeout));
+                    queue().await
+                }
+            },
+        };
         match &sent {
             Ok(()) => observers.iter().for_each(|observer| observer.sent(info, payload.as_ref().len())),
             Err(_) if info.side == Side::Client => self.shared.tell_if_ended(),
