@@ -3,12 +3,13 @@
 
 use std::error::Error as StdError;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use stream_core::Metadata;
 use stream_core::cancel::{Reason, Scope};
+use ttheader_codec::key::BACKWARD_PREFIX;
 
 use crate::metainfo::{Metainfo, Propagation};
 
@@ -23,6 +24,8 @@ pub struct Context {
     callers_deadline: Option<Instant>,
     metainfo: Arc<Metainfo>,
     request: Option<Arc<Request>>,
+    /// What answers have sent back.
+    backward: Option<Arc<Mutex<Metadata>>>,
 }
 
 /// What a handler's context knows of its call.
@@ -33,12 +36,25 @@ pub(crate) struct Request {
     pub(crate) method: &'static crate::Method,
     pub(crate) metadata: Metadata,
     pub(crate) peer: SocketAddr,
+    /// What the answer will send back.
+    pub(crate) backward: Mutex<Metadata>,
+}
+
+fn lock(metadata: &Mutex<Metadata>) -> MutexGuard<'_, Metadata> {
+    metadata.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Context {
     /// The context of work that nobody asked for: never canceled, without a deadline.
     pub fn background() -> Self {
-        Self { scope: None, deadline: None, callers_deadline: None, metainfo: Arc::default(), request: None }
+        Self {
+            scope: None,
+            deadline: None,
+            callers_deadline: None,
+            metainfo: Arc::default(),
+            request: None,
+            backward: None,
+        }
     }
 
     pub(crate) fn of_request(scope: Scope, timeout: Option<Duration>, request: Request) -> Self {
@@ -50,6 +66,7 @@ impl Context {
             callers_deadline,
             metainfo,
             request: Some(Arc::new(request)),
+            backward: None,
         }
     }
 
@@ -160,6 +177,38 @@ impl Context {
         }
     }
 
+    /// A handler's: sends `key` back with the answer to a ping-pong call, or with a stream's trailer, for
+    /// the caller's [`backward`](Self::backward).
+    pub fn send_backward(&self, key: impl AsRef<[u8]>, value: impl Into<Bytes>) {
+        if let Some(request) = &self.request {
+            lock(&request.backward).insert([BACKWARD_PREFIX, key.as_ref()].concat(), value);
+        }
+    }
+
+    /// A child that keeps what the answers to its ping-pong calls send back. (A stream's stands in its
+    /// trailer.)
+    #[must_use]
+    pub fn with_backward(&self) -> Self {
+        Self { backward: Some(Arc::default()), ..self.clone() }
+    }
+
+    /// The value that was sent back last with `key`; see [`with_backward`](Self::with_backward).
+    pub fn backward(&self, key: impl AsRef<[u8]>) -> Option<Bytes> {
+        let key = [BACKWARD_PREFIX, key.as_ref()].concat();
+        self.backward.as_ref().and_then(|backward| lock(backward).get(key).cloned())
+    }
+
+    pub(crate) fn receive_backward(&self, strings: &Metadata) {
+        let Some(backward) = &self.backward else { return };
+        let sent = strings.iter().filter(|(key, _)| key.starts_with(BACKWARD_PREFIX));
+        lock(backward).extend(sent.map(|(key, value)| (key.clone(), value.clone())));
+    }
+
+    /// What the handler wants to be sent back.
+    pub(crate) fn take_backward(&self) -> Metadata {
+        self.request.as_ref().map(|request| std::mem::take(&mut *lock(&request.backward))).unwrap_or_default()
+    }
+
     /// A handler's: its own service's name.
     pub fn service(&self) -> Option<&str> {
         self.request.as_ref().map(|request| &*request.service)
@@ -189,8 +238,13 @@ impl Context {
     }
 
     /// The strings that a call of `method` under this context starts with.
-    pub(crate) fn strings(&self, method: &crate::Method, propagation: Propagation) -> Metadata {
-        let mut strings = Metadata::new();
+    pub(crate) fn strings(
+        &self,
+        method: &crate::Method,
+        propagation: Propagation,
+        headers: Metadata,
+    ) -> Metadata {
+        let mut strings = headers;
         strings.insert(ttheader_codec::key::IDL_SERVICE, method.service.as_bytes());
         self.metainfo.put(&mut strings, propagation);
         strings

@@ -13,6 +13,7 @@ pub mod client;
 mod context;
 mod metainfo;
 mod method;
+pub mod middleware;
 pub mod server;
 mod streams;
 
@@ -28,7 +29,7 @@ pub use stream_core::Metadata;
 pub use stream_core::cancel::Reason;
 pub use stream_core::observe;
 
-pub use client::Client;
+pub use client::{CallOptions, Client};
 pub use context::{Canceler, Context};
 pub use metainfo::Propagation;
 pub use method::{Method, StreamingMode};

@@ -46,6 +46,9 @@ pub trait Observer: Send + Sync + 'static {
     fn start(&self, _stream: &StreamInfo) {}
     /// The server has answered.
     fn header(&self, _stream: &StreamInfo, _header: &Metadata) {}
+    /// A meta frame came, from a proxy for one. Told when the stream is received on; of many that came
+    /// before, the first eight.
+    fn meta(&self, _stream: &StreamInfo, _strings: &Metadata, _payload: &[u8]) {}
     /// A message was handed to the connection.
     fn sent(&self, _stream: &StreamInfo, _bytes: usize) {}
     /// A message was taken from the connection.

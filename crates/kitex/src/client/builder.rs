@@ -1,5 +1,6 @@
 //! What a client is made of, and which of it makes no sense.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,20 +10,25 @@ use stream_core::observe::Observer;
 use stream_core::proto::Config;
 use stream_core::unary::CallProtocol;
 use thiserror::Error;
+use tower_layer::Layer;
 
-use super::{Client, Shared};
+use super::{CallOptions, Client, Direct, Shared};
 use crate::metainfo::Propagation;
+use crate::middleware::{Caller, MessageLayer, MessageLayers};
+
+/// What a layer makes of a caller.
+type Wrap = Box<dyn Fn(Arc<dyn Caller>) -> Arc<dyn Caller> + Send + Sync>;
 
 /// Builds a [`Client`].
-#[derive(Debug)]
 #[must_use = "a builder does nothing until it builds"]
 pub struct ClientBuilder {
     service: String,
     caller: Option<String>,
     addresses: Option<Box<dyn AddressSource>>,
     config: ClientConfig,
-    recv_timeout: Option<RecvTimeout>,
-    send_timeout: Option<Duration>,
+    options: CallOptions,
+    layers: Vec<Wrap>,
+    message_layers: MessageLayers,
     timeout: Option<Duration>,
     call_protocol: CallProtocol,
     propagation: Propagation,
@@ -56,8 +62,9 @@ impl ClientBuilder {
             caller: None,
             addresses: None,
             config: ClientConfig::default(),
-            recv_timeout: None,
-            send_timeout: None,
+            options: CallOptions::default(),
+            layers: Vec::new(),
+            message_layers: MessageLayers::default(),
             timeout: None,
             call_protocol: CallProtocol::default(),
             propagation: Propagation::default(),
@@ -96,13 +103,29 @@ impl ClientBuilder {
 
     /// How long each Recv may wait. Default: as long as the stream lives.
     pub fn recv_timeout(mut self, timeout: RecvTimeout) -> Self {
-        self.recv_timeout = Some(timeout);
+        self.options.recv_timeout = Some(timeout);
         self
     }
 
     /// How long each Send may wait. Then the stream ends with 12904. Default: as long as the stream lives.
     pub fn send_timeout(mut self, timeout: Duration) -> Self {
-        self.send_timeout = Some(timeout);
+        self.options.send_timeout = Some(timeout);
+        self
+    }
+
+    /// Stands around every call and every opening of a stream; what is added first stands outermost.
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<Arc<dyn Caller>> + Send + Sync + 'static,
+        L::Service: Caller,
+    {
+        self.layers.push(Box::new(move |caller| Arc::new(layer.layer(caller))));
+        self
+    }
+
+    /// Stands at each message of each stream, nearer to the wire than those before it.
+    pub fn message_layer(mut self, layer: impl MessageLayer) -> Self {
+        self.message_layers = self.message_layers.with(layer);
         self
     }
 
@@ -158,12 +181,18 @@ impl ClientBuilder {
             anonymous: Arc::from(""),
         };
         let raw = stream_core::client::Client::new(addresses, self.config);
-        Ok(Client {
-            raw,
-            shared: Arc::new(shared),
-            recv_timeout: self.recv_timeout,
-            send_timeout: self.send_timeout,
-        })
+        let direct = Direct { raw, shared: Arc::new(shared) };
+        let wrap = |caller, layer: &Wrap| layer(caller);
+        let layered = (!self.layers.is_empty())
+            .then(|| self.layers.iter().rev().fold(Arc::new(direct.clone()) as Arc<dyn Caller>, wrap));
+        let (message_layers, options) = (self.message_layers, self.options);
+        Ok(Client { direct, layered, message_layers, options })
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder").field("service", &self.service).finish_non_exhaustive()
     }
 }
 

@@ -2,31 +2,56 @@
 
 mod builder;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use kerrors::{Error, RecvTimeout, Result};
 use kitex_thrift::{Fault, Payload};
+use stream_core::Metadata;
 use stream_core::client::Request;
-use stream_core::stream::{RecvStream, SendStream};
-use stream_core::unary::{CallAnswer, CallRequest};
+use stream_core::unary::CallRequest;
 
 pub use builder::{BuildError, ClientBuilder};
-pub use stream_core::client::{AddressSource, PoolKind, StaticAddresses};
+pub use stream_core::client::{AddressSource, PoolKind, PoolStats, StaticAddresses};
 pub use stream_core::proto::Config as ConnectionConfig;
 pub use stream_core::unary::CallProtocol;
 
 use crate::metainfo::Propagation;
-use crate::streams::{BidiStreamingClient, ClientStreamingClient, ServerStreamingClient, encode};
+use crate::middleware::{Caller, MessageLayers, RawStream};
+use crate::streams::{
+    BidiStreamingClient, ClientStreamingClient, MessageSender, ServerStreamingClient, encode,
+};
 use crate::{Context, Method};
 
 /// Calls one service. Cheap to clone; clones share connections. Generated clients stand on it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client {
+    direct: Direct,
+    /// The layers around `direct`, if there are any.
+    layered: Option<Arc<dyn Caller>>,
+    message_layers: MessageLayers,
+    options: CallOptions,
+}
+
+/// What one call or stream may have of its own.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct CallOptions {
+    /// How long each Recv may wait.
+    pub recv_timeout: Option<RecvTimeout>,
+    /// How long each Send may wait. Then the stream ends with 12904.
+    pub send_timeout: Option<Duration>,
+    /// Strings that the header takes along, beside metainfo.
+    pub headers: Metadata,
+}
+
+/// Calls without any layer.
+#[derive(Clone, Debug)]
+struct Direct {
     raw: stream_core::client::Client,
     shared: Arc<Shared>,
-    recv_timeout: Option<RecvTimeout>,
-    send_timeout: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -49,13 +74,20 @@ impl Client {
     /// The same client, with another Recv timeout.
     #[must_use]
     pub fn with_recv_timeout(&self, timeout: impl Into<Option<RecvTimeout>>) -> Self {
-        Self { recv_timeout: timeout.into(), ..self.clone() }
+        self.with_options(|options| options.recv_timeout = timeout.into())
     }
 
-    /// The same client, with another Send timeout.
+    /// The same client, with other options for its calls.
     #[must_use]
-    pub fn with_send_timeout(&self, timeout: impl Into<Option<Duration>>) -> Self {
-        Self { send_timeout: timeout.into(), ..self.clone() }
+    pub fn with_options(&self, change: impl FnOnce(&mut CallOptions)) -> Self {
+        let mut client = self.clone();
+        change(&mut client.options);
+        client
+    }
+
+    /// How its connections stand.
+    pub fn pool_stats(&self) -> PoolStats {
+        self.direct.raw.pool_stats()
     }
 
     /// Makes a ping-pong call. For generated code.
@@ -69,8 +101,8 @@ impl Client {
         method: &'static Method,
         args: &A,
     ) -> Result<R> {
-        let answer = self.send_call(ctx, method, args).await?;
-        R::decode(answer.body).map_err(|error| match error.fault() {
+        let result = self.send_call(ctx, method, args).await?;
+        R::decode(result).map_err(|error| match error.fault() {
             Fault::MissingResult => Error::missing_result(method.name),
             _ => Error::codec(error),
         })
@@ -85,25 +117,12 @@ impl Client {
         self.send_call(ctx, method, args).await.map(drop)
     }
 
-    async fn send_call(
-        &self,
-        ctx: &Context,
-        method: &'static Method,
-        args: &impl Payload,
-    ) -> Result<CallAnswer> {
-        let Shared { service, call_protocol, propagation, .. } = &*self.shared;
-        let request = CallRequest {
-            protocol: *call_protocol,
-            method: method.name,
-            metadata: &ctx.strings(method, *propagation),
-            from: self.caller(ctx),
-            to: service,
-            body: &encode(args)?,
-            oneway: method.oneway,
-            scope: ctx.scope(),
-            deadline: self.deadline(ctx.deadline()),
-        };
-        self.raw.call(&request).await
+    async fn send_call(&self, ctx: &Context, method: &'static Method, args: &impl Payload) -> Result<Bytes> {
+        let (args, options) = (encode(args)?.freeze(), self.options.clone());
+        match &self.layered {
+            Some(caller) => caller.call(ctx, method, options, args).await,
+            None => self.direct.call_now(ctx, method, options, args).await,
+        }
     }
 
     /// Opens a stream of requests with one answer. For generated code.
@@ -115,8 +134,8 @@ impl Client {
         ctx: &Context,
         method: &'static Method,
     ) -> Result<ClientStreamingClient<Req, Resp>> {
-        let (sender, receiver) = self.open(ctx, method).await?;
-        Ok(ClientStreamingClient::new(sender, receiver))
+        let stream = self.open(ctx, method).await?;
+        Ok(ClientStreamingClient::new(stream, self.message_layers.clone()))
     }
 
     /// Opens a stream of answers to `request`. For generated code.
@@ -129,11 +148,11 @@ impl Client {
         method: &'static Method,
         request: &Req,
     ) -> Result<ServerStreamingClient<Resp>> {
-        let request = encode(request)?;
-        let (sender, receiver) = self.open(ctx, method).await?;
-        sender.send(&request).await?;
+        let RawStream { sender, receiver } = self.open(ctx, method).await?;
+        let sender = MessageSender::new(sender, self.message_layers.clone());
+        sender.send(request).await?;
         sender.close_send();
-        Ok(ServerStreamingClient::new(receiver))
+        Ok(ServerStreamingClient::new(receiver, self.message_layers.clone()))
     }
 
     /// Opens two streams. For generated code.
@@ -145,25 +164,91 @@ impl Client {
         ctx: &Context,
         method: &'static Method,
     ) -> Result<BidiStreamingClient<Req, Resp>> {
-        let (sender, receiver) = self.open(ctx, method).await?;
-        Ok(BidiStreamingClient::new(sender, receiver))
+        let stream = self.open(ctx, method).await?;
+        Ok(BidiStreamingClient::new(stream, self.message_layers.clone()))
     }
 
-    async fn open(&self, ctx: &Context, method: &'static Method) -> Result<(SendStream, RecvStream)> {
-        let wire = method
-            .wire()
-            .ok_or_else(|| Error::codec(format!("method name {:?} is too long", method.name)))?;
+    async fn open(&self, ctx: &Context, method: &'static Method) -> Result<RawStream> {
+        let options = self.options.clone();
+        match &self.layered {
+            Some(caller) => caller.open(ctx, method, options).await,
+            None => self.direct.open_now(ctx, method, options).await,
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { direct, message_layers, options, .. } = self;
+        f.debug_struct("Client")
+            .field("service", &direct.shared.service)
+            .field("options", options)
+            .field("message_layers", message_layers)
+            .finish_non_exhaustive()
+    }
+}
+
+#[crate::async_trait]
+impl Caller for Direct {
+    async fn call(
+        &self,
+        ctx: &Context,
+        method: &'static Method,
+        options: CallOptions,
+        args: Bytes,
+    ) -> Result<Bytes> {
+        self.call_now(ctx, method, options, args).await
+    }
+
+    async fn open(&self, ctx: &Context, method: &'static Method, options: CallOptions) -> Result<RawStream> {
+        self.open_now(ctx, method, options).await
+    }
+}
+
+impl Direct {
+    async fn call_now(
+        &self,
+        ctx: &Context,
+        method: &'static Method,
+        options: CallOptions,
+        args: Bytes,
+    ) -> Result<Bytes> {
+        let Shared { service, call_protocol, propagation, .. } = &*self.shared;
+        let request = CallRequest {
+            protocol: *call_protocol,
+            method: method.name,
+            metadata: &ctx.strings(method, *propagation, options.headers),
+            from: self.caller(ctx),
+            to: service,
+            body: &args,
+            oneway: method.oneway,
+            scope: ctx.scope(),
+            deadline: self.deadline(ctx.deadline()),
+        };
+        let answer = self.raw.call(&request).await?;
+        ctx.receive_backward(&answer.metadata);
+        Ok(answer.body)
+    }
+
+    async fn open_now(
+        &self,
+        ctx: &Context,
+        method: &'static Method,
+        options: CallOptions,
+    ) -> Result<RawStream> {
+        let too_long = || Error::codec(format!("method name {:?} is too long", method.name));
         let request = Request {
-            method: wire,
-            metadata: &ctx.strings(method, self.shared.propagation),
+            method: method.wire().ok_or_else(too_long)?,
+            metadata: &ctx.strings(method, self.shared.propagation, options.headers),
             service: self.caller(ctx),
             scope: ctx.scope(),
             deadline: self.deadline(ctx.enforced_deadline()),
             told_deadline: self.deadline(ctx.deadline()),
-            recv_timeout: self.recv_timeout,
-            send_timeout: self.send_timeout,
+            recv_timeout: options.recv_timeout,
+            send_timeout: options.send_timeout,
         };
-        self.raw.open(&request).await
+        let (sender, receiver) = self.raw.open(&request).await?;
+        Ok(RawStream { sender, receiver })
     }
 
     fn caller<'a>(&'a self, ctx: &'a Context) -> &'a Arc<str> {

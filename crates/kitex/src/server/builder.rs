@@ -11,9 +11,11 @@ use stream_core::observe::Observer;
 use stream_core::proto::Config;
 use stream_core::server::{OnCancel, ServerConfig};
 use thiserror::Error;
+use tower_layer::Layer;
 
 use super::Service;
 use super::router::{Policy, Router};
+use crate::middleware::{MessageLayer, MessageLayers};
 
 /// Builds a server.
 #[must_use = "a builder does nothing until it binds"]
@@ -21,8 +23,13 @@ pub struct ServerBuilder {
     name: String,
     services: Vec<Arc<dyn Service>>,
     policies: Vec<Policy>,
+    layers: Vec<Wrap>,
+    message_layers: MessageLayers,
     config: ServerConfig,
 }
+
+/// What a layer makes of a service.
+type Wrap = Box<dyn Fn(Arc<dyn Service>) -> Arc<dyn Service> + Send + Sync>;
 
 /// Why a server cannot be bound.
 #[derive(Debug, Error)]
@@ -67,12 +74,35 @@ fn advice(error: &io::Error) -> &'static str {
 
 impl ServerBuilder {
     pub(super) fn new(name: String) -> Self {
-        Self { name, services: Vec::new(), policies: Vec::new(), config: ServerConfig::default() }
+        Self {
+            name,
+            services: Vec::new(),
+            policies: Vec::new(),
+            layers: Vec::new(),
+            message_layers: MessageLayers::default(),
+            config: ServerConfig::default(),
+        }
     }
 
     /// Adds a service; several may share the port.
     pub fn service(mut self, service: impl Service) -> Self {
         self.services.push(Arc::new(service));
+        self
+    }
+
+    /// Stands around every call of every service; what is added first stands outermost.
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<Arc<dyn Service>> + Send + Sync + 'static,
+        L::Service: Service,
+    {
+        self.layers.push(Box::new(move |service| Arc::new(layer.layer(service))));
+        self
+    }
+
+    /// Stands at each message of each stream, nearer to the wire than those before it.
+    pub fn message_layer(mut self, layer: impl MessageLayer) -> Self {
+        self.message_layers = self.message_layers.with(layer);
         self
     }
 
@@ -138,9 +168,11 @@ impl ServerBuilder {
     /// [`BindError`]: the name, the services or the address cannot be.
     pub async fn bind(self, address: &str) -> Result<BoundServer, BindError> {
         check_service_name(&self.name)?;
-        let Self { name, services, policies, mut config } = self;
+        let Self { name, services, policies, layers, message_layers, mut config } = self;
         config.service = Arc::from(name);
-        let router = Router::new(config.service.clone(), services, policies)?;
+        let wrap = |service| layers.iter().rev().fold(service, |service, layer| layer(service));
+        let services = services.into_iter().map(wrap).collect();
+        let router = Router::new(config.service.clone(), services, policies, message_layers)?;
         let listen = |source| BindError::Listen { address: address.to_owned(), source };
         let raw = stream_core::server::Server::bind(address, router, config).await.map_err(listen)?;
         let address = raw.local_addr().map_err(listen)?;

@@ -3,9 +3,11 @@
 use bytes::Bytes;
 use kerrors::{ApplicationException, Error, Result};
 use kitex_thrift::Payload;
-use stream_core::stream::{RecvStream, SendStream};
 
-use crate::streams::{BidiStreamingServer, ClientStreamingServer, ServerStreamingServer, Trailer, encode};
+use crate::middleware::{MessageLayers, RawStream};
+use crate::streams::{
+    BidiStreamingServer, ClientStreamingServer, MessageReceiver, ServerStreamingServer, Trailer, encode,
+};
 use crate::{Context, Method};
 
 /// A call: its context, and its arguments or its streams. For generated code.
@@ -19,7 +21,7 @@ pub struct Call {
 #[derive(Debug)]
 pub(super) enum Input {
     Args(Bytes),
-    Stream { sender: SendStream, receiver: RecvStream, trailer: Trailer },
+    Stream { raw: RawStream, trailer: Trailer, layers: MessageLayers },
 }
 
 impl Call {
@@ -39,8 +41,8 @@ impl Call {
     /// # Errors
     /// The call is no stream.
     pub fn into_client_streaming<Req: Payload>(self) -> Result<(Context, ClientStreamingServer<Req>)> {
-        let (ctx, sender, receiver, trailer) = self.into_stream()?;
-        Ok((ctx, ClientStreamingServer::new(sender, receiver, trailer)))
+        let (ctx, raw, trailer, layers) = self.into_stream()?;
+        Ok((ctx, ClientStreamingServer::new(raw, trailer, layers)))
     }
 
     /// The one request, and a stream for the answers.
@@ -51,11 +53,10 @@ impl Call {
         self,
     ) -> Result<(Context, Req, ServerStreamingServer<Resp>)> {
         let method = self.method;
-        let (ctx, sender, mut receiver, trailer) = self.into_stream()?;
+        let (ctx, RawStream { sender, receiver }, trailer, layers) = self.into_stream()?;
         let missing = || Error::other(format!("no request for {}.{}", method.service, method.name));
-        let request = receiver.recv().await?.ok_or_else(missing)?;
-        let request = Req::decode(request).map_err(Error::codec)?;
-        Ok((ctx, request, ServerStreamingServer::new(sender, trailer)))
+        let request = MessageReceiver::new(receiver, layers.clone()).recv().await?.ok_or_else(missing)?;
+        Ok((ctx, request, ServerStreamingServer::new(sender, trailer, layers)))
     }
 
     /// Two streams.
@@ -65,8 +66,8 @@ impl Call {
     pub fn into_bidi_streaming<Req: Payload, Resp: Payload>(
         self,
     ) -> Result<(Context, BidiStreamingServer<Req, Resp>)> {
-        let (ctx, sender, receiver, trailer) = self.into_stream()?;
-        Ok((ctx, BidiStreamingServer::new(sender, receiver, trailer)))
+        let (ctx, raw, trailer, layers) = self.into_stream()?;
+        Ok((ctx, BidiStreamingServer::new(raw, trailer, layers)))
     }
 
     /// The answer to a number that no method has.
@@ -74,9 +75,25 @@ impl Call {
         Error::Remote(ApplicationException::unknown_method(self.method.name))
     }
 
-    fn into_stream(self) -> Result<(Context, SendStream, RecvStream, Trailer)> {
+    /// The context of the call.
+    pub fn context(&self) -> &Context {
+        &self.ctx
+    }
+
+    /// The method that is called.
+    pub fn method(&self) -> &'static Method {
+        self.method
+    }
+
+    /// The same call under another context: a child of the first, most likely.
+    #[must_use]
+    pub fn with_context(self, ctx: Context) -> Self {
+        Self { ctx, ..self }
+    }
+
+    fn into_stream(self) -> Result<(Context, RawStream, Trailer, MessageLayers)> {
         match self.input {
-            Input::Stream { sender, receiver, trailer } => Ok((self.ctx, sender, receiver, trailer)),
+            Input::Stream { raw, trailer, layers } => Ok((self.ctx, raw, trailer, layers)),
             Input::Args(_) => Err(wrong_kind(self.method)),
         }
     }

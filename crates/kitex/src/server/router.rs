@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,12 +19,14 @@ use super::call::{Call, Input};
 use super::{Answer, BindError, Service};
 use crate::Method;
 use crate::context::{Context, Request};
+use crate::middleware::{MessageLayers, RawStream};
 use crate::streams::Trailer;
 
 /// Every service of one server.
 pub(crate) struct Router {
     name: Arc<str>,
     services: Vec<Arc<dyn Service>>,
+    layers: MessageLayers,
     by_service: HashMap<&'static str, HashMap<&'static str, Route>>,
     by_method: HashMap<&'static str, Route>,
 }
@@ -57,9 +59,15 @@ impl Router {
         name: Arc<str>,
         services: Vec<Arc<dyn Service>>,
         policies: Vec<Policy>,
+        layers: MessageLayers,
     ) -> std::result::Result<Self, BindError> {
-        let mut router =
-            Self { name, services: Vec::new(), by_service: HashMap::new(), by_method: HashMap::new() };
+        let mut router = Self {
+            name,
+            services: Vec::new(),
+            layers,
+            by_service: HashMap::new(),
+            by_method: HashMap::new(),
+        };
         for service in services {
             router.add(service)?;
         }
@@ -116,9 +124,19 @@ impl Router {
         peer: Peer,
         timeout: Option<Duration>,
     ) -> Context {
-        let request =
-            Request { service: self.name.clone(), method: route.method, metadata, peer: peer.address };
+        let request = Request {
+            service: self.name.clone(),
+            method: route.method,
+            metadata,
+            peer: peer.address,
+            backward: Mutex::default(),
+        };
         Context::of_request(scope, timeout, request)
+    }
+
+    async fn send_answer(&self, sender: &SendStream, answer: Answer) -> Result<()> {
+        let Some(message) = answer.into_bytes() else { return Ok(()) };
+        sender.send_bytes(self.layers.on_send(sender.info(), message)?).await
     }
 
     async fn run(&self, route: Route, ctx: Context, input: Input) -> Result<Answer> {
@@ -136,12 +154,15 @@ impl Handler for Router {
         };
         let ctx = self.context(route, scope, metadata, peer, timeout);
         let trailer = Trailer::default();
-        let input = Input::Stream { sender: sender.clone(), receiver, trailer: trailer.clone() };
-        let ended = match self.run(route, ctx, input).await {
-            Ok(answer) => send_answer(&sender, answer).await,
+        let raw = RawStream { sender: sender.clone(), receiver };
+        let input = Input::Stream { raw, trailer: trailer.clone(), layers: self.layers.clone() };
+        let ended = match self.run(route, ctx.clone(), input).await {
+            Ok(answer) => self.send_answer(&sender, answer).await,
             Err(error) => Err(error),
         };
-        StreamEnd { trailer: trailer.take(), error: ended.err().map(refuse_or_return) }
+        let mut trailer = trailer.take();
+        trailer.extend(ctx.take_backward().iter().map(|(key, value)| (key.clone(), value.clone())));
+        StreamEnd { trailer, error: ended.err().map(refuse_or_return) }
     }
 
     fn on_cancel(&self, method: &str, metadata: &Metadata) -> Option<OnCancel> {
@@ -156,21 +177,14 @@ impl Handler for Router {
             Err(unknown) => return UnaryAnswer::refused(unknown),
         };
         let ctx = self.context(route, scope, metadata, peer, timeout);
-        let result = self.run(route, ctx, Input::Args(body)).await;
+        let result = self.run(route, ctx.clone(), Input::Args(body)).await;
         let result = result.map(|answer| answer.into_bytes().unwrap_or(EMPTY_RESULT));
-        UnaryAnswer { metadata: Metadata::new(), result: result.map_err(refuse_or_return) }
+        UnaryAnswer { metadata: ctx.take_backward(), result: result.map_err(refuse_or_return) }
     }
 }
 
 /// The struct of a method that returns nothing.
 const EMPTY_RESULT: Bytes = Bytes::from_static(&[0]);
-
-async fn send_answer(sender: &SendStream, answer: Answer) -> Result<()> {
-    match answer.into_bytes() {
-        Some(message) => sender.send_bytes(message).await,
-        None => Ok(()),
-    }
-}
 
 /// A message that makes no sense is the caller's fault, anything else what the handler returned.
 fn refuse_or_return(error: Error) -> HandlerError {

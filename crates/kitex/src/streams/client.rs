@@ -7,9 +7,10 @@ use futures_core::Stream;
 use kerrors::{Error, Result};
 use kitex_thrift::Payload;
 use stream_core::Metadata;
-use stream_core::stream::{RecvStream, SendStream};
+use stream_core::stream::RecvStream;
 
 use super::{MessageReceiver, MessageSender};
+use crate::middleware::{MessageLayers, RawStream};
 
 macro_rules! answers {
     () => {
@@ -19,6 +20,11 @@ macro_rules! answers {
         /// What the stream ended with, if it ended without a header.
         pub async fn header(&mut self) -> Result<Metadata> {
             self.receiver.header().await
+        }
+
+        /// Calls `callback` once when this end has learned of the stream's end, with what went wrong.
+        pub fn on_close(&self, callback: impl FnOnce(Option<&Error>) + Send + 'static) {
+            self.receiver.on_close(callback);
         }
 
         /// What the server ended the stream with; `None` if it has not ended.
@@ -62,8 +68,8 @@ pub struct ServerStreamingClient<Resp> {
 }
 
 impl<Resp: Payload> ServerStreamingClient<Resp> {
-    pub(crate) fn new(receiver: RecvStream) -> Self {
-        Self { receiver: MessageReceiver::new(receiver) }
+    pub(crate) fn new(receiver: RecvStream, layers: MessageLayers) -> Self {
+        Self { receiver: MessageReceiver::new(receiver, layers) }
     }
 
     receives!();
@@ -86,8 +92,12 @@ pub struct ClientStreamingClient<Req, Resp> {
 }
 
 impl<Req: Payload, Resp: Payload> ClientStreamingClient<Req, Resp> {
-    pub(crate) fn new(sender: SendStream, receiver: RecvStream) -> Self {
-        Self { sender: MessageSender::new(sender), receiver: MessageReceiver::new(receiver) }
+    pub(crate) fn new(stream: RawStream, layers: MessageLayers) -> Self {
+        let RawStream { sender, receiver } = stream;
+        Self {
+            sender: MessageSender::new(sender, layers.clone()),
+            receiver: MessageReceiver::new(receiver, layers),
+        }
     }
 
     sends!();
@@ -119,8 +129,12 @@ pub struct BidiStreamingClient<Req, Resp> {
 }
 
 impl<Req: Payload, Resp: Payload> BidiStreamingClient<Req, Resp> {
-    pub(crate) fn new(sender: SendStream, receiver: RecvStream) -> Self {
-        Self { sender: MessageSender::new(sender), receiver: MessageReceiver::new(receiver) }
+    pub(crate) fn new(stream: RawStream, layers: MessageLayers) -> Self {
+        let RawStream { sender, receiver } = stream;
+        Self {
+            sender: MessageSender::new(sender, layers.clone()),
+            receiver: MessageReceiver::new(receiver, layers),
+        }
     }
 
     sends!();

@@ -6,12 +6,14 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll, ready};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use kerrors::{Error, Result};
 use kitex_thrift::Payload;
 use stream_core::Metadata;
 use stream_core::stream::{RecvStream, SendStream};
+
+use crate::middleware::MessageLayers;
 
 thread_local! {
     static SCRATCH: Cell<BytesMut> = Cell::new(BytesMut::new());
@@ -36,12 +38,13 @@ fn recycle(buf: BytesMut) {
 /// Sends messages of one type. Clones send on the same stream.
 pub struct MessageSender<T> {
     raw: SendStream,
+    layers: MessageLayers,
     _type: PhantomData<fn(T)>,
 }
 
 impl<T: Payload> MessageSender<T> {
-    pub(crate) fn new(raw: SendStream) -> Self {
-        Self { raw, _type: PhantomData }
+    pub(crate) fn new(raw: SendStream, layers: MessageLayers) -> Self {
+        Self { raw, layers, _type: PhantomData }
     }
 
     /// Sends one message; waits while too much is queued. Cancel-safe: sent whole or not at all.
@@ -50,6 +53,9 @@ impl<T: Payload> MessageSender<T> {
     /// What the stream ended with; 12005 if this direction has ended; that the message cannot be encoded.
     pub async fn send(&self, message: &T) -> Result<()> {
         let buf = encode(message)?;
+        if !self.layers.is_empty() {
+            return self.raw.send_bytes(self.layers.on_send(self.raw.info(), buf.freeze())?).await;
+        }
         let sent = self.raw.send(&buf).await;
         recycle(buf);
         sent
@@ -63,7 +69,7 @@ impl<T: Payload> MessageSender<T> {
 
 impl<T> Clone for MessageSender<T> {
     fn clone(&self) -> Self {
-        Self { raw: self.raw.clone(), _type: PhantomData }
+        Self { raw: self.raw.clone(), layers: self.layers.clone(), _type: PhantomData }
     }
 }
 
@@ -76,13 +82,22 @@ impl<T> fmt::Debug for MessageSender<T> {
 /// Receives messages of one type. As a [`Stream`] it ends behind the first error that ends the stream.
 pub struct MessageReceiver<T> {
     raw: RecvStream,
+    layers: MessageLayers,
     ended: bool,
     _type: PhantomData<fn() -> T>,
 }
 
 impl<T: Payload> MessageReceiver<T> {
-    pub(crate) fn new(raw: RecvStream) -> Self {
-        Self { raw, ended: false, _type: PhantomData }
+    pub(crate) fn new(raw: RecvStream, layers: MessageLayers) -> Self {
+        Self { raw, layers, ended: false, _type: PhantomData }
+    }
+
+    fn decode(&self, message: Bytes) -> Result<T> {
+        let message = match self.layers.is_empty() {
+            true => message,
+            false => self.layers.on_recv(self.raw.info(), message)?,
+        };
+        T::decode(message).map_err(Error::codec)
     }
 
     /// The next message; `None` at the clean end of the peer's direction. Cancel-safe.
@@ -91,7 +106,8 @@ impl<T: Payload> MessageReceiver<T> {
     /// What the stream ended with, after every message that came before; that the message cannot be
     /// decoded, and then the stream goes on.
     pub async fn recv(&mut self) -> Result<Option<T>> {
-        self.raw.recv().await?.map(|message| T::decode(message).map_err(Error::codec)).transpose()
+        let message = self.raw.recv().await?;
+        message.map(|message| self.decode(message)).transpose()
     }
 
     /// What the server answered the stream with, once it is there.
@@ -100,6 +116,11 @@ impl<T: Payload> MessageReceiver<T> {
     /// What the stream ended with, if it ended without a header.
     pub async fn header(&mut self) -> Result<Metadata> {
         self.raw.header().await
+    }
+
+    /// Calls `callback` once when the stream has ended, with what went wrong.
+    pub fn on_close(&self, callback: impl FnOnce(Option<&Error>) + Send + 'static) {
+        self.raw.on_close(callback);
     }
 
     /// What the peer ended its direction with; `None` if it has not.
@@ -116,7 +137,7 @@ impl<T: Payload> Stream for MessageReceiver<T> {
             return Poll::Ready(None);
         }
         match ready!(self.raw.poll_recv(cx)) {
-            Ok(Some(message)) => Poll::Ready(Some(T::decode(message).map_err(Error::codec))),
+            Ok(Some(message)) => Poll::Ready(Some(self.decode(message))),
             Ok(None) => {
                 self.ended = true;
                 Poll::Ready(None)

@@ -9,9 +9,10 @@ use futures_core::Stream;
 use kerrors::{Error, Result};
 use kitex_thrift::Payload;
 use stream_core::Metadata;
-use stream_core::stream::{RecvStream, SendStream};
+use stream_core::stream::SendStream;
 
 use super::{MessageReceiver, MessageSender};
+use crate::middleware::{MessageLayers, RawStream};
 
 /// What the stream's trailer will hold; sent when the handler returns.
 #[derive(Clone, Debug, Default)]
@@ -62,6 +63,11 @@ macro_rules! answers {
             self.answering.sender.send_header()
         }
 
+        /// Calls `callback` once when the handler has returned, with what the stream ended with.
+        pub fn on_close(&self, callback: impl FnOnce(Option<&Error>) + Send + 'static) {
+            self.answering.sender.on_close(callback);
+        }
+
         /// Adds to the trailer, which leaves when the handler returns.
         pub fn set_trailer(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) {
             self.answering.trailer.set(key.into(), value.into());
@@ -101,8 +107,8 @@ pub struct ServerStreamingServer<Resp> {
 }
 
 impl<Resp: Payload> ServerStreamingServer<Resp> {
-    pub(crate) fn new(sender: SendStream, trailer: Trailer) -> Self {
-        Self { sender: MessageSender::new(sender.clone()), answering: Answering { sender, trailer } }
+    pub(crate) fn new(sender: SendStream, trailer: Trailer, layers: MessageLayers) -> Self {
+        Self { sender: MessageSender::new(sender.clone(), layers), answering: Answering { sender, trailer } }
     }
 
     sends!();
@@ -118,8 +124,9 @@ pub struct ClientStreamingServer<Req> {
 }
 
 impl<Req: Payload> ClientStreamingServer<Req> {
-    pub(crate) fn new(sender: SendStream, receiver: RecvStream, trailer: Trailer) -> Self {
-        Self { receiver: MessageReceiver::new(receiver), answering: Answering { sender, trailer } }
+    pub(crate) fn new(stream: RawStream, trailer: Trailer, layers: MessageLayers) -> Self {
+        let RawStream { sender, receiver } = stream;
+        Self { receiver: MessageReceiver::new(receiver, layers), answering: Answering { sender, trailer } }
     }
 
     receives!();
@@ -144,10 +151,11 @@ pub struct BidiStreamingServer<Req, Resp> {
 }
 
 impl<Req: Payload, Resp: Payload> BidiStreamingServer<Req, Resp> {
-    pub(crate) fn new(sender: SendStream, receiver: RecvStream, trailer: Trailer) -> Self {
+    pub(crate) fn new(stream: RawStream, trailer: Trailer, layers: MessageLayers) -> Self {
+        let RawStream { sender, receiver } = stream;
         Self {
-            receiver: MessageReceiver::new(receiver),
-            sender: MessageSender::new(sender.clone()),
+            receiver: MessageReceiver::new(receiver, layers.clone()),
+            sender: MessageSender::new(sender.clone(), layers),
             answering: Answering { sender, trailer },
         }
     }

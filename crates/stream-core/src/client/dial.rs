@@ -2,25 +2,45 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use bytes::BytesMut;
 use kerrors::{Error, Side};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tracing::debug;
 
+use super::backoff::Backoff;
 use super::{AddressSource, ClientConfig};
 use crate::driver::{Link, connect, read_loop};
+use crate::sync::Mutex;
 
 #[derive(Debug)]
 pub(crate) struct Dialer {
     addresses: Box<dyn AddressSource>,
     next: AtomicUsize,
     config: ClientConfig,
+    backoff: Mutex<Backoff>,
+    /// Dials at once: callers beyond wait, and learn from those before them.
+    permits: Semaphore,
+    pub(super) dials: AtomicU64,
+    pub(super) failed_dials: AtomicU64,
 }
+
+const MAX_DIALS: usize = 16;
 
 impl Dialer {
     pub(super) fn new(addresses: impl AddressSource, config: ClientConfig) -> Self {
-        Self { addresses: Box::new(addresses), next: AtomicUsize::new(0), config }
+        Self {
+            addresses: Box::new(addresses),
+            next: AtomicUsize::new(0),
+            config,
+            backoff: Mutex::default(),
+            permits: Semaphore::new(MAX_DIALS),
+            dials: AtomicU64::new(0),
+            failed_dials: AtomicU64::new(0),
+        }
     }
 
     pub(crate) fn config(&self) -> &ClientConfig {
@@ -31,13 +51,33 @@ impl Dialer {
     pub(super) async fn link(&self) -> Result<Arc<Link>, Error> {
         let socket = self.socket().await?;
         let peer = socket.peer_addr().map_err(|error| refused("the peer", error))?;
-        let link = Link::new(Side::Client, socket, peer, self.config.connection.clone());
+        let link =
+            Link::new(Side::Client, socket, peer, self.config.connection.clone(), self.config.idle_timeout);
         tokio::spawn(read_loop(link.clone(), BytesMut::new(), |_| {}));
         Ok(link)
     }
 
+    /// A socket to the service. Soon after a failure it fails at once, with the same error.
+    pub(crate) async fn socket(&self) -> Result<TcpStream, Error> {
+        // Closed never; the permit goes with the future.
+        let _permit = self.permits.acquire().await;
+        if let Some(error) = self.backoff.lock().refuses(Instant::now()) {
+            return Err(error);
+        }
+        self.dials.fetch_add(1, Ordering::Relaxed);
+        let dialed = self.dial_any().await;
+        match &dialed {
+            Ok(_) => self.backoff.lock().succeed(),
+            Err(error) => {
+                self.failed_dials.fetch_add(1, Ordering::Relaxed);
+                self.backoff.lock().fail(error.clone(), Instant::now());
+            }
+        }
+        dialed
+    }
+
     /// A socket to the first address that answers; they take turns at being asked first.
-    pub(crate) async fn socket(&self) -> Result<tokio::net::TcpStream, Error> {
+    async fn dial_any(&self) -> Result<TcpStream, Error> {
         let addresses = self.addresses.addresses();
         let first = self.next.fetch_add(1, Ordering::Relaxed).checked_rem(addresses.len()).unwrap_or(0);
         let mut last = refused(
@@ -56,7 +96,7 @@ impl Dialer {
         Err(last)
     }
 
-    async fn dial(&self, address: &str) -> io::Result<tokio::net::TcpStream> {
+    async fn dial(&self, address: &str) -> io::Result<TcpStream> {
         let timeout = self.config.connect_timeout;
         tokio::time::timeout(timeout, connect(address)).await.unwrap_or_else(|_| {
             let text = format!("no answer within {}", kerrors::GoDuration(timeout));

@@ -1,6 +1,7 @@
 //! Opens streams: finds an address, gets a connection from a pool, hangs the stream below its scope.
 
 mod address;
+mod backoff;
 mod dial;
 mod pool;
 
@@ -12,8 +13,8 @@ use kerrors::{Error, RecvTimeout, Side, StreamError};
 pub use address::{AddressSource, StaticAddresses};
 pub(crate) use dial::Dialer;
 pub(crate) use pool::Lease;
-pub use pool::PoolKind;
 use pool::{Checkout, Pool};
+pub use pool::{PoolKind, PoolStats};
 
 use ttheader_codec::key;
 
@@ -33,6 +34,8 @@ pub struct ClientConfig {
     pub pool: PoolKind,
     /// How long a dial may take. Default 1 s.
     pub connect_timeout: Duration,
+    /// How long a shared connection may be without a stream before it is closed. Default 60 s.
+    pub idle_timeout: Duration,
     /// Who is told of each stream's life.
     pub observers: Observers,
 }
@@ -43,6 +46,7 @@ impl Default for ClientConfig {
             connection: Config::default(),
             pool: PoolKind::default(),
             connect_timeout: Duration::from_secs(1),
+            idle_timeout: Duration::from_secs(60),
             observers: Observers::default(),
         }
     }
@@ -84,6 +88,11 @@ impl Client {
         let dialer = Arc::new(Dialer::new(addresses, config));
         let calls = Calls::new(dialer.clone(), kind != PoolKind::Short);
         Self { pool: Arc::new(Pool::new(dialer, kind)), calls: Arc::new(calls), observers }
+    }
+
+    /// How its connections stand.
+    pub fn pool_stats(&self) -> PoolStats {
+        self.pool.stats()
     }
 
     /// Makes a ping-pong call. Dropping the future gives it up.

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -99,6 +100,36 @@ impl Pool {
     }
 }
 
+/// How a client's connections stand. Ping-pong calls' are not among them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolStats {
+    /// Shared connections that are open; of a long pool, those that wait for a stream.
+    pub connections: usize,
+    /// Streams on shared connections.
+    pub streams: usize,
+    /// Dials that were tried, those of ping-pong calls too.
+    pub dials: u64,
+    /// Those of them that failed.
+    pub failed_dials: u64,
+}
+
+impl Pool {
+    pub(super) fn stats(&self) -> PoolStats {
+        let links: Vec<Arc<Link>> = match &self.kind {
+            Kind::Mux(slots) => slots.iter().filter_map(|slot| slot.lock().link()).collect(),
+            Kind::Long(idles) => idles.links.lock().iter().map(|(_, link)| link.clone()).collect(),
+            Kind::Short => Vec::new(),
+        };
+        PoolStats {
+            connections: links.iter().filter(|link| link.is_open()).count(),
+            streams: links.iter().map(|link| link.live_streams()).sum(),
+            dials: self.dialer.dials.load(Ordering::Relaxed),
+            failed_dials: self.dialer.failed_dials.load(Ordering::Relaxed),
+        }
+    }
+}
+
 impl Drop for Pool {
     fn drop(&mut self) {
         if let Kind::Mux(slots) = &self.kind {
@@ -151,6 +182,13 @@ impl Slot {
                 // A waiter that gave up does not care.
                 let _ = waiter.send(result.clone());
             }
+        }
+    }
+
+    fn link(&self) -> Option<Arc<Link>> {
+        match self {
+            Self::Ready(link) => Some(link.clone()),
+            Self::Dialing(_) | Self::Empty => None,
         }
     }
 

@@ -30,6 +30,8 @@ pub(crate) struct Link {
     pub(super) socket: TcpStream,
     peer: SocketAddr,
     pub(super) write_stall: Duration,
+    /// How long it may be without a stream.
+    pub(super) idle: Duration,
     /// The time for those who need none.
     started: Instant,
     runtime: Handle,
@@ -51,6 +53,10 @@ pub(super) struct State {
     openers: Vec<Waker>,
     /// The reader, whatever it waits for.
     pub(super) reader: Option<Waker>,
+    /// Since when no handle has held a stream.
+    pub(super) idle_since: Option<Instant>,
+    /// When to look whether that is too long.
+    pub(super) idle_look: Option<Instant>,
     /// When the reader's timer fires.
     pub(super) timer_at: Option<Instant>,
     retired: Retired,
@@ -106,8 +112,15 @@ enum Close {
 }
 
 impl Link {
-    pub(crate) fn new(side: Side, socket: TcpStream, peer: SocketAddr, config: Config) -> Arc<Self> {
-        let write_stall = config.write_stall;
+    /// A connection that is closed when it has been without a stream for `idle`.
+    pub(crate) fn new(
+        side: Side,
+        socket: TcpStream,
+        peer: SocketAddr,
+        config: Config,
+        idle: Duration,
+    ) -> Arc<Self> {
+        let (write_stall, started) = (config.write_stall, Instant::now());
         let state = State {
             connection: Connection::new(side, config),
             writer: Writer::default(),
@@ -115,6 +128,8 @@ impl Link {
             openers: Vec::new(),
             reader: None,
             timer_at: None,
+            idle_since: Some(started),
+            idle_look: started.checked_add(idle),
             retired: Retired::No,
         };
         let link = Arc::new_cyclic(|this| Self {
@@ -122,7 +137,8 @@ impl Link {
             socket,
             peer,
             write_stall,
-            started: Instant::now(),
+            idle,
+            started,
             runtime: Handle::current(),
             this: this.clone(),
             number: LAST_NUMBER.fetch_add(1, Ordering::Relaxed).wrapping_add(1),
@@ -303,6 +319,9 @@ impl Link {
     pub(crate) fn release(&self, key: StreamKey) {
         let (slot, _) = self.locked(|state| {
             state.connection.release(key);
+            if state.connection.held_streams() == 0 {
+                state.idle_since = Some(Instant::now());
+            }
             state.slots.get_mut(key.index()).map(mem::take)
         });
         drop(slot);

@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use kerrors::{Code, StreamError};
@@ -47,7 +47,7 @@ pub(crate) async fn read_loop(link: Arc<Link>, buf: BytesMut, mut opened: impl F
                 Err(error) => return reader.link.close(&error),
             },
             Wake::Resumed => reader.take_frames(),
-            Wake::Timer => reader.link.with_opened(|connection| connection.handle_timeout(Instant::now())).1,
+            Wake::Timer => reader.link.pass_time(Instant::now()),
             Wake::Closed => return,
         };
         streams.into_iter().for_each(&mut opened);
@@ -116,9 +116,34 @@ impl Reader {
     }
 }
 
+impl Link {
+    /// Ends what had its time: streams, and the connection itself if it was without any for too long.
+    fn pass_time(&self, now: Instant) -> Vec<StreamKey> {
+        let (_, opened) = self.with_opened(|connection| connection.handle_timeout(now));
+        if self.peek(|state| state.look_if_idle(self.idle, now)) {
+            self.retire();
+        }
+        opened
+    }
+}
+
+impl State {
+    /// Whether the connection has been without a stream for too long. Looked at when it may be so for the
+    /// first time, so that a stream's end need not wake the reader.
+    fn look_if_idle(&mut self, idle: Duration, now: Instant) -> bool {
+        if self.idle_look.is_none_or(|look| now < look) {
+            return false;
+        }
+        let empty = self.connection.held_streams() == 0;
+        let since = self.idle_since.filter(|_| empty).unwrap_or(now);
+        self.idle_look = since.checked_add(idle).filter(|until| *until > now);
+        self.idle_look.is_none()
+    }
+}
+
 fn park(state: &mut State, cx: &Context<'_>) -> (bool, bool, Option<Instant>) {
     state.reader = Some(cx.waker().clone());
-    state.timer_at = state.connection.poll_timeout();
+    state.timer_at = state.connection.poll_timeout().into_iter().chain(state.idle_look).min();
     (state.connection.closed().is_some(), state.connection.is_paused(), state.timer_at)
 }
 

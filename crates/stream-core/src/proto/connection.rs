@@ -264,6 +264,11 @@ impl Connection {
         }
     }
 
+    /// Client: the next meta frame that nobody has looked at.
+    pub fn take_meta(&mut self, key: StreamKey) -> Option<(Metadata, Bytes)> {
+        self.table.get_mut(key).and_then(|stream| stream.metas.pop_front())
+    }
+
     /// What the peer answered or opened the stream with, if it is there.
     pub fn received_header(&self, key: StreamKey) -> Option<&Metadata> {
         self.table.get(key).and_then(|stream| stream.header.as_ref())

@@ -9,7 +9,7 @@ use thiserror::Error as ThisError;
 use ttheader_codec::{DecodeError, EncodeError, Flags, FrameType, Header, key, peek_frame};
 
 use super::connection::{Connection, Event};
-use super::stream::{Handling, Role, State, Stream};
+use super::stream::{Handling, MAX_METAS, Role, State, Stream};
 use super::{StreamId, StreamKey};
 use crate::{Metadata, status};
 
@@ -160,8 +160,11 @@ impl Connection {
                 self.handle_rst(key, header, payload);
                 Ok(())
             }
-            // Frames for a stream that has ended were under way when it did; Meta frames are for handlers
-            // that nobody has set.
+            (Some(key), FrameType::Meta, Side::Client) => {
+                self.handle_meta(key, header, payload);
+                Ok(())
+            }
+            // Frames for a stream that has ended were under way when it did.
             (None, _, _) | (Some(_), FrameType::Meta | FrameType::Data, _) => Ok(()),
         }
     }
@@ -206,6 +209,16 @@ impl Connection {
         }
         let cause = format!("stream[{}] already set header", stream.id.get());
         self.end_at_fault(key, StreamError::new(Code::UNEXPECTED_HEADER).with_cause(cause));
+    }
+
+    /// Something for the client's observers, from a proxy for one.
+    fn handle_meta(&mut self, key: StreamKey, header: &Header<'_>, payload: &[u8]) {
+        let Some(stream) = self.table.get_mut(key) else { return };
+        if stream.metas.len() >= MAX_METAS || payload.len() > COPY_BELOW {
+            return;
+        }
+        stream.metas.push_back((Metadata::from_header(header), Bytes::copy_from_slice(payload)));
+        self.wake(key);
     }
 
     fn handle_trailer(&mut self, key: StreamKey, header: &Header<'_>, payload: &[u8]) {

@@ -77,6 +77,8 @@ pub(super) struct Stream {
     pub(super) header: Option<Metadata>,
     /// What the peer ended its direction with.
     pub(super) trailer: Option<Metadata>,
+    /// Meta frames that nobody has looked at yet.
+    pub(super) metas: VecDeque<(Metadata, Bytes)>,
     pub(super) inbox: Inbox,
     pub(super) outbox: Outbox,
     pub(super) sent: Traffic,
@@ -165,6 +167,7 @@ impl Stream {
             reset: false,
             header: None,
             trailer: None,
+            metas: VecDeque::new(),
             inbox: Inbox::default(),
             outbox: Outbox::default(),
             sent: Traffic::default(),
@@ -220,6 +223,9 @@ impl Stream {
         }
     }
 }
+
+/// Meta frames of a stream that are kept until somebody looks; with more the newest goes.
+pub(super) const MAX_METAS: usize = 8;
 
 /// A message that waits in a queue costs this much at least, so that empty ones are not free.
 const MIN_CHARGE: usize = 256;

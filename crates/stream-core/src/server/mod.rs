@@ -54,6 +54,8 @@ pub struct ServerConfig {
     pub observers: Observers,
     /// The server's own service name: what a cancel from here puts on its path.
     pub service: Arc<str>,
+    /// How long a connection of streams may be without one before it is closed. Default 10 min.
+    pub idle_timeout: Duration,
     /// How long what runs may go on when the server shuts down. Default 5 s.
     pub exit_wait: Duration,
 }
@@ -68,6 +70,7 @@ impl Default for ServerConfig {
             max_connections: 65_536,
             observers: Observers::default(),
             service: Arc::from(""),
+            idle_timeout: Duration::from_secs(600),
             exit_wait: Duration::from_secs(5),
         }
     }

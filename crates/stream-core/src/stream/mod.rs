@@ -22,6 +22,7 @@ use crate::client::Lease;
 use crate::driver::Link;
 use crate::observe::{Observers, StreamInfo};
 use crate::proto::StreamKey;
+use crate::sync::Mutex;
 
 /// What the halves of a stream share.
 pub(crate) struct Shared {
@@ -36,10 +37,14 @@ pub(crate) struct Shared {
     header_told: AtomicBool,
     finish_told: AtomicBool,
     span: tracing::Span,
+    on_close: Mutex<Vec<OnClose>>,
     /// The place in the caller's scope, and the connection's lease: given up after the stream is.
     _registration: Option<Registration>,
     _lease: Option<Lease>,
 }
+
+/// Called once when a stream has ended, with what went wrong.
+type OnClose = Box<dyn FnOnce(Option<&Error>) + Send>;
 
 /// What a stream's handles are made of.
 pub(crate) struct Handles {
@@ -67,6 +72,7 @@ impl Handles {
             observers,
             header_told: AtomicBool::new(false),
             finish_told: AtomicBool::new(false),
+            on_close: Mutex::default(),
             _registration: registration,
             _lease: lease,
         });
@@ -112,6 +118,21 @@ impl Shared {
             self.span.record("path", error.path().map(tracing::field::display));
         }
         self.observers.iter().for_each(|observer| observer.finish(&self.info, error));
+        let callbacks = std::mem::take(&mut *self.on_close.lock());
+        callbacks.into_iter().for_each(|callback| callback(error));
+    }
+
+    fn add_on_close(&self, callback: OnClose) {
+        self.on_close.lock().push(callback);
+    }
+
+    fn tell_metas(&self) {
+        if self.observers.is_empty() || self.info.side == Side::Server {
+            return;
+        }
+        while let Some((strings, payload)) = self.link.with(|connection| connection.take_meta(self.key)) {
+            self.observers.iter().for_each(|observer| observer.meta(&self.info, &strings, &payload));
+        }
     }
 
     /// Says once what the server has answered.

@@ -12,6 +12,7 @@ use kerrors::{Error, Side};
 use super::Shared;
 use crate::Metadata;
 use crate::cancel::Reason;
+use crate::observe::StreamInfo;
 
 /// Receives messages. Dropping a client's cancels the stream if it has not ended.
 #[derive(Debug)]
@@ -37,6 +38,7 @@ impl RecvStream {
     /// As [`recv`](Self::recv). The Recv timeout runs from the first poll that is pending.
     pub fn poll_recv(&mut self, cx: &Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
         let Shared { link, key, timed, .. } = &*self.shared;
+        self.shared.tell_metas();
         let received = link.poll_recv(cx, *key, timed.then(Instant::now));
         if let Poll::Ready(received) = &received {
             self.tell(received.as_ref());
@@ -71,6 +73,17 @@ impl RecvStream {
     /// What the peer ended its direction with; `None` if it has not.
     pub fn trailer(&self) -> Option<Metadata> {
         self.shared.link.with(|connection| connection.trailer(self.shared.key).cloned())
+    }
+
+    /// What is known of the stream from its beginning on.
+    pub fn info(&self) -> &StreamInfo {
+        self.shared.info()
+    }
+
+    /// Calls `callback` once when the stream has ended, with what went wrong: a client's when its handles
+    /// learn of the end, a server's when its handler has returned.
+    pub fn on_close(&self, callback: impl FnOnce(Option<&Error>) + Send + 'static) {
+        self.shared.add_on_close(Box::new(callback));
     }
 
     /// Client: ends the stream here, at once, and at the peer. Does nothing if it has ended.

@@ -8,6 +8,7 @@ use kerrors::{Error, Side};
 use super::Shared;
 use crate::Metadata;
 use crate::cancel::Reason;
+use crate::observe::StreamInfo;
 use crate::proto::Payload;
 
 /// Sends messages. Clones send on the same stream, each message whole, in the order of the calls.
@@ -66,6 +67,17 @@ impl SendStream {
     /// Client: says that nothing more will be sent.
     pub fn close_send(&self) {
         self.shared.link.with(|connection| connection.close_send(self.shared.key));
+    }
+
+    /// What is known of the stream from its beginning on.
+    pub fn info(&self) -> &StreamInfo {
+        self.shared.info()
+    }
+
+    /// Calls `callback` once when the stream has ended, with what went wrong: a client's when its handles
+    /// learn of the end, a server's when its handler has returned.
+    pub fn on_close(&self, callback: impl FnOnce(Option<&Error>) + Send + 'static) {
+        self.shared.add_on_close(Box::new(callback));
     }
 
     /// Client: ends the stream here, at once, and at the peer. Does nothing if it has ended.

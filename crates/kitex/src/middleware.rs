@@ -1,0 +1,122 @@
+//! Middleware of three kinds, as Kitex has them: around a whole call or stream, at each message that is
+//! sent, at each that is received. For clients and for servers.
+//!
+//! Around a whole call stands a [`tower_layer::Layer`]: it wraps a [`Caller`] at a client, a
+//! [`Service`](crate::Service) at a server, and may do anything before, after, or instead. At each message
+//! stands a [`MessageLayer`], which is a plain function, since it runs for every message. To only watch,
+//! [`Observer`](crate::observe::Observer) is simpler.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kerrors::Result;
+use stream_core::observe::StreamInfo;
+use stream_core::stream::{RecvStream, SendStream};
+
+use crate::client::CallOptions;
+use crate::{Call, Context, Method, Service};
+
+/// Makes calls: the client itself, or a layer around it.
+#[crate::async_trait]
+pub trait Caller: Send + Sync + 'static {
+    /// Makes a ping-pong call with the encoded arguments; gives the encoded result.
+    async fn call(
+        &self,
+        ctx: &Context,
+        method: &'static Method,
+        options: CallOptions,
+        args: Bytes,
+    ) -> Result<Bytes>;
+
+    /// Opens a stream.
+    async fn open(&self, ctx: &Context, method: &'static Method, options: CallOptions) -> Result<RawStream>;
+}
+
+/// A stream whose messages are bytes.
+#[derive(Debug)]
+pub struct RawStream {
+    /// Sends.
+    pub sender: SendStream,
+    /// Receives.
+    pub receiver: RecvStream,
+}
+
+#[crate::async_trait]
+impl Caller for Arc<dyn Caller> {
+    async fn call(
+        &self,
+        ctx: &Context,
+        method: &'static Method,
+        options: CallOptions,
+        args: Bytes,
+    ) -> Result<Bytes> {
+        (**self).call(ctx, method, options, args).await
+    }
+
+    async fn open(&self, ctx: &Context, method: &'static Method, options: CallOptions) -> Result<RawStream> {
+        (**self).open(ctx, method, options).await
+    }
+}
+
+#[crate::async_trait]
+impl Service for Arc<dyn Service> {
+    fn methods(&self) -> &'static [Method] {
+        (**self).methods()
+    }
+
+    async fn call(&self, method: usize, call: Call) -> Result<crate::Answer> {
+        (**self).call(method, call).await
+    }
+}
+
+/// Stands at each message of each stream. An error refuses the message: Send or Recv returns it, and the
+/// stream goes on.
+pub trait MessageLayer: Send + Sync + 'static {
+    /// Passes a message on to be sent, as it is, changed, or not.
+    ///
+    /// # Errors
+    /// What Send is to return.
+    fn on_send(&self, _stream: &StreamInfo, message: Bytes) -> Result<Bytes> {
+        Ok(message)
+    }
+
+    /// Passes a message on that was received, as it is, changed, or not.
+    ///
+    /// # Errors
+    /// What Recv is to return.
+    fn on_recv(&self, _stream: &StreamInfo, message: Bytes) -> Result<Bytes> {
+        Ok(message)
+    }
+}
+
+/// The message layers of one client or server, the first the nearest to the user.
+#[derive(Clone, Default)]
+pub(crate) struct MessageLayers(Option<Arc<[Arc<dyn MessageLayer>]>>);
+
+impl MessageLayers {
+    pub(crate) fn with(&self, layer: impl MessageLayer) -> Self {
+        let known = self.0.iter().flat_map(|layers| layers.iter()).cloned();
+        Self(Some(known.chain([Arc::new(layer) as Arc<dyn MessageLayer>]).collect()))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    pub(crate) fn on_send(&self, stream: &StreamInfo, message: Bytes) -> Result<Bytes> {
+        let mut layers = self.0.iter().flat_map(|layers| layers.iter());
+        layers.try_fold(message, |message, layer| layer.on_send(stream, message))
+    }
+
+    pub(crate) fn on_recv(&self, stream: &StreamInfo, message: Bytes) -> Result<Bytes> {
+        let mut layers = self.0.iter().flat_map(|layers| layers.iter().rev());
+        layers.try_fold(message, |message, layer| layer.on_recv(stream, message))
+    }
+}
+
+impl fmt::Debug for MessageLayers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MessageLayers({})", self.0.as_ref().map_or(0, |layers| layers.len()))
+    }
+}
