@@ -10,6 +10,7 @@ use crate::Result;
 
 /// IDLs and the folders of their code, from the root. An IDL's includes are looked for beside it.
 const TABLE: &[(&str, &str)] = &[
+    ("crates/chat/idl/chat.thrift", "crates/chat/src/generated"),
     ("crates/interop/idl/lab.thrift", "crates/interop/src/generated"),
     ("crates/kitex-codegen/tests/idl/zoo.thrift", "crates/kitex-codegen/tests/golden"),
     ("crates/kitex-codegen/tests/idl/lab.thrift", "crates/kitex-codegen/tests/golden"),

@@ -11,6 +11,7 @@
 
 pub mod client;
 mod context;
+pub mod inspect;
 mod metainfo;
 mod method;
 pub mod middleware;

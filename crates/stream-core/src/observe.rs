@@ -30,6 +30,8 @@ pub struct StreamInfo {
     pub service: Bytes,
     /// The method's name in the IDL, as the client said it.
     pub method: Bytes,
+    /// This end.
+    pub local: SocketAddr,
     /// The other end.
     pub peer: SocketAddr,
     /// When it was opened here.

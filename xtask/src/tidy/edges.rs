@@ -46,7 +46,10 @@ const ROWS: &[Row] = &[
     Row {
         name: "kitex",
         ours: &["kerrors", "kitex-thrift", "stream-core", "ttheader-codec"],
-        others: &["async-trait", "bytes", "futures-core", "pilota", "thiserror", "tokio", "tower-layer"],
+        others: &[
+            "async-trait", "bytes", "futures-core", "http-body-util", "hyper", "hyper-util", "pilota", "serde_json",
+            "thiserror", "tokio", "tower-layer",
+        ],
         tests: &["futures-util", "proptest", "serde_json"],
     },
     Row {
@@ -70,7 +73,7 @@ const ROWS: &[Row] = &[
     Row {
         name: "interop",
         ours: FACADE,
-        others: &["base64", "clap", "serde_json", "tokio"],
+        others: &["base64", "clap", "serde_json", "tokio", "tracing-subscriber"],
         tests: &[],
     },
     Row {

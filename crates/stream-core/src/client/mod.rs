@@ -157,6 +157,7 @@ impl Client {
             side: Side::Client,
             service: request.metadata.get(key::IDL_SERVICE).cloned().unwrap_or_default(),
             method: request.method.name().clone(),
+            local: link.local(),
             peer: link.peer(),
             opened: Instant::now(),
         };

@@ -28,6 +28,7 @@ use crate::sync::Mutex;
 pub(crate) struct Link {
     state: Mutex<State>,
     pub(super) socket: TcpStream,
+    local: SocketAddr,
     peer: SocketAddr,
     pub(super) write_stall: Duration,
     /// How long it may be without a stream.
@@ -134,6 +135,7 @@ impl Link {
         };
         let link = Arc::new_cyclic(|this| Self {
             state: Mutex::new(state),
+            local: socket.local_addr().unwrap_or(peer),
             socket,
             peer,
             write_stall,
@@ -146,6 +148,10 @@ impl Link {
         });
         tokio::spawn(super::write::write_loop(link.clone()));
         link
+    }
+
+    pub(crate) fn local(&self) -> SocketAddr {
+        self.local
     }
 
     pub(crate) fn peer(&self) -> SocketAddr {

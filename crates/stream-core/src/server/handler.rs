@@ -92,6 +92,7 @@ pub(super) async fn serve_stream<H: Handler>(serving: Arc<Serving<H>>, link: Arc
         side: Side::Server,
         service: metadata.get(key::IDL_SERVICE).cloned().unwrap_or_default(),
         method: method.clone(),
+        local: link.local(),
         peer: link.peer(),
         opened: Instant::now(),
     };
