@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use kitex::{Canceler, Context, Error, RecvTimeout, Result, ServerStreamingClient};
+use kitex::{Canceler, Context, RecvTimeout, Result, ServerStreamingClient};
 use serde_json::{Value, json};
 
-use crate::dial::{Failure, Target};
+use crate::dial::{Failure, Target, is_lost};
 use crate::lab::{LabClient, LabPingError, Req, Resp};
 use crate::line::{kind, message, now, print, strings};
 
@@ -43,21 +43,24 @@ enum What {
 /// Makes the call.
 ///
 /// # Errors
-/// The client cannot be built. How the call ends is printed.
+/// The client cannot be built; there is no such server. How the call ends is printed all the same.
 pub async fn run(args: ClientArgs) -> Result<(), Failure> {
     let ClientArgs { target, what, msg, after } = args;
     let client = target.client()?;
     let ctx = Context::background().with_transient("tk", "tval").with_persistent("pk", "pval");
-    match what {
+    let ended = match what {
         What::Unary => print_answer(client.unary(&ctx, request(&msg, 7)).await),
         What::Ping => ping(&client, &ctx, &msg).await,
         What::Up => print_answer(up(&client, &ctx, &msg).await),
         What::Bidi => bidi(&client, &ctx, &msg).await,
         _ => down(&client, ctx, what, &msg, after).await,
-    }
+    };
     // A Kitex server that meets the end of a connection may pass over the Rst that came just before it.
     tokio::time::sleep(LINGER).await;
-    Ok(())
+    match ended {
+        Err(error) if is_lost(&error) => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 const LINGER: Duration = Duration::from_millis(200);
@@ -66,21 +69,26 @@ fn request(msg: &str, seq: i64) -> Req {
     Req { msg: Some(msg.to_owned().into()), seq: Some(seq), payload: None }
 }
 
-fn print_answer(answer: Result<Resp>) {
-    let (resp, err, kind) = match answer {
-        Ok(resp) => (message(&resp), String::new(), "other".to_owned()),
-        Err(error) => (Value::Null, error.to_string(), kind(&error)),
+fn print_answer(answer: Result<Resp>) -> Result<()> {
+    let (resp, err, kind) = match &answer {
+        Ok(resp) => (message(resp), String::new(), "other".to_owned()),
+        Err(error) => (Value::Null, error.to_string(), kind(error)),
     };
     print(&json!({"ev": "client", "resp": resp, "err": err, "kind": kind}));
+    answer.map(drop)
 }
 
-async fn ping(client: &LabClient, ctx: &Context, msg: &str) {
-    let (resp, err) = match client.ping(ctx, request(msg, 7)).await {
-        Ok(resp) => (message(&resp), String::new()),
-        Err(LabPingError::E(error)) => (Value::Null, error.to_string()),
-        Err(LabPingError::Other(error)) => (Value::Null, error.to_string()),
+async fn ping(client: &LabClient, ctx: &Context, msg: &str) -> Result<()> {
+    let answer = client.ping(ctx, request(msg, 7)).await;
+    let (resp, err) = match &answer {
+        Ok(resp) => (message(resp), String::new()),
+        Err(error) => (Value::Null, error.to_string()),
     };
     print(&json!({"ev": "client", "resp": resp, "err": err}));
+    match answer {
+        Err(LabPingError::Other(error)) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 const MESSAGES: i64 = 5;
@@ -93,12 +101,14 @@ async fn up(client: &LabClient, ctx: &Context, msg: &str) -> Result<Resp> {
     stream.close_and_recv().await
 }
 
-async fn bidi(client: &LabClient, ctx: &Context, msg: &str) {
-    let (err, kind) = match ping_pong(client, ctx, msg).await {
+async fn bidi(client: &LabClient, ctx: &Context, msg: &str) -> Result<()> {
+    let ended = ping_pong(client, ctx, msg).await;
+    let (err, kind) = match &ended {
         Ok(()) => ("EOF".to_owned(), "eof".to_owned()),
-        Err(error) => (error.to_string(), kind(&error)),
+        Err(error) => (error.to_string(), kind(error)),
     };
     print(&json!({"ev": "client", "err": err, "kind": kind}));
+    ended
 }
 
 async fn ping_pong(client: &LabClient, ctx: &Context, msg: &str) -> Result<()> {
@@ -106,7 +116,7 @@ async fn ping_pong(client: &LabClient, ctx: &Context, msg: &str) -> Result<()> {
     for seq in 0..MESSAGES {
         stream.send(&request(msg, seq)).await?;
         match stream.recv().await? {
-            Some(resp) => print_answer(Ok(resp)),
+            Some(resp) => print_answer(Ok(resp))?,
             None => return Ok(()),
         }
     }
@@ -115,7 +125,7 @@ async fn ping_pong(client: &LabClient, ctx: &Context, msg: &str) -> Result<()> {
     Ok(())
 }
 
-async fn down(client: &LabClient, ctx: Context, what: What, msg: &str, after: u64) {
+async fn down(client: &LabClient, ctx: Context, what: What, msg: &str, after: u64) -> Result<()> {
     let (ctx, canceler) = ctx.with_cancel();
     let after_ms = Duration::from_millis(after);
     let (client, ctx) = match what {
@@ -127,11 +137,17 @@ async fn down(client: &LabClient, ctx: Context, what: What, msg: &str, after: u6
         Ok(stream) => receive(stream, &canceler, what, after).await,
         Err(error) => {
             print(&json!({"ev": "client", "err": error.to_string(), "kind": kind(&error), "n": 0}));
+            Err(error)
         }
     }
 }
 
-async fn receive(mut stream: ServerStreamingClient<Resp>, canceler: &Canceler, what: What, after: u64) {
+async fn receive(
+    mut stream: ServerStreamingClient<Resp>,
+    canceler: &Canceler,
+    what: What,
+    after: u64,
+) -> Result<()> {
     let mut received = 0;
     let ended = loop {
         if received == after && cancels(what) {
@@ -139,7 +155,8 @@ async fn receive(mut stream: ServerStreamingClient<Resp>, canceler: &Canceler, w
             match what {
                 What::Drop => {
                     drop(stream);
-                    return print(&json!({"ev": "client", "err": "", "kind": "other", "n": received}));
+                    print(&json!({"ev": "client", "err": "", "kind": "other", "n": received}));
+                    return Ok(());
                 }
                 What::Cancelcause => canceler.cancel_with_cause("user pressed stop"),
                 _ => canceler.cancel(),
@@ -152,11 +169,12 @@ async fn receive(mut stream: ServerStreamingClient<Resp>, canceler: &Canceler, w
                 }
                 received += 1;
             }
-            Ok(None) => break None,
-            Err(error) => break Some(error),
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
         }
     };
-    print_end(ended.as_ref(), received, &stream);
+    print_end(&ended, received, &stream);
+    ended
 }
 
 fn cancels(what: What) -> bool {
@@ -171,10 +189,10 @@ async fn print_first(stream: &mut ServerStreamingClient<Resp>, resp: &Resp) {
     print(&json!({"ev": "client", "first": message(resp), "header": header, "herr": herr}));
 }
 
-fn print_end(ended: Option<&Error>, received: u64, stream: &ServerStreamingClient<Resp>) {
+fn print_end(ended: &Result<()>, received: u64, stream: &ServerStreamingClient<Resp>) {
     let (err, kind) = match ended {
-        None => ("EOF".to_owned(), "eof".to_owned()),
-        Some(error) => (error.to_string(), kind(error)),
+        Ok(()) => ("EOF".to_owned(), "eof".to_owned()),
+        Err(error) => (error.to_string(), kind(error)),
     };
     let trailer = stream.trailer();
     let terr = if trailer.is_some() { "" } else { "stream is closed" };

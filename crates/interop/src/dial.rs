@@ -4,12 +4,29 @@ use std::error::Error as StdError;
 
 use clap::{Args, ValueEnum};
 use kitex::client::{CallProtocol, PoolKind};
-use kitex::{Client, Propagation};
+use kitex::{Client, Error, Kind, Propagation};
 
 use crate::lab::LabClient;
 
 /// What a subcommand ends with if it cannot do its work.
 pub type Failure = Box<dyn StdError + Send + Sync>;
+
+/// What to do about it, as the end of the line that says what it is; nothing if that is not for whoever
+/// started this peer.
+pub fn advice(failure: &(dyn StdError + 'static)) -> &'static str {
+    match failure.downcast_ref() {
+        Some(Error::Connect { .. }) => ": start a server there, or give the address of one with --addr",
+        Some(error) if is_lost(error) => {
+            ": check that --addr is that of a server of TTHeader, and that it is up"
+        }
+        _ => "",
+    }
+}
+
+/// Whether a call failed because of who or what is at the other end, not by what a service said.
+pub fn is_lost(error: &Error) -> bool {
+    matches!(error, Error::Connect { .. } | Error::Network(_)) || error.kind() == Some(Kind::Protocol)
+}
 
 /// How the client's side speaks.
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -10,6 +10,7 @@ pub mod client;
 pub mod dial;
 pub mod latency;
 pub mod line;
+pub mod local;
 pub mod server;
 pub mod stress;
 pub mod words;

@@ -9,6 +9,7 @@ use interop::client::ClientArgs;
 use interop::latency::LatArgs;
 use interop::server::ServerArgs;
 use interop::stress::{HoldArgs, RedialArgs, SlowArgs};
+use tracing_subscriber::filter::LevelFilter;
 
 #[derive(Debug, Parser)]
 #[command(about = "The test peer of this workspace; see crates/interop/README.md")]
@@ -37,6 +38,12 @@ enum Role {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::WARN)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .without_time()
+        .init();
     let ended = match Args::parse().role {
         Role::Server(args) => interop::server::run(args).await,
         Role::Client(args) => interop::client::run(args).await,
@@ -49,7 +56,7 @@ async fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("lab-peer: {error}");
+            eprintln!("lab-peer: {error}{}", interop::dial::advice(&*error));
             ExitCode::FAILURE
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use clap::Args;
-use kitex::server::ConnectionConfig;
+use kitex::server::{BoundServer, ConnectionConfig};
 use kitex::{
     BidiStreamingServer, ClientStreamingServer, Context, Error, Result, Server, ServerStreamingServer,
 };
@@ -40,19 +40,42 @@ pub struct ServerArgs {
 pub async fn run(args: ServerArgs) -> Result<(), Failure> {
     let ServerArgs { addr, name, next, nextname, transport } = args;
     let next = (!next.is_empty()).then(|| transport.client(&next, &nextname, &name)).transpose()?;
-    let service = LabServer::new(Peer { name: Arc::from(&*name), next });
-    // The checks hold more streams on one connection than a server in the open should.
-    let connection = ConnectionConfig { max_streams: 100_000, ..ConnectionConfig::default() };
-    let server = Server::builder(name).service(service).connection(connection).bind(&addr).await?;
+    let server = bind(&addr, &name, next, Lines::Printed).await?;
     print(&json!({"ev": "listening"}));
     server.serve().await;
     Ok(())
+}
+
+/// A server of the service `name` that passes Down on to `next`, if there is one.
+///
+/// # Errors
+/// The address cannot be listened on.
+pub async fn bind(
+    addr: &str,
+    name: &str,
+    next: Option<LabClient>,
+    lines: Lines,
+) -> Result<BoundServer, Failure> {
+    let service = LabServer::new(Peer { name: Arc::from(name), next, lines });
+    // The checks hold more streams on one connection than a server in the open should.
+    let connection = ConnectionConfig { max_streams: 100_000, ..ConnectionConfig::default() };
+    Ok(Server::builder(name).service(service).connection(connection).bind(addr).await?)
+}
+
+/// Whether handlers print how they end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lines {
+    /// They do.
+    Printed,
+    /// They do not.
+    Silent,
 }
 
 #[derive(Debug)]
 struct Peer {
     name: Arc<str>,
     next: Option<LabClient>,
+    lines: Lines,
 }
 
 /// The part of a handler that ended, as a line names it; nothing if the line is left out.
@@ -80,7 +103,7 @@ impl Lab for Peer {
                 Err(error) => break Err(error),
             }
         };
-        print_server(&self.name, "Up", ended.as_ref().err(), count);
+        self.print("Up", &ended, count);
         let msg = Some(format!("n={count}").into());
         ended.map(|()| Resp { msg, seq: last, payload: Some(kitex::bytes::Bytes::new()) })
     }
@@ -97,7 +120,7 @@ impl Lab for Peer {
             None => self.answer(&ctx, &req, &words, &stream, &mut sent).await,
         };
         if let Some(part) = part {
-            print_server(&self.name, part, result.as_ref().err(), sent);
+            self.print(part, &result, sent);
         }
         result
     }
@@ -114,12 +137,24 @@ impl Lab for Peer {
                 Err(error) => break ("Bidi.recv", Err(error)),
             }
         };
-        print_server(&self.name, part, result.as_ref().err(), echoed);
+        self.print(part, &result, echoed);
         result
     }
 }
 
 impl Peer {
+    fn print<T>(&self, part: &str, ended: &Result<T>, messages: u64) {
+        if self.lines == Lines::Printed {
+            print_server(&self.name, part, ended.as_ref().err(), messages);
+        }
+    }
+
+    fn print_done(&self, seq: i64) {
+        if self.lines == Lines::Printed {
+            print(&json!({"ev": "done", "svc": &*self.name, "seq": seq, "ts": now()}));
+        }
+    }
+
     async fn answer(
         &self,
         ctx: &Context,
@@ -133,9 +168,7 @@ impl Peer {
         }
         if words.idle {
             let reason = ctx.canceled().await;
-            print(
-                &json!({"ev": "done", "svc": &*self.name, "seq": req.seq.unwrap_or_default(), "ts": now()}),
-            );
+            self.print_done(req.seq.unwrap_or_default());
             let error = reason.stream().cloned().map_or_else(|| Error::other(reason.clone()), Error::from);
             return (Some("Down.idle"), Err(error));
         }

@@ -107,7 +107,7 @@ fn request(msg: &'static str, seq: i64) -> Req {
 }
 
 /// This process' resident memory; 0 where the system does not say.
-fn rss_kb() -> u64 {
+pub fn rss_kb() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     rss.and_then(|rss| rss.split_whitespace().next()?.parse().ok()).unwrap_or_default()
