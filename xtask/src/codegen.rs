@@ -12,6 +12,7 @@ use crate::Result;
 const TABLE: &[(&str, &str)] = &[
     ("crates/chat/idl/chat.thrift", "crates/chat/src/generated"),
     ("crates/interop/idl/lab.thrift", "crates/interop/src/generated"),
+    ("crates/kitex/idl/echo.thrift", "crates/kitex/examples/generated"),
     ("crates/kitex-codegen/tests/idl/zoo.thrift", "crates/kitex-codegen/tests/golden"),
     ("crates/kitex-codegen/tests/idl/lab.thrift", "crates/kitex-codegen/tests/golden"),
     ("crates/kitex-thrift/tests/idl/shapes.thrift", "crates/kitex-thrift/tests/generated"),

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use kitex::server::{BoundServer, ConnectionConfig};
-use kitex::{
-    BidiStreamingServer, ClientStreamingServer, Context, Error, Result, Server, ServerStreamingServer,
-};
+use kitex::{BidiStreamingServer, ClientStreamingServer, Context, Result, Server, ServerStreamingServer};
 use serde_json::json;
 
 use crate::dial::{Failure, Transport};
@@ -169,8 +167,7 @@ impl Peer {
         if words.idle {
             let reason = ctx.canceled().await;
             self.print_done(req.seq.unwrap_or_default());
-            let error = reason.stream().cloned().map_or_else(|| Error::other(reason.clone()), Error::from);
-            return (Some("Down.idle"), Err(error));
+            return (Some("Down.idle"), Err(reason.into()));
         }
         if let Some(error) = words.error() {
             return (None, Err(error));

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use crate::{ApplicationException, BizStatusError, CancelPath, Code, Kind, StreamError};
+use crate::{ApplicationException, BizStatusError, CancelPath, Code, Kind, Side, StreamError};
 
 /// The result of a call, a Send or a Recv.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -85,7 +85,12 @@ impl Error {
         self.stream().map(StreamError::kind)
     }
 
-    /// Whether somebody canceled the stream.
+    /// Which end of the stream it was seen at.
+    pub fn side(&self) -> Option<Side> {
+        self.stream().and_then(StreamError::side)
+    }
+
+    /// Whether somebody canceled the stream: its caller, or its callee.
     pub fn is_canceled(&self) -> bool {
         self.stream().is_some_and(StreamError::is_canceled)
     }

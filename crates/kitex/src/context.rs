@@ -177,6 +177,18 @@ impl Context {
         }
     }
 
+    /// Waits for `work`, no longer than until the context ends.
+    ///
+    /// # Errors
+    /// Why the context has ended: for a handler, what it may well return.
+    pub async fn until_canceled<T>(&self, work: impl Future<Output = T>) -> crate::Result<T> {
+        tokio::select! {
+            biased;
+            reason = self.canceled() => Err(reason.into()),
+            result = work => Ok(result),
+        }
+    }
+
     /// A handler's: sends `key` back with the answer to a ping-pong call, or with a stream's trailer, for
     /// the caller's [`backward`](Self::backward).
     pub fn send_backward(&self, key: impl AsRef<[u8]>, value: impl Into<Bytes>) {

@@ -18,7 +18,7 @@ use self::steps::{Plan, STEPS, Setting, Step};
 use crate::Result;
 use crate::workspace::Workspace;
 
-pub(crate) use self::steps::EXAMPLES;
+pub(crate) use self::steps::{EXAMPLES, TESTED_EXAMPLES};
 
 /// Words of `cargo xtask ci`.
 #[derive(Args, Debug)]

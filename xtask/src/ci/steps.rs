@@ -70,6 +70,9 @@ pub(crate) const EXAMPLES: &[Example] = &[
     Example { package: "ttheader-codec", name: "embed_codec", args: &[] },
 ];
 
+/// Examples that need each other, so that a test runs them: package and name.
+pub(crate) const TESTED_EXAMPLES: &[(&str, &str)] = &[("chat", "client"), ("chat", "service")];
+
 const FUZZ: &str = "crates/fuzz";
 const INSTALL_FUZZ: &str = "cargo install cargo-fuzz --locked --version 0.13.2";
 /// A target that has `core` and `alloc` and no `std`.

@@ -2,7 +2,7 @@
 
 use super::source::Source;
 use super::tree::{File, Spot, Tree};
-use crate::ci::EXAMPLES;
+use crate::ci::{EXAMPLES, TESTED_EXAMPLES};
 
 /// Lines of code of a file.
 const LONG_FILE: usize = 500;
@@ -75,7 +75,9 @@ pub(super) fn examples(tree: &Tree) -> Vec<Spot> {
     });
     let unknown = examples.filter_map(|(package, file, rest)| {
         let name = rest.strip_suffix("/main.rs").or_else(|| rest.strip_suffix(".rs"))?;
-        let listed = EXAMPLES.iter().any(|row| row.package == package.name && row.name == name);
+        let listed =
+            EXAMPLES.iter().map(|row| (row.package, row.name)).chain(TESTED_EXAMPLES.iter().copied());
+        let listed = listed.into_iter().any(|row| row == (package.name.as_str(), name));
         (!listed && !name.contains('/')).then(|| file.spot(0, format!("example `{name}` is not run")))
     });
     unknown.collect()

@@ -37,12 +37,20 @@ pub fn from_env() -> Result<Arc<dyn Model>, ModelError> {
 
 /// [`from_env`] with variables from elsewhere. One that is empty counts as not set.
 pub fn from_vars(var: impl Fn(&str) -> Option<String>) -> Result<Arc<dyn Model>, ModelError> {
+    Ok(match endpoint_from_vars(var)? {
+        Some(endpoint) => Arc::new(endpoint),
+        None => Arc::new(Ngram::new()),
+    })
+}
+
+/// The endpoint that [`from_vars`] would choose, if it would.
+pub fn endpoint_from_vars(var: impl Fn(&str) -> Option<String>) -> Result<Option<OpenAi>, ModelError> {
     let set = |name| var(name).filter(|value| !value.trim().is_empty());
-    let Some(base_url) = set("OPENAI_BASE_URL") else { return Ok(Arc::new(Ngram::new())) };
+    let Some(base_url) = set("OPENAI_BASE_URL") else { return Ok(None) };
     let mut config = OpenAiConfig::new(base_url);
     config.api_key = set("OPENAI_API_KEY");
     if let Some(model) = set("OPENAI_MODEL") {
         config.model = model;
     }
-    Ok(Arc::new(OpenAi::new(config)?))
+    OpenAi::new(config).map(Some)
 }

@@ -14,9 +14,10 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValu
 use reqwest::{Client, ClientBuilder, RequestBuilder, Response, StatusCode, Url, redirect};
 use serde_json::json;
 
-use self::chunk::{Chunk, error_message, one_line};
+use self::chunk::{Chunk, error_message};
 use super::sse::Events;
 use super::{Model, ModelError, Reply};
+use crate::text::one_line;
 
 /// Which endpoint to ask, and how.
 pub struct OpenAiConfig {

@@ -40,6 +40,10 @@ pub(super) fn client(service: &Service) -> String {
 
         impl ::core::convert::From<::kitex::Client> for {name}Client {{
             fn from(client: ::kitex::Client) -> Self {{ Self::new(client) }}
+        }}
+
+        impl ::core::convert::AsRef<::kitex::Client> for {name}Client {{
+            fn as_ref(&self) -> &::kitex::Client {{ &self.client }}
         }}"
     )
 }

@@ -235,6 +235,12 @@ pub mod lab {
         }
     }
 
+    impl ::core::convert::AsRef<::kitex::Client> for LabClient {
+        fn as_ref(&self) -> &::kitex::Client {
+            &self.client
+        }
+    }
+
     /// What `Ping` may end with instead of a result.
     #[derive(Debug)]
     pub enum LabPingError {

@@ -189,6 +189,12 @@ pub mod acme {
             }
         }
 
+        impl ::core::convert::AsRef<::kitex::Client> for HealthClient {
+            fn as_ref(&self) -> &::kitex::Client {
+                &self.client
+            }
+        }
+
         /// What `Check` may end with instead of a result.
         #[derive(Debug)]
         pub enum HealthCheckError {
@@ -1569,6 +1575,12 @@ pub mod acme {
             }
         }
 
+        impl ::core::convert::AsRef<::kitex::Client> for ZooClient {
+            fn as_ref(&self) -> &::kitex::Client {
+                &self.client
+            }
+        }
+
         /// What `Get` may end with instead of a result.
         #[derive(Debug)]
         pub enum ZooGetError {
@@ -1867,6 +1879,12 @@ pub mod acme {
         impl From<::kitex::Client> for GetterClient {
             fn from(client: ::kitex::Client) -> Self {
                 Self::new(client)
+            }
+        }
+
+        impl ::core::convert::AsRef<::kitex::Client> for GetterClient {
+            fn as_ref(&self) -> &::kitex::Client {
+                &self.client
             }
         }
 

@@ -11,7 +11,7 @@ use kerrors::{Error, RecvTimeout, Result};
 use kitex_thrift::{Fault, Payload};
 use stream_core::Metadata;
 use stream_core::client::Request;
-use stream_core::unary::CallRequest;
+use stream_core::unary::{CallAnswer, CallRequest};
 
 pub use builder::{BuildError, ClientBuilder};
 pub use stream_core::client::{AddressSource, PoolKind, PoolStats, StaticAddresses};
@@ -83,6 +83,12 @@ impl Client {
         let mut client = self.clone();
         change(&mut client.options);
         client
+    }
+
+    /// Takes leave: closes the connections, after what is queued has been written and, where a stream was
+    /// canceled, its peer has had the time to learn who did it. For a program that is about to end.
+    pub async fn close(&self) {
+        self.direct.raw.close().await;
     }
 
     /// How its connections stand.
@@ -225,9 +231,9 @@ impl Direct {
             scope: ctx.scope(),
             deadline: self.deadline(ctx.deadline()),
         };
-        let answer = self.raw.call(&request).await?;
-        ctx.receive_backward(&answer.metadata);
-        Ok(answer.body)
+        let CallAnswer { metadata, result } = self.raw.call(&request).await?;
+        ctx.receive_backward(&metadata);
+        result
     }
 
     async fn open_now(

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kerrors::{CancelPath, Code, NON_TTSTREAM_PATH, Side, StreamError};
+use kerrors::{CancelPath, Code, Error as KitexError, NON_TTSTREAM_PATH, Side, StreamError};
 
 /// Why a scope was canceled.
 #[derive(Clone, Debug)]
@@ -54,6 +54,16 @@ impl Reason {
         match self {
             Self::Stream(error) => Some(error),
             _ => None,
+        }
+    }
+}
+
+impl From<Reason> for KitexError {
+    /// What a handler may end with that was told: the stream's error, or the reason's own words.
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::Stream(error) => error.into(),
+            other => Self::other(other),
         }
     }
 }

@@ -115,6 +115,22 @@ pub struct PoolStats {
 }
 
 impl Pool {
+    pub(super) async fn close(&self) {
+        let links: Vec<Arc<Link>> = match &self.kind {
+            Kind::Mux(slots) => {
+                slots.iter().filter_map(|slot| mem::take(&mut *slot.lock()).into_link()).collect()
+            }
+            Kind::Long(idles) => {
+                mem::take(&mut *idles.links.lock()).into_iter().map(|(_, link)| link).collect()
+            }
+            Kind::Short => Vec::new(),
+        };
+        links.iter().for_each(|link| link.retire());
+        for link in links.iter().filter(|link| link.live_streams() == 0) {
+            link.closed().await;
+        }
+    }
+
     pub(super) fn stats(&self) -> PoolStats {
         let links: Vec<Arc<Link>> = match &self.kind {
             Kind::Mux(slots) => slots.iter().filter_map(|slot| slot.lock().link()).collect(),
@@ -133,11 +149,8 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         if let Kind::Mux(slots) = &self.kind {
-            for slot in slots {
-                if let Slot::Ready(link) = mem::take(&mut *slot.lock()) {
-                    link.retire();
-                }
-            }
+            let links = slots.iter().filter_map(|slot| mem::take(&mut *slot.lock()).into_link());
+            links.for_each(|link| link.retire());
         }
     }
 }
@@ -188,6 +201,13 @@ impl Slot {
     fn link(&self) -> Option<Arc<Link>> {
         match self {
             Self::Ready(link) => Some(link.clone()),
+            Self::Dialing(_) | Self::Empty => None,
+        }
+    }
+
+    fn into_link(self) -> Option<Arc<Link>> {
+        match self {
+            Self::Ready(link) => Some(link),
             Self::Dialing(_) | Self::Empty => None,
         }
     }

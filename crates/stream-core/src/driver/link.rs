@@ -6,7 +6,7 @@ use std::mem;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -14,6 +14,8 @@ use kerrors::{Code, Error, Side, StreamError};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::task::coop::poll_proceed;
 use tracing::debug;
 
 use super::write::Writer;
@@ -38,13 +40,15 @@ pub(crate) struct Link {
     runtime: Handle,
     this: Weak<Self>,
     number: u64,
+    closed: Notify,
     _listed: Listed,
 }
 
 static LAST_NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// How long a connection stays open on which a stream was canceled: a Kitex server that meets the end of
-/// a connection may pass over an Rst that came just before, and with it over who canceled.
+/// a connection may pass over an Rst that came just before, and with it over who canceled. And how long
+/// one that cannot be written stays open to be read.
 const LINGER: Duration = Duration::from_millis(250);
 
 pub(super) struct State {
@@ -144,6 +148,7 @@ impl Link {
             runtime: Handle::current(),
             this: this.clone(),
             number: LAST_NUMBER.fetch_add(1, Ordering::Relaxed).wrapping_add(1),
+            closed: Notify::new(),
             _listed: Listed::new(this.clone()),
         });
         tokio::spawn(super::write::write_loop(link.clone()));
@@ -195,22 +200,22 @@ impl Link {
         match actions.close {
             None => {}
             Some(Close::Now) => self.close(&StreamError::new(Code::TRANSPORT_CLOSING)),
-            Some(Close::Later) => self.close_later(),
+            Some(Close::Later) => self.close_later(StreamError::new(Code::TRANSPORT_CLOSING)),
         }
         actions.opened
     }
 
-    fn close_later(&self) {
+    pub(super) fn close_later(&self, error: StreamError) {
         let Some(link) = self.this.upgrade() else { return };
         self.runtime.spawn(async move {
             tokio::time::sleep(LINGER).await;
-            link.close(&StreamError::new(Code::TRANSPORT_CLOSING));
+            link.close(&error);
         });
     }
 
     pub(crate) fn poll_open(
         &self,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
         open: &Open<'_>,
     ) -> Poll<Result<StreamKey, StreamError>> {
         let now = Instant::now();
@@ -227,10 +232,11 @@ impl Link {
 
     pub(crate) fn poll_send(
         &self,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
         key: StreamKey,
         payload: &Payload<'_>,
     ) -> Poll<Result<(), Error>> {
+        let budget = ready!(poll_proceed(cx));
         let (result, _) = self.locked(|state| match state.connection.send(key, payload) {
             Ok(true) => Poll::Ready(Ok(())),
             Ok(false) => {
@@ -239,28 +245,32 @@ impl Link {
             }
             Err(error) => Poll::Ready(Err(error)),
         });
+        if result.is_ready() {
+            budget.made_progress();
+        }
         result
     }
 
     pub(crate) fn poll_recv(
         &self,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
         key: StreamKey,
         now: Option<Instant>,
     ) -> Poll<Result<Option<Bytes>, Error>> {
         self.poll_slot(cx, key, |connection| connection.recv(key, now.unwrap_or(self.started)))
     }
 
-    pub(crate) fn poll_header(&self, cx: &Context<'_>, key: StreamKey) -> Poll<Result<Metadata, Error>> {
+    pub(crate) fn poll_header(&self, cx: &mut Context<'_>, key: StreamKey) -> Poll<Result<Metadata, Error>> {
         self.poll_slot(cx, key, |connection| connection.header(key))
     }
 
     fn poll_slot<R>(
         &self,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
         key: StreamKey,
         poll: impl FnOnce(&mut Connection) -> Poll<R>,
     ) -> Poll<R> {
+        let budget = ready!(poll_proceed(cx));
         let (result, _) = self.locked(|state| {
             let result = poll(&mut state.connection);
             if result.is_pending() {
@@ -272,6 +282,9 @@ impl Link {
             }
             result
         });
+        if result.is_ready() {
+            budget.made_progress();
+        }
         result
     }
 
@@ -357,8 +370,20 @@ impl Link {
         });
         let (writer, reader) = writer;
         writer.into_iter().chain(reader).for_each(Waker::wake);
+        self.closed.notify_waiters();
         if let Err(error) = SockRef::from(&self.socket).shutdown(Shutdown::Both) {
             debug!(peer = %self.peer, %error, "connection was closed already");
+        }
+    }
+
+    /// Waits until the connection is closed.
+    pub(crate) async fn closed(&self) {
+        loop {
+            let closed = self.closed.notified();
+            if self.peek(|state| state.connection.closed().is_some()) {
+                return;
+            }
+            closed.await;
         }
     }
 
@@ -398,7 +423,7 @@ impl State {
         }
         if self.connection.has_transmit() {
             self.writer.offer(self.connection.live_streams(), &mut actions);
-        } else if self.writer.is_idle() && self.connection.held_streams() == 0 {
+        } else if self.writer.is_idle() && self.connection.live_streams() == 0 {
             actions.close = self.close_if_retired();
         }
         actions
@@ -410,7 +435,7 @@ impl State {
             return None;
         }
         self.retired = Retired::Closing;
-        Some(if self.connection.is_clean() { Close::Now } else { Close::Later })
+        Some(if self.connection.has_canceled() { Close::Later } else { Close::Now })
     }
 
     fn act(&mut self, event: Event, actions: &mut Actions) {

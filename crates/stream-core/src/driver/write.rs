@@ -117,10 +117,15 @@ impl Link {
         Ok(())
     }
 
+    /// A peer that takes nothing has had its time. One that is gone may have left the end of streams behind
+    /// that is not read yet: the reader comes to the end of the connection by itself, and soon. Whoever has
+    /// the turn keeps it, so that nothing more is written.
     fn write_failed(&self, error: &io::Error) {
-        self.close(
-            &StreamError::new(Code::TRANSPORT_CLOSING).with_cause(format!("connection lost: {error}")),
-        );
+        let lost = StreamError::new(Code::TRANSPORT_CLOSING).with_cause(format!("connection lost: {error}"));
+        match error.kind() {
+            io::ErrorKind::TimedOut => self.close(&lost),
+            _ => self.close_later(lost),
+        }
     }
 
     /// Waits for the turn; `false` when the connection is closed.
@@ -166,7 +171,7 @@ pub(super) async fn write_loop(link: Arc<Link>) {
         let Some(mut batch) = batch else { continue };
         match link.write_all(&mut batch).await {
             Ok(()) => link.peek(|state| state.writer.batch = batch),
-            Err(error) => link.write_failed(&error),
+            Err(error) => return link.write_failed(&error),
         }
     }
 }

@@ -363,6 +363,11 @@ impl Connection {
         self.clean && self.held_streams() == 0
     }
 
+    /// Whether a stream was ever canceled on it, from either end.
+    pub fn has_canceled(&self) -> bool {
+        !self.clean
+    }
+
     /// Streams that have not ended on the wire.
     pub fn live_streams(&self) -> usize {
         self.table.routed()

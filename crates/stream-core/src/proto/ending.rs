@@ -10,7 +10,7 @@ use ttheader_codec::{EncodeError, FrameType, key};
 
 use super::connection::{Connection, Event, Finish};
 use super::method::{Frame, Method};
-use super::stream::{State, Stream};
+use super::stream::{Role, State, Stream};
 use super::timers::Timer;
 use super::{StreamId, StreamKey};
 use crate::Metadata;
@@ -127,8 +127,9 @@ impl Connection {
     pub(super) fn handle_recv_timeout(&mut self, key: StreamKey) {
         let Some(stream) = self.table.get_mut(key) else { return };
         stream.recv_wait.until = None;
-        if stream.inbox.bytes() > 0 {
-            // The Recv has its message, though nobody has run to take it.
+        let requests_over = matches!((&stream.state, &stream.role), (State::HalfClosed, Role::Server(_)));
+        if stream.inbox.bytes() > 0 || requests_over {
+            // The Recv has its answer, though nobody has run to take it.
             return;
         }
         if stream.recv_wait.config.is_some_and(|config| config.disable_cancel_remote) {

@@ -110,7 +110,9 @@ pub(super) async fn serve_stream<H: Handler>(serving: Arc<Serving<H>>, link: Arc
     let shared = handles.share();
     let call = Called { method, metadata, scope, timeout };
     let end = run(&serving, &shared, call).await;
-    shared.tell_finish(end.told().as_ref());
+    // What ended the stream under its handler counts more than what the handler made of it.
+    let error = shared.outcome().map_or_else(|| end.told(), Result::err);
+    shared.tell_finish(error.as_ref());
     ending.finish = end.into_finish();
 }
 
@@ -132,7 +134,7 @@ async fn run<H: Handler>(serving: &Serving<H>, shared: &Arc<Shared>, call: Calle
     match guard(AssertUnwindSafe(handler).catch_unwind(), &scope, policy).await {
         Ok(Ok(end)) => end,
         Ok(Err(panic)) => StreamEnd::refused(panicked(&called, &*panic)),
-        Err(reason) => StreamEnd::failed(reason_error(&reason)),
+        Err(reason) => StreamEnd::failed(reason.into()),
     }
 }
 
@@ -151,6 +153,14 @@ pub(crate) async fn guard<T>(
         }
         reason
     };
+    if policy == OnCancel::Drop {
+        // Looked at first, so that not a line of the handler runs behind the cancel.
+        return tokio::select! {
+            biased;
+            reason = canceled => Err(reason),
+            result = call => Ok(result),
+        };
+    }
     tokio::select! {
         biased;
         result = call => Ok(result),
@@ -170,13 +180,6 @@ pub(crate) fn panicked(called: &str, panic: &(dyn Any + Send)) -> ApplicationExc
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no text");
     ApplicationException::panicked(called, text)
-}
-
-fn reason_error(reason: &Reason) -> Error {
-    match reason {
-        Reason::Stream(error) => error.clone().into(),
-        other => Error::other(other.clone()),
-    }
 }
 
 impl StreamEnd {

@@ -118,12 +118,25 @@ impl Shared {
             self.span.record("path", error.path().map(tracing::field::display));
         }
         self.observers.iter().for_each(|observer| observer.finish(&self.info, error));
+        self.call_on_close(error);
+    }
+
+    /// Hangs `callback` on the end of the stream, or calls it if that was told.
+    fn add_on_close(&self, callback: OnClose) {
+        self.on_close.lock().push(callback);
+        if self.finish_told.load(Ordering::Acquire) {
+            self.call_on_close(self.outcome().and_then(Result::err).as_ref());
+        }
+    }
+
+    fn call_on_close(&self, error: Option<&Error>) {
         let callbacks = std::mem::take(&mut *self.on_close.lock());
         callbacks.into_iter().for_each(|callback| callback(error));
     }
 
-    fn add_on_close(&self, callback: OnClose) {
-        self.on_close.lock().push(callback);
+    /// What the stream ended with, if it has.
+    pub(crate) fn outcome(&self) -> Option<Result<(), Error>> {
+        self.link.with(|connection| connection.outcome(self.key))
     }
 
     fn tell_metas(&self) {
@@ -150,7 +163,7 @@ impl Shared {
 
     /// If the stream has ended: says how.
     fn tell_if_ended(&self) {
-        if let Some(outcome) = self.link.with(|connection| connection.outcome(self.key)) {
+        if let Some(outcome) = self.outcome() {
             self.tell_header();
             self.tell_finish(outcome.as_ref().err());
         }

@@ -36,7 +36,7 @@ impl RecvStream {
     }
 
     /// As [`recv`](Self::recv). The Recv timeout runs from the first poll that is pending.
-    pub fn poll_recv(&mut self, cx: &Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
         let Shared { link, key, timed, .. } = &*self.shared;
         self.shared.tell_metas();
         let received = link.poll_recv(cx, *key, timed.then(Instant::now));

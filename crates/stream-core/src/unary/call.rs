@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use kerrors::{ApplicationException, Error, GoDuration, MessageKind};
 use tokio::net::TcpStream;
 use ttheader_codec::key;
@@ -15,8 +15,8 @@ use super::serve::{read_some, write_all};
 use super::wire::{Message, Outgoing, RequestInts, decode, encode};
 use super::{CallAnswer, CallRequest};
 use crate::client::Dialer;
-use crate::status;
 use crate::sync::Mutex;
+use crate::{Metadata, status};
 
 /// Idle connections that are kept for the next call, and for how long.
 const MAX_IDLE: usize = 100;
@@ -90,7 +90,7 @@ impl Calls {
         write_all(&connection.socket, &mut out, config.write_stall).await.map_err(Error::network)?;
         if request.oneway {
             self.put_idle(connection);
-            return Ok(CallAnswer::default());
+            return Ok(CallAnswer { metadata: Metadata::new(), result: Ok(Bytes::new()) });
         }
         let answer = loop {
             match decode(request.protocol, &mut connection.buf, &config.limits).map_err(Error::network)? {
@@ -155,12 +155,14 @@ fn check(answer: &Message, sequence_id: i32) -> Result<(), Error> {
 
 fn read_answer(answer: Message) -> Result<CallAnswer, Error> {
     let Message { kind, metadata, body, .. } = answer;
-    if kind == MessageKind::Exception {
-        return Err(Error::Remote(ApplicationException::decode_body(&body).map_err(Error::network)?));
-    }
-    match status::biz_from(&metadata) {
-        Ok(None) => Ok(CallAnswer { metadata, body }),
-        Ok(Some(biz)) => Err(biz.into()),
-        Err(cause) => Err(Error::network(cause)),
-    }
+    let result = match kind {
+        MessageKind::Exception => {
+            Err(Error::Remote(ApplicationException::decode_body(&body).map_err(Error::network)?))
+        }
+        _ => match status::biz_from(&metadata).map_err(Error::network)? {
+            Some(biz) => Err(biz.into()),
+            None => Ok(body),
+        },
+    };
+    Ok(CallAnswer { metadata, result })
 }

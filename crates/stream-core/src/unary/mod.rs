@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use kerrors::Error;
 
 pub(crate) use call::Calls;
 pub(crate) use serve::serve_calls;
@@ -53,12 +54,12 @@ pub struct CallRequest<'a> {
 }
 
 /// What a call was answered with; nothing, if it is oneway.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct CallAnswer {
-    /// Strings of the answer's header.
+    /// Strings of the answer's header, however the handler ended.
     pub metadata: Metadata,
-    /// The struct of the result.
-    pub body: Bytes,
+    /// The struct of the result, or what the handler ended with.
+    pub result: Result<Bytes, Error>,
 }
 
 /// A call that a handler serves.
@@ -70,7 +71,7 @@ pub struct UnaryCall {
     pub metadata: Metadata,
     /// The struct of the arguments.
     pub body: Bytes,
-    /// Canceled when the connection closes, and when the handler has returned.
+    /// Canceled when the connection closes (unless the call is oneway), and when the handler has returned.
     pub scope: Scope,
     /// How long the caller will wait, if it said so.
     pub timeout: Option<Duration>,

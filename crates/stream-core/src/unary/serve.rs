@@ -72,9 +72,10 @@ impl<H: Handler> Connection<'_, H> {
             timeout,
             peer: self.peer,
         };
-        let answer = self.run(call, &called, &scope).await;
+        let answered = kind != MessageKind::Oneway;
+        let answer = self.run(call, &called, &scope, answered).await;
         scope.cancel(&Reason::Stream(StreamError::new(Code::HANDLER_RETURNED)));
-        if kind == MessageKind::Oneway {
+        if !answered {
             return Ok(());
         }
         let mut out = BytesMut::new();
@@ -82,7 +83,7 @@ impl<H: Handler> Connection<'_, H> {
         write_all(&self.socket, &mut out, self.serving.config.connection.write_stall).await
     }
 
-    async fn run(&mut self, call: UnaryCall, called: &str, scope: &Scope) -> UnaryAnswer {
+    async fn run(&mut self, call: UnaryCall, called: &str, scope: &Scope, answered: bool) -> UnaryAnswer {
         let Self { serving, socket, buf, .. } = self;
         let policy = serving.on_cancel(&call.method, &call.metadata);
         let handler = AssertUnwindSafe(async { serving.handler.unary(call).await }).catch_unwind();
@@ -90,7 +91,8 @@ impl<H: Handler> Connection<'_, H> {
         let mut phase = serving.phase.subscribe();
         let watch = async {
             tokio::select! {
-                () = closed(socket, buf) => {}
+                // Who waits for no answer may go as soon as the call is sent.
+                () = closed(socket, buf), if answered => {}
                 _ = phase.wait_for(|phase| *phase == Phase::Closing) => {}
             }
             scope.cancel(&Reason::Stream(StreamError::new(Code::CONNECTION_CLOSED)));

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::text::one_line;
+
 /// One event's data.
 pub(super) enum Chunk {
     /// `[DONE]`: the reply is complete.
@@ -53,21 +55,3 @@ pub(super) fn error_message(value: &Value) -> Option<String> {
     };
     Some(one_line(reported))
 }
-
-/// A peer's text on one line, bounded, with nothing in it that a terminal could obey.
-pub(super) fn one_line(text: &str) -> String {
-    let text = text.trim();
-    let mut line: String =
-        text.chars().take(MAX_QUOTED).map(|c| if c.is_control() || is_format(c) { ' ' } else { c }).collect();
-    if text.chars().nth(MAX_QUOTED).is_some() {
-        line.push('…');
-    }
-    line
-}
-
-/// Characters that reorder or hide the text around them.
-const fn is_format(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
-const MAX_QUOTED: usize = 300;

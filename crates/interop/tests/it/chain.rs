@@ -1,0 +1,126 @@
+//! Servers in a row, ServiceB first, and one call after the other through all of them. Owns what of a
+//! line is compared.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::peer::{Peer, Process};
+
+/// What each place printed of one call, without what may differ: the client first, then each server.
+pub(crate) type Told = Vec<Vec<Value>>;
+
+/// Names of the places that serve.
+const SERVICES: [&str; 3] = ["ServiceB", "ServiceC", "ServiceD"];
+
+/// Running servers, each the next one of the one before.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    servers: Vec<Process>,
+    /// Where ServiceB listens.
+    pub(crate) address: String,
+    /// Clients whose call is over but which have not left yet.
+    lingering: Vec<Process>,
+}
+
+impl Chain {
+    pub(crate) fn start(peers: &[Peer]) -> Self {
+        Self::start_with(peers, "")
+    }
+
+    /// `words` say how each server reaches the next.
+    pub(crate) fn start_with(peers: &[Peer], words: &str) -> Self {
+        let (mut servers, mut next) = (Vec::new(), None::<(&str, String)>);
+        for (&peer, &name) in peers.iter().zip(&SERVICES).rev() {
+            let next_words =
+                next.map(|(name, address)| format!("--next {address} --nextname {name} {words}"));
+            let words = format!("--name {name} {}", next_words.unwrap_or_default());
+            let (server, address) = Process::serve(peer, &words);
+            servers.insert(0, server);
+            next = Some((name, address));
+        }
+        let address = next.expect("a chain has a server").1;
+        Self { servers, address, lingering: Vec::new() }
+    }
+
+    /// ServiceB first.
+    pub(crate) fn servers(&self) -> &[Process] {
+        &self.servers
+    }
+
+    /// The server of the last place.
+    pub(crate) fn last(&self) -> &Process {
+        self.servers.last().expect("a chain has a server")
+    }
+
+    /// Makes a call: each place prints what it should.
+    pub(crate) fn check(&mut self, client: Peer, case: &str, expected: &Told) {
+        let client = Process::start(client, &self.words(case));
+        let places = [&client].into_iter().chain(&self.servers);
+        for (place, expected) in places.zip(expected) {
+            let told = essence_of(&place.take(expected.len()));
+            assert!(
+                told == *expected,
+                "of {case} {place:?}\nshould have printed {expected:#?}\nand printed {told:#?}"
+            );
+        }
+        self.lingering.push(client);
+    }
+
+    /// Makes a call, and waits until nobody can have anything more to say.
+    pub(crate) fn record(&self, client: Peer, case: &str) -> Told {
+        let client = Process::start(client, &self.words(case)).ends().lines;
+        let servers = self.servers.iter().map(|server| server.rest(SWEEP));
+        [client].into_iter().chain(servers).map(|lines| essence_of(&lines)).collect()
+    }
+
+    /// Ends it. Nobody had more to say than was asked for, and every client left in good order.
+    pub(crate) fn finish(self) {
+        for client in self.lingering {
+            let ended = client.ends();
+            assert!(ended.lines.is_empty() && ended.code == Some(0), "a client's end: {ended:?}");
+        }
+        let more: Vec<Value> = self.servers.into_iter().flat_map(Process::kill).collect();
+        assert!(more.is_empty(), "lines that were not waited for: {more:#?}");
+    }
+
+    fn words(&self, case: &str) -> String {
+        format!("client --addr {} {case}", self.address)
+    }
+}
+
+/// Longer than Kitex takes to tell a server of the cancel of a stream that nobody receives on.
+const SWEEP: Duration = Duration::from_secs(6);
+
+fn essence_of(lines: &[Value]) -> Vec<Value> {
+    lines.iter().filter_map(essence).collect()
+}
+
+/// The value without times, without what is empty, without the digits of a duration that was measured.
+/// `None`: nothing is left.
+fn essence(value: &Value) -> Option<Value> {
+    match value {
+        Value::Object(fields) => {
+            let fields = fields.iter().filter(|(key, _)| !LEFT_OUT.contains(&&***key));
+            let fields: Map<_, _> =
+                fields.filter_map(|(key, value)| Some((key.clone(), essence(value)?))).collect();
+            (!fields.is_empty()).then_some(Value::Object(fields))
+        }
+        Value::String(text) if text.is_empty() => None,
+        Value::String(text) if text.len() > LONG => Some(format!("{} characters", text.len()).into()),
+        Value::String(text) => Some(without_measured(text).into()),
+        Value::Null => None,
+        other => Some(other.clone()),
+    }
+}
+
+const LEFT_OUT: [&str; 3] = ["ts", "terr", "herr"];
+/// Of a payload only its length is compared.
+const LONG: usize = 1000;
+
+fn without_measured(text: &str) -> String {
+    const MEASURED: &str = "timeout in ctx: ";
+    let Some((before, measured)) = text.split_once(MEASURED) else { return text.to_owned() };
+    let unit = measured.trim_start_matches(|letter: char| letter.is_ascii_digit() || letter == '.');
+    format!("{before}{MEASURED}N{unit}")
+}

@@ -1,0 +1,63 @@
+//! Each mix of Rust and Go prints what Kitex alone prints.
+
+use crate::cases::{CALLS, Recorded, STREAMS};
+use crate::chain::Chain;
+use crate::peer::Peer::{self, Go, Rust};
+use crate::peer::go_is_here;
+
+#[test]
+fn a_kitex_pair_prints_what_is_recorded() {
+    if go_is_here() {
+        Recorded::pair().prove(Chain::start(&[Go]), &[STREAMS, CALLS].concat());
+    }
+}
+
+#[test]
+fn a_kitex_chain_prints_what_is_recorded() {
+    if go_is_here() {
+        Recorded::chain().prove(Chain::start(&[Go, Go, Go]), STREAMS);
+    }
+}
+
+#[test]
+fn rust_to_rust_prints_what_kitex_prints() {
+    check(&[Rust, Rust]);
+}
+
+#[test]
+fn rust_to_kitex_prints_what_kitex_prints() {
+    check(&[Rust, Go]);
+}
+
+#[test]
+fn kitex_to_rust_prints_what_kitex_prints() {
+    check(&[Go, Rust]);
+}
+
+#[test]
+fn a_rust_chain_prints_what_kitex_prints() {
+    check(&[Rust, Rust, Rust, Rust]);
+}
+
+#[test]
+fn a_chain_of_both_from_rust_prints_what_kitex_prints() {
+    check(&[Rust, Go, Rust, Go]);
+}
+
+#[test]
+fn a_chain_of_both_from_kitex_prints_what_kitex_prints() {
+    check(&[Go, Rust, Go, Rust]);
+}
+
+fn check(peers: &[Peer]) {
+    if peers.contains(&Go) && !go_is_here() {
+        return;
+    }
+    let (client, servers) = peers.split_first().expect("a mix has a client");
+    let mut chain = Chain::start(servers);
+    match servers.len() {
+        1 => Recorded::pair().check(&mut chain, *client, "", &[STREAMS, CALLS].concat()),
+        _ => Recorded::chain().check(&mut chain, *client, "", STREAMS),
+    }
+    chain.finish();
+}
