@@ -105,7 +105,7 @@ impl Router {
     }
 
     fn find(&self, metadata: &Metadata, method: &str) -> std::result::Result<Route, ApplicationException> {
-        let service = metadata.get_str(key::IDL_SERVICE).unwrap_or_default();
+        let service = service_of(metadata);
         let found = match self.by_service.get(service) {
             Some(methods) => methods.get(method),
             None => self.by_method.get(method),
@@ -113,6 +113,19 @@ impl Router {
         found.copied().ok_or_else(|| match self.by_service.contains_key(service) || service.is_empty() {
             true => ApplicationException::unknown_method(method),
             false => ApplicationException::unknown_service(service),
+        })
+    }
+
+    /// As [`find`](Self::find), for a ping-pong call: Kitex has other words for what it does not know.
+    fn find_call(
+        &self,
+        metadata: &Metadata,
+        method: &str,
+    ) -> std::result::Result<Route, ApplicationException> {
+        let service = service_of(metadata);
+        self.find(metadata, method).map_err(|_| match self.by_service.contains_key(service) {
+            true => ApplicationException::unknown_method(&format!("{method} (service {service})")),
+            false => ApplicationException::unknown_service(&format!("{service}, method {method}")),
         })
     }
 
@@ -171,7 +184,7 @@ impl Handler for Router {
 
     async fn unary(&self, call: UnaryCall) -> UnaryAnswer {
         let UnaryCall { method, metadata, body, scope, timeout, peer } = call;
-        let route = match self.find(&metadata, &method) {
+        let route = match self.find_call(&metadata, &method) {
             Ok(route) if !route.method.mode.is_stream() => route,
             Ok(route) => return UnaryAnswer::refused(is_stream(route.method)),
             Err(unknown) => return UnaryAnswer::refused(unknown),
@@ -181,6 +194,10 @@ impl Handler for Router {
         let result = result.map(|answer| answer.into_bytes().unwrap_or(EMPTY_RESULT));
         UnaryAnswer { metadata: ctx.take_backward(), result: result.map_err(refuse_or_return) }
     }
+}
+
+fn service_of(metadata: &Metadata) -> &str {
+    metadata.get_str(key::IDL_SERVICE).unwrap_or_default()
 }
 
 /// The struct of a method that returns nothing.
