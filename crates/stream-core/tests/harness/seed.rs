@@ -1,0 +1,70 @@
+//! Chance that can be replayed: everything random in a schedule comes from one seed.
+
+use std::env;
+use std::ops::Range;
+
+/// SplitMix64.
+#[derive(Clone, Debug)]
+pub(crate) struct Seed(u64);
+
+impl Seed {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() % u64::try_from(bound).unwrap()).unwrap()
+    }
+
+    pub(crate) fn within(&mut self, range: Range<usize>) -> usize {
+        range.start + self.below(range.len())
+    }
+
+    /// True once in `times`.
+    pub(crate) fn once_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+
+    pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
+    }
+
+    /// A number that is often small and sometimes anything up to `bound`.
+    pub(crate) fn size(&mut self, bound: usize) -> usize {
+        match self.below(4) {
+            0 => self.below(2),
+            1 | 2 => self.below(300.min(bound)),
+            _ => self.below(bound),
+        }
+    }
+}
+
+/// Runs `play` for many seeds: `STREAM_CORE_SCHEDULES` of them if it is set, and `STREAM_CORE_SEED`
+/// alone if that is. A failure says which seed it was.
+pub(crate) fn replayable(schedules: u64, play: impl Fn(u64)) {
+    let number = |name: &str| env::var(name).ok().map(|value| value.parse::<u64>().expect("a number"));
+    if let Some(seed) = number("STREAM_CORE_SEED") {
+        return play(seed);
+    }
+    for seed in 0..number("STREAM_CORE_SCHEDULES").unwrap_or(schedules) {
+        let _told = TellSeed(seed);
+        play(seed);
+    }
+}
+
+struct TellSeed(u64);
+
+impl Drop for TellSeed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("replay with STREAM_CORE_SEED={}", self.0);
+        }
+    }
+}
