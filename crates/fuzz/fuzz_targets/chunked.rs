@@ -1,0 +1,76 @@
+//! The same bytes in any pieces: the same frames and the same error as at once, and to a server's connection
+//! the same events. The first eight bytes of an input are the sizes of the pieces.
+#![no_main]
+
+use std::time::Instant;
+
+use bytes::BytesMut;
+use fuzz::{Script, rest_of_frames, same_meaning};
+use kerrors::Side;
+use libfuzzer_sys::fuzz_target;
+use stream_core::proto::{Config, Connection, ConnectionError, Event};
+use ttheader_codec::Limits;
+
+fuzz_target!(|input: &[u8]| {
+    let mut script = Script::new(input);
+    let sizes: [u8; 8] = std::array::from_fn(|_| script.byte());
+    let input = script.rest();
+    check_frames(input, &sizes);
+    check_connection(input, &sizes);
+});
+
+/// Cuts `input` into pieces of the given sizes, again and again; a large size stands for 64 bytes more.
+fn pieces<'a>(mut input: &'a [u8], sizes: &[u8; 8]) -> impl Iterator<Item = &'a [u8]> {
+    let sizes = sizes.iter().map(|size| match usize::from(*size) {
+        small @ 0..=32 => small.max(1),
+        large => large * 64,
+    });
+    sizes.collect::<Vec<_>>().into_iter().cycle().map_while(move |size| {
+        let (piece, rest) = input.split_at(size.min(input.len()));
+        input = rest;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+fn check_frames(input: &[u8], sizes: &[u8; 8]) {
+    let limits = Limits::default();
+    let mut whole = BytesMut::from(input);
+    let (expected, expected_error) = rest_of_frames(&mut whole, &limits);
+
+    let (mut frames, mut error, mut buf) = (Vec::new(), None, BytesMut::new());
+    for piece in pieces(input, sizes) {
+        buf.extend_from_slice(piece);
+        if error.is_none() {
+            let (more, stop) = rest_of_frames(&mut buf, &limits);
+            frames.extend(more);
+            error = stop;
+        }
+    }
+    assert_eq!((frames.len(), error), (expected.len(), expected_error));
+    assert_eq!(buf, whole, "what is left differs");
+    for (frame, expected) in frames.iter().zip(&expected) {
+        same_meaning(&frame.header(), &expected.header());
+        assert_eq!(frame.payload, expected.payload);
+    }
+}
+
+fn check_connection(input: &[u8], sizes: &[u8; 8]) {
+    let now = Instant::now();
+    let whole = play(std::iter::once(input), now);
+    let cut = play(pieces(input, sizes), now);
+    assert_eq!(cut, whole);
+}
+
+type Played = (Vec<Event>, Option<ConnectionError>, usize, Option<Instant>, usize);
+
+fn play<'a>(pieces: impl Iterator<Item = &'a [u8]>, now: Instant) -> Played {
+    let bounds = Config { max_streams: 4, recv_stream: 2048, recv_connection: 4096, ..Config::default() };
+    let mut connection = Connection::new(Side::Server, bounds);
+    let (mut buf, mut error) = (BytesMut::new(), None);
+    for piece in pieces {
+        buf.extend_from_slice(piece);
+        error = error.or(connection.handle_read(&mut buf, now).err());
+    }
+    let events = std::iter::from_fn(|| connection.poll_event()).collect();
+    (events, error, connection.received_bytes(), connection.poll_timeout(), buf.len())
+}

@@ -1,0 +1,8 @@
+//! A client's connection against a peer that sends anything, while its callers do anything.
+#![no_main]
+
+use fuzz::{Peer, Script};
+use kerrors::Side;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| Peer::play(Side::Client, &mut Script::new(input)));

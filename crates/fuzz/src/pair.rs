@@ -1,0 +1,181 @@
+//! Two connections against each other, both honest: whatever their users wish, and however the bytes are cut
+//! and delayed, nobody breaks the protocol, nothing is lost, and all comes to its end.
+
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, BytesMut};
+use kerrors::{Code, Side, StreamError};
+use ttheader_codec::Limits;
+
+use crate::handle::Handle;
+use crate::verbs::{SERVICE, stream_error};
+use crate::{Peer, Script};
+
+/// A client's connection, a server's, and the bytes that are under way between them.
+#[derive(Debug)]
+pub struct Pair {
+    client: Peer,
+    server: Peer,
+    to_server: BytesMut,
+    to_client: BytesMut,
+    lost: bool,
+}
+
+impl Pair {
+    /// Two connections on which nothing has happened.
+    pub fn new(script: &mut Script<'_>, now: Instant) -> Self {
+        let mut peer = |side| Peer::new(side, Peer::bounds(script, Limits::default()), now);
+        Self {
+            client: peer(Side::Client),
+            server: peer(Side::Server),
+            to_server: BytesMut::new(),
+            to_client: BytesMut::new(),
+            lost: false,
+        }
+    }
+
+    /// Does one thing: a wish of either user, bytes that move, time that passes.
+    pub fn act(&mut self, script: &mut Script<'_>) {
+        match script.byte() % 16 {
+            0..=4 => self.client.act(script),
+            5..=8 => self.server.act(script),
+            9..=11 => self.carry_to_server(cut(script), cut(script)),
+            12..=13 => self.carry_to_client(cut(script), cut(script)),
+            14 => self.advance(script.pick(&[1, 9, 30, 500, 30_000])),
+            _ if script.byte() == 0 => self.lose(),
+            _ => {}
+        }
+        self.check();
+    }
+
+    /// Everything is written, read, taken and finished: every stream has ended, and nothing is left.
+    pub fn come_to_rest(&mut self) {
+        self.take_everything();
+        for at in 0..self.server.handles.len() {
+            self.server.finish(at, &Default::default());
+        }
+        self.take_everything();
+        for peer in [&self.client, &self.server] {
+            peer.check_woken();
+            let endless = peer.handles.iter().find(|handle| handle.outcome.is_none() && !handle.released);
+            assert!(endless.is_none(), "{endless:?} has no end");
+        }
+        self.client.let_go();
+        self.server.let_go();
+        self.carry_all();
+        self.client.check_empty();
+        self.server.check_empty();
+    }
+
+    fn carry_to_server(&mut self, write: usize, read: usize) {
+        self.to_server.extend_from_slice(&self.client.write(write));
+        let read = read.min(self.to_server.len());
+        self.server.read(&self.to_server[..read]);
+        self.to_server.advance(read);
+    }
+
+    fn carry_to_client(&mut self, write: usize, read: usize) {
+        self.to_client.extend_from_slice(&self.server.write(write));
+        let read = read.min(self.to_client.len());
+        self.client.read(&self.to_client[..read]);
+        self.to_client.advance(read);
+    }
+
+    fn carry_all(&mut self) {
+        while self.client.has_output() || self.server.has_output() || !self.is_still() {
+            self.carry_to_server(usize::MAX, usize::MAX);
+            self.carry_to_client(usize::MAX, usize::MAX);
+        }
+        self.check();
+    }
+
+    fn is_still(&self) -> bool {
+        self.to_server.is_empty() && self.to_client.is_empty()
+    }
+
+    fn advance(&mut self, millis: u64) {
+        let now = self.client.now + Duration::from_millis(millis);
+        self.client.advance(now);
+        self.server.advance(now);
+    }
+
+    fn lose(&mut self) {
+        self.lost = true;
+        for peer in [&mut self.client, &mut self.server] {
+            peer.lose(&StreamError::new(Code::TRANSPORT_CLOSING));
+        }
+    }
+
+    /// Each pass frees what it takes, so what is behind it moves with the next.
+    fn take_everything(&mut self) {
+        let mut busy = true;
+        while busy {
+            self.carry_all();
+            self.advance(10);
+            busy = false;
+            for peer in [&mut self.client, &mut self.server] {
+                for at in 0..peer.handles.len() {
+                    busy |= peer.recv_all(at);
+                }
+            }
+            busy |= self.client.has_output() || self.server.has_output();
+        }
+    }
+
+    fn check(&mut self) {
+        for peer in [&self.client, &self.server] {
+            let Some(error) = peer.closed() else { continue };
+            // An honest peer may be cut off for one reason alone: its user takes nothing.
+            assert!(self.lost || error.code() == Code::TRANSPORT_CLOSING, "{:?} gave up: {error}", peer.side);
+        }
+        if !self.lost && (self.client.closed().is_some() || self.server.closed().is_some()) {
+            self.lose();
+        }
+        for server in &self.server.handles {
+            if let Some(client) = self.client.handles.iter().find(|client| client.key.id() == server.key.id())
+            {
+                check_cancel(client, server);
+                check_messages(client, server, &self.server);
+                check_messages(server, client, &self.client);
+            }
+        }
+    }
+}
+
+/// A stream that its client has ended ends at the server with the same code, and with the client's name last
+/// on its path.
+fn check_cancel(client: &Handle, server: &Handle) {
+    let Some(error) = stream_error(&server.outcome).filter(|error| error.is_canceled()) else { return };
+    // What ends here by itself has no path.
+    if server.finished || error.code() == Code::CONNECTION_CLOSED && error.path().is_none() {
+        return;
+    }
+    let canceled = stream_error(&client.outcome).expect("who cancels has an error");
+    assert_eq!(error.code(), canceled.code(), "{client:?}, {server:?}");
+    assert_eq!(error.path().and_then(|path| path.services().last()), Some(SERVICE), "{server:?}");
+}
+
+/// What one end has been given is what the other has sent, in order; all of it if the end is a clean one.
+fn check_messages(from: &Handle, to: &Handle, receiver: &Peer) {
+    let taken = &receiver.taken[&to.key.id().get()];
+    assert!(taken.data.len() <= from.sent, "{to:?} has got what {from:?} never sent");
+    if let Some(last) = taken.data.last() {
+        let number = u32::from_be_bytes(*last.first_chunk().expect("a number"));
+        assert_eq!(usize::try_from(number), Ok(taken.data.len() - 1), "{to:?}: lost or reordered");
+    }
+    // A server's stream goes on after its client's clean end.
+    let half = to.outcome.is_none() && !to.released && taken.trailer;
+    let clean = half || matches!(to.outcome, Some(Ok(())));
+    if clean && !to.discarded {
+        assert_eq!(taken.data.len(), from.sent, "{to:?}: a clean end before the last message");
+    }
+}
+
+/// Where bytes are cut: anywhere at first, rarely nowhere.
+fn cut(script: &mut Script<'_>) -> usize {
+    match script.byte() {
+        255 => usize::MAX,
+        byte @ 128.. => usize::from(byte - 127) * 300,
+        byte => byte.into(),
+    }
+}

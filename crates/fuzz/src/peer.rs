@@ -1,0 +1,346 @@
+//! A connection under watch: takes bytes, gives bytes, and checks after each step what must hold whatever
+//! the other end does. Owns what a driver would hold for it; what its user wishes is `verbs`'.
+
+use std::collections::BTreeMap;
+use std::io::IoSlice;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use kerrors::{Code, Error, Kind, RecvTimeout, Side, StreamError};
+use stream_core::proto::{Config, Connection, Event, Finish, StreamKey, Transmit};
+use ttheader_codec::{FrameType, Limits, peek_frame};
+
+use crate::frames::{Seen, rest_of_frames};
+use crate::handle::{Handle, Taken};
+use crate::verbs::stream_error;
+use crate::written::Written;
+use crate::{Script, check_text};
+
+/// One connection and its user.
+#[derive(Debug)]
+pub struct Peer {
+    pub(crate) conn: Connection,
+    pub(crate) side: Side,
+    pub(crate) now: Instant,
+    pub(crate) handles: Vec<Handle>,
+    /// What has come in, by stream.
+    pub(crate) taken: BTreeMap<i32, Taken>,
+    /// An open was told to wait, and not woken since.
+    pub(crate) waits_open: bool,
+    bounds: Config,
+    buf: BytesMut,
+    out: Transmit,
+    written: Written,
+    /// Reading has stopped until the connection says that it may go on.
+    paused: bool,
+}
+
+impl Peer {
+    /// A connection on which nothing has happened, bounds that are soon met among its `bounds`.
+    pub fn new(side: Side, bounds: Config, now: Instant) -> Self {
+        Self {
+            conn: Connection::new(side, bounds.clone()),
+            side,
+            now,
+            handles: Vec::new(),
+            taken: BTreeMap::new(),
+            waits_open: false,
+            bounds,
+            buf: BytesMut::new(),
+            out: Transmit::default(),
+            written: Written::new(side),
+            paused: false,
+        }
+    }
+
+    /// Bounds that a short input can meet.
+    pub fn bounds(script: &mut Script<'_>, limits: Limits) -> Config {
+        let [stall_shared, stall_solo] =
+            [&[500, 10, 0][..], &[30_000, 20, 0]].map(|table| Duration::from_millis(script.pick(table)));
+        Config {
+            limits,
+            max_streams: script.pick(&[1024, 1, 2, 3]),
+            recv_stream: script.pick(&[1024 * 1024, 256, 1000, 20_000]),
+            recv_connection: script.pick(&[16 * 1024 * 1024, 512, 3000, 40_000]),
+            stall_shared,
+            stall_solo,
+            send_stream: script.pick(&[64 * 1024, 1, 600, 20_000]),
+            send_connection: script.pick(&[1024 * 1024, 1, 1500, 60_000]),
+            recv_timeout: recv_timeout(script),
+            stream_idle: script.pick(&[None, None, Some(0), Some(20), Some(400)]).map(Duration::from_millis),
+            ..Config::default()
+        }
+    }
+
+    /// What the connection was closed with.
+    pub fn closed(&self) -> Option<&StreamError> {
+        self.conn.closed()
+    }
+
+    /// Bytes have arrived.
+    pub fn read(&mut self, bytes: &[u8]) {
+        self.buf.extend_from_slice(bytes);
+        self.settle();
+    }
+
+    /// Time has come to `now`.
+    pub fn advance(&mut self, now: Instant) {
+        self.now = now;
+        // A deadline is a cancel: what had arrived is dropped.
+        for handle in &mut self.handles {
+            handle.discarded |= handle.outcome.is_none() && handle.deadline.is_some_and(|at| at <= now);
+        }
+        if self.conn.poll_timeout().is_some_and(|at| at <= now) {
+            self.conn.handle_timeout(now);
+        }
+        assert!(self.conn.poll_timeout().is_none_or(|at| at > now), "a timer is due that has fired");
+        self.settle();
+        for handle in self.handles.iter().filter(|handle| !handle.released) {
+            let late = handle.recv_until.is_some_and(|at| at <= now) && handle.waits_recv;
+            assert!(!late, "{handle:?}: its Recv waits for longer than it may");
+            let late = handle.deadline.is_some_and(|at| at <= now) && handle.outcome.is_none();
+            assert!(!late, "{handle:?}: lives on after its deadline");
+        }
+    }
+
+    /// The connection is gone.
+    pub fn lose(&mut self, error: &StreamError) {
+        self.conn.handle_closed(error);
+        self.settle();
+    }
+
+    /// What the socket takes next: up to `most` bytes.
+    pub fn write(&mut self, most: usize) -> Vec<u8> {
+        if self.conn.closed().is_some() {
+            return Vec::new();
+        }
+        if self.out.is_empty() {
+            let wanted = self.conn.has_transmit();
+            let polled = self.conn.poll_transmit(&mut self.out);
+            assert!(wanted || !polled, "bytes that nobody was told of");
+        }
+        let bytes = gather(&self.out, most);
+        self.out.advance(bytes.len());
+        self.written.saw(&bytes, |id| self.taken.get(&id).map(|taken| taken.openings));
+        self.settle();
+        bytes
+    }
+
+    /// Whether something waits to be written.
+    pub fn has_output(&self) -> bool {
+        self.conn.closed().is_none() && (!self.out.is_empty() || self.conn.has_transmit())
+    }
+
+    /// The step is done: reads on where reading may go on, and looks at everything.
+    pub(crate) fn settle(&mut self) {
+        self.take_events();
+        while self.read_on() {
+            self.take_events();
+        }
+        self.take_events();
+        self.check();
+    }
+
+    /// Reads what has arrived, as a driver does after each step; gives whether anything was taken.
+    fn read_on(&mut self) -> bool {
+        if self.conn.closed().is_some() || self.buf.is_empty() || self.paused {
+            return false;
+        }
+        self.look();
+        let before = self.buf.clone();
+        let result = self.conn.handle_read(&mut self.buf, self.now);
+        self.paused = self.conn.is_paused();
+        let taken = before.len() - self.buf.len();
+        assert_eq!(before[taken..], self.buf, "what was not taken is as it was");
+        self.saw_taken(BytesMut::from(&before[..taken]));
+        match result {
+            Ok(()) if self.paused => {}
+            Ok(()) => {
+                let whole = peek_frame(&self.buf, &self.bounds.limits).map(|frame| frame.is_some());
+                assert_eq!(whole, Ok(false), "a whole frame is left");
+            }
+            Err(error) => {
+                assert_eq!(self.conn.closed(), Some(&StreamError::from(&error)));
+                check_text(&error.to_string());
+            }
+        }
+        taken > 0
+    }
+
+    fn saw_taken(&mut self, mut bytes: BytesMut) {
+        let (frames, error) = rest_of_frames(&mut bytes, &self.bounds.limits);
+        assert!(error.is_none() && bytes.is_empty(), "what was taken is whole frames");
+        for frame in frames {
+            self.saw_frame(Seen::from(frame));
+        }
+    }
+
+    fn saw_frame(&mut self, seen: Seen) {
+        if self.side == Side::Server && seen.kind == Some(FrameType::Header) {
+            let openings = self.taken.get(&seen.id).map_or(0, |taken| taken.openings) + 1;
+            self.taken.insert(seen.id, Taken { openings, ..Taken::default() });
+            return;
+        }
+        let Some(taken) = self.taken.get_mut(&seen.id).filter(|taken| !taken.over) else { return };
+        match seen.kind {
+            Some(FrameType::Data) => taken.data.push(seen.payload),
+            Some(FrameType::Trailer) => (taken.trailer, taken.over) = (true, true),
+            Some(FrameType::Rst) => (taken.reset, taken.over) = (true, true),
+            // A client's stream may have one header.
+            Some(FrameType::Header) => (taken.openings, taken.over) = (1, taken.openings > 0),
+            Some(FrameType::Meta) => taken.metas += 1,
+            None => taken.over = true,
+        }
+    }
+
+    fn take_events(&mut self) {
+        while let Some(event) = self.conn.poll_event() {
+            self.take_event(event);
+        }
+    }
+
+    fn take_event(&mut self, event: Event) {
+        match event {
+            Event::Opened(key) => {
+                assert_eq!(self.side, Side::Server);
+                let live = self.handles.iter().any(|handle| handle.key == key && !handle.released);
+                assert!(!live, "{key:?} is opened twice");
+                let opening = self.taken[&key.id().get()].openings;
+                let recv_timeout = self.bounds.recv_timeout;
+                self.handles.push(Handle { recv_timeout, ..Handle::new(key, opening) });
+            }
+            Event::Readable(key) => self.of(key, |handle| {
+                (handle.waits_recv, handle.waits_header) = (false, false);
+            }),
+            Event::Writable(key) => self.of(key, |handle| handle.waits_send = false),
+            Event::Openable => self.waits_open = false,
+            Event::Canceled(key, error) => {
+                assert_eq!(self.side, Side::Server);
+                check_text(&error.to_string());
+                let outcome = self.conn.outcome(key);
+                self.of(key, |handle| {
+                    assert!(handle.outcome.is_none() && !handle.finished, "{handle:?} ends twice: {error}");
+                    let Some(Err(Error::Stream(outcome))) = &outcome else { panic!("{outcome:?}: {error}") };
+                    assert_eq!(*outcome, error);
+                    (handle.discarded, handle.told) = (true, true);
+                });
+            }
+            Event::Reset(_, error) => {
+                assert_eq!(self.side, Side::Client);
+                check_text(&error.to_string());
+            }
+            Event::Resumed => self.paused = false,
+        }
+    }
+
+    /// Does `what` with the handle of a key that has not been released.
+    fn of(&mut self, key: StreamKey, what: impl Fn(&mut Handle)) {
+        self.handles.iter_mut().filter(|handle| handle.key == key && !handle.released).for_each(what);
+    }
+
+    /// Which streams have ended: what comes for them now is for nobody.
+    fn look(&mut self) {
+        for handle in self.handles.iter_mut().filter(|handle| !handle.released && handle.outcome.is_none()) {
+            handle.saw_outcome(self.conn.outcome(handle.key));
+            let untold = self.side == Side::Server && handle.outcome.is_some() && !handle.told;
+            assert!(!untold || handle.finished, "{handle:?}: nobody told its handler");
+            let taken = self.taken.get_mut(&handle.key.id().get());
+            // A client's ids are not used again, a server's are as its peer likes.
+            let same = |taken: &&mut Taken| taken.openings == handle.opening || self.side == Side::Client;
+            if let Some(taken) = taken.filter(same) {
+                taken.over |= handle.outcome.is_some();
+                let timed_out = stream_error(&handle.outcome).is_some_and(is_recv_timeout);
+                assert!(!timed_out || !taken.trailer, "{handle:?}: its Recv had the end in time");
+            }
+        }
+    }
+
+    fn check(&mut self) {
+        self.look();
+        let running = self.handles.iter().filter(|handle| !handle.finished).count();
+        assert!(self.side == Side::Client || running <= self.bounds.max_streams, "{running} handlers run");
+        let received = self.conn.received_bytes();
+        let bound = self.bounds.recv_connection + self.bounds.limits.frame_len;
+        assert!(received <= bound, "{received} bytes wait to be taken");
+        if self.conn.closed().is_some() {
+            return;
+        }
+        assert_eq!(self.paused, self.conn.is_paused(), "a reader that nobody told");
+        let stalls = self.paused && !self.conn.has_transmit();
+        assert!(!stalls || self.conn.poll_timeout().is_some(), "unread without a bound");
+    }
+
+    /// What the user must have been told, when nothing is under way any more.
+    pub(crate) fn check_woken(&self) {
+        assert!(!self.waits_open, "nobody woke who waits to open");
+        for handle in self.handles.iter().filter(|handle| !handle.released) {
+            assert!(!handle.waits_send, "{handle:?}: nobody woke its Send");
+            assert!(!(handle.waits_recv && handle.outcome.is_some()), "{handle:?}: nobody woke its Recv");
+        }
+    }
+
+    /// Nothing is left: no stream, no byte, no timer.
+    pub(crate) fn check_empty(&self) {
+        assert_eq!(self.conn.held_streams(), 0, "streams are held");
+        assert_eq!(self.conn.live_streams(), 0, "streams are routed");
+        assert_eq!(self.conn.received_bytes(), 0, "received bytes are held");
+        assert_eq!(self.conn.poll_timeout(), None, "a timer is armed");
+        assert!(!self.conn.has_transmit(), "something is to be written");
+        assert!(self.conn.closed().is_some() || !self.conn.is_paused(), "not read, and nobody knows why");
+    }
+
+    /// Every stream is finished and released, and all is written; then the connection ends. Nothing is left.
+    pub fn come_to_rest(&mut self) {
+        self.write_all();
+        self.check_woken();
+        self.let_go();
+        self.check_empty();
+        self.lose(&StreamError::new(Code::TRANSPORT_CLOSING));
+        self.check_woken();
+        self.check_empty();
+    }
+
+    /// Finishes and releases every stream, those too that the peer opens now that there is room.
+    pub(crate) fn let_go(&mut self) {
+        let mut known = 0;
+        while known < self.handles.len() {
+            known = self.handles.len();
+            for at in 0..known {
+                self.finish(at, &Finish::default());
+                self.release(at);
+            }
+            self.settle();
+            self.write_all();
+        }
+    }
+
+    pub(crate) fn write_all(&mut self) {
+        while self.has_output() {
+            self.write(usize::MAX);
+        }
+    }
+}
+
+/// A Recv timeout of this side's own.
+fn is_recv_timeout(error: &StreamError) -> bool {
+    error.code() == Code::RECV_TIMEOUT && error.kind() == Kind::Timeout
+}
+
+/// How long a Recv may wait.
+pub(crate) fn recv_timeout(script: &mut Script<'_>) -> Option<RecvTimeout> {
+    let (millis, disable_cancel_remote) =
+        script.pick(&[None, None, None, Some((10, false)), Some((10, true)), Some((0, false))])?;
+    Some(RecvTimeout { timeout: Duration::from_millis(millis), disable_cancel_remote })
+}
+
+fn gather(out: &Transmit, most: usize) -> Vec<u8> {
+    let mut slices = [IoSlice::new(&[]); 8];
+    let filled = out.fill(&mut slices);
+    let mut bytes = Vec::new();
+    for slice in &slices[..filled] {
+        assert!(!slice.is_empty(), "an empty slice writes nothing for ever");
+        bytes.extend_from_slice(&slice[..slice.len().min(most - bytes.len())]);
+    }
+    assert!(bytes.len() <= out.len() && (filled > 0 || out.is_empty()));
+    bytes
+}
