@@ -1,0 +1,215 @@
+//! The context as a handler uses it: what it inherits, what runs under it, what leaves it on purpose,
+//! when it ends by itself. Deadlines run on a clock that the test turns.
+
+use std::time::{Duration, Instant};
+
+use kitex::{Context, Reason};
+use tokio::sync::watch;
+
+use crate::fixture::chain::client;
+use crate::fixture::{Handlers, Peer, Tell, answer, brief, ended, reports, req, resp, soon};
+
+/// Tells when what holds it is dropped.
+struct Gone(Tell<String>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.tell("gone".to_owned());
+    }
+}
+
+#[tokio::test]
+async fn a_handler_knows_who_it_is_and_who_calls() {
+    let (tell, mut told) = reports();
+    let unary = move |ctx: Context, req| {
+        let loopback = ctx.peer().is_some_and(|peer| peer.ip().is_loopback());
+        let method = format!("{:?}", ctx.method().unwrap());
+        tell.tell((ctx.service().map(str::to_owned), method, loopback));
+        async { Ok(answer(req)) }
+    };
+    let peer = Peer::start(Handlers::default().unary(unary)).await;
+    soon(peer.client().unary(&Context::background(), req("", 0))).await.unwrap();
+    assert_eq!(told.next().await, (Some("ServiceB".to_owned()), "Echo.Unary (Unary)".to_owned(), true));
+    let own = Context::background();
+    assert!(own.service().is_none() && own.method().is_none() && own.peer().is_none());
+    assert!(own.metadata().is_none() && own.deadline().is_none() && own.reason().is_none());
+}
+
+#[tokio::test]
+async fn what_is_detached_goes_on_when_the_caller_has_gone() {
+    let (tell, mut told) = reports();
+    let saved = tell.clone();
+    let unary = move |ctx: Context, req: crate::fixture::Req| {
+        let pk = ctx.persistent("pk").map(|value| String::from_utf8_lossy(value).into_owned());
+        saved.tell(format!("saved {} for {}", req.seq.unwrap_or_default(), pk.unwrap_or_default()));
+        async { Ok(answer(req)) }
+    };
+    let store = Peer::start(Handlers::default().unary(unary)).await;
+    let store = client("Store", &store.address);
+    let handlers = Handlers::default().down(move |ctx, _, stream| {
+        let (store, tell) = (store.clone(), tell.clone());
+        async move {
+            stream.send(&resp("begun", 0)).await?;
+            let detached = ctx.detach();
+            ctx.canceled().await;
+            tell.tell(ended(&store.unary(&ctx, req("", 1)).await));
+            tell.tell(ended(&store.unary(&detached, req("", 2)).await));
+            tell.tell(ended(&store.unary(&ctx.detach(), req("", 3)).await));
+            tell.tell(format!("{:?} {:?}", detached.reason(), detached.deadline()));
+            Ok(())
+        }
+    });
+    let peer = Peer::start(handlers).await;
+    let ctx = Context::background().with_persistent("pk", "A").with_timeout(Duration::from_secs(500));
+    let mut down = peer.client().down(&ctx, req("", 0)).await.unwrap();
+    soon(down.recv()).await.unwrap();
+    drop(down);
+    let words = ["12007 client ServiceA", "saved 2 for A", "ok", "saved 3 for A", "ok", "None None"];
+    for word in words {
+        assert_eq!(told.next().await, word);
+    }
+}
+
+/// What a spawned task is under, and how it ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Under {
+    TheContext,
+    Detached,
+}
+
+#[tokio::test]
+async fn a_spawned_task_inherits_the_context_and_ends_with_it() {
+    for (under, ends) in [(Under::TheContext, true), (Under::Detached, false)] {
+        let (tell, mut told) = reports();
+        let (go, gone) = watch::channel(false);
+        let handlers = Handlers::default().down(move |ctx, _, stream| {
+            let (tell, mut gone) = (tell.clone(), gone.clone());
+            let ctx = if under == Under::Detached { ctx.detach() } else { ctx };
+            async move {
+                let inner = ctx.clone();
+                let task = ctx.spawn(async move {
+                    let _gone = Gone(tell.clone());
+                    tell.tell(format!("{:?}", inner.persistent("pk")));
+                    gone.wait_for(|gone| *gone).await.unwrap();
+                    tell.tell("done".to_owned());
+                });
+                stream.send(&resp("begun", 0)).await?;
+                // What runs beside a handler ends with it.
+                drop(task);
+                Ok(())
+            }
+        });
+        let peer = Peer::start(handlers).await;
+        let ctx = Context::background().with_persistent("pk", "pv");
+        let mut down = peer.client().down(&ctx, req("", 0)).await.unwrap();
+        while soon(down.recv()).await.unwrap().is_some() {}
+        assert_eq!(told.next().await, "Some(b\"pv\")");
+        if ends {
+            assert_eq!(told.next().await, "gone", "{under:?}");
+        } else {
+            go.send_replace(true);
+            assert_eq!((told.next().await, told.next().await), ("done".to_owned(), "gone".to_owned()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_spawned_task_gives_its_result_or_nothing() {
+    let (ctx, canceler) = Context::background().with_cancel();
+    assert_eq!(soon(ctx.spawn(async { 7 })).await.unwrap(), Some(7));
+    let waiting = ctx.spawn(std::future::pending::<()>());
+    let ready = ctx.spawn(async { 8 });
+    canceler.cancel();
+    assert_eq!(soon(waiting).await.unwrap(), None);
+    assert_eq!(soon(ready).await.unwrap(), Some(8), "what is done is done");
+    assert_eq!(soon(ctx.spawn(std::future::pending::<()>())).await.unwrap(), None);
+    let free = ctx.detach().spawn(async {
+        tokio::task::yield_now().await;
+        9
+    });
+    assert_eq!(soon(free).await.unwrap(), Some(9));
+}
+
+#[tokio::test]
+async fn what_a_spawned_task_calls_ends_with_the_context() {
+    let (tell, mut told) = reports();
+    let (next_tell, mut next_told) = reports();
+    let next = Peer::start(crate::fixture::chain::idle(next_tell)).await;
+    let next = client("ServiceC", &next.address);
+    let handlers = Handlers::default().down(move |ctx, _, stream| {
+        let (tell, next) = (tell.clone(), next.clone());
+        async move {
+            let inner = ctx.clone();
+            // Not by `spawn`, so it lives to see the end.
+            tokio::spawn(async move {
+                let mut answers = next.down(&inner, req("", 0)).await.unwrap();
+                tell.tell(ended(&answers.recv().await));
+                tell.tell(ended(&answers.recv().await));
+            });
+            stream.send(&resp("begun", 0)).await?;
+            Err(ctx.canceled().await.into())
+        }
+    });
+    let peer = Peer::start(handlers).await;
+    let (ctx, canceler) = Context::background().with_cancel();
+    let mut down = peer.client().down(&ctx, req("", 0)).await.unwrap();
+    soon(down.recv()).await.unwrap();
+    assert_eq!(told.next().await, "ok");
+    canceler.cancel();
+    assert_eq!(told.next().await, "12007 client ServiceA");
+    assert_eq!(next_told.next().await.1, "12007 server ServiceA -> ServiceB");
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[tokio::test(start_paused = true)]
+async fn the_earliest_deadline_of_a_context_ends_it() {
+    let root = Context::background();
+    let rows = [
+        (root.with_timeout(HOUR), 1),
+        (root.with_timeout(HOUR).with_timeout(2 * HOUR), 1),
+        (root.with_timeout(2 * HOUR).with_timeout(HOUR), 1),
+        (root.with_deadline(Instant::now() + HOUR).with_cancel().0.with_persistent("k", "v"), 1),
+        (root.with_timeout(3 * HOUR).clone(), 3),
+    ];
+    for (ctx, hours) in rows {
+        assert!(ctx.reason().is_none());
+        let left = ctx.deadline().unwrap().duration_since(Instant::now());
+        assert!(left <= hours * HOUR && left > hours * HOUR - Duration::from_secs(60), "{left:?}");
+        assert!(matches!(ctx.canceled().await, Reason::DeadlineExceeded));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancel_before_the_deadline_is_the_reason() {
+    let (ctx, canceler) = Context::background().with_timeout(HOUR).with_cancel();
+    let child = ctx.with_timeout(HOUR / 2);
+    canceler.cancel_with_cause("enough");
+    for ctx in [&ctx, &child] {
+        assert_eq!(ctx.canceled().await.to_string(), "enough");
+        assert_eq!(ctx.reason().unwrap().to_string(), "enough");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_context_without_an_end_does_not_end() {
+    let (canceled, canceler) = Context::background().with_cancel();
+    drop(canceler);
+    // Longer than any clock goes.
+    let endless = Context::background().with_timeout(Duration::MAX);
+    assert_eq!(endless.deadline(), None);
+    for ctx in [Context::background(), Context::default(), canceled, endless] {
+        let ended = tokio::time::timeout(1000 * HOUR, ctx.canceled()).await;
+        assert!(ended.is_err(), "{ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_that_has_passed_ends_a_context_at_once() {
+    let ctx = Context::background().with_timeout(Duration::ZERO);
+    assert!(matches!(ctx.reason(), Some(Reason::DeadlineExceeded)));
+    assert!(matches!(soon(ctx.canceled()).await, Reason::DeadlineExceeded));
+    assert_eq!(ctx.reason().unwrap().to_string(), "context deadline exceeded");
+    assert_eq!(brief(&ctx.reason().unwrap().into()), "other context deadline exceeded");
+    assert!(soon(ctx.spawn(std::future::pending::<()>())).await.unwrap().is_none());
+}

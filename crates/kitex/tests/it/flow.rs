@@ -1,0 +1,226 @@
+//! Large messages, and who waits for whom: senders that outrun their receivers are held, or lose their
+//! stream; nobody waits for ever.
+
+use std::time::Duration;
+
+use kitex::client::PoolKind;
+use kitex::server::ConnectionConfig;
+use kitex::{BidiStreamingServer, Context, Result};
+use tokio::sync::watch;
+
+use crate::fixture::{
+    Handlers, Peer, Recorder, Req, Resp, answer, brief, ended, large, reports, req, resp, soon,
+};
+
+const MB: usize = 1024 * 1024;
+
+#[tokio::test]
+async fn a_message_of_ten_megabytes_goes_there_and_back_in_every_mode() {
+    let handlers = Handlers::default()
+        .down(|_, req, stream| async move { stream.send(&answer(req)).await })
+        .up(|_, mut stream| async move { Ok(answer(stream.recv().await?.unwrap_or_default())) });
+    let peer = Peer::start(handlers).await;
+    for pool in [PoolKind::Mux(1), PoolKind::Short] {
+        let (client, ctx) = (peer.client_with(|client| client.pool(pool)), Context::background());
+        let check = |answer: Resp| assert_eq!(answer.payload.map(|payload| payload.len()), Some(10 * MB));
+        check(soon(client.unary(&ctx, large(10 * MB))).await.unwrap());
+        let mut down = client.down(&ctx, large(10 * MB)).await.unwrap();
+        check(soon(down.recv()).await.unwrap().unwrap());
+        let mut up = client.up(&ctx).await.unwrap();
+        up.send(&large(10 * MB)).await.unwrap();
+        check(soon(up.close_and_recv()).await.unwrap());
+        let mut bidi = client.bidi(&ctx).await.unwrap();
+        bidi.send(&large(10 * MB)).await.unwrap();
+        check(soon(bidi.recv()).await.unwrap().unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_message_beyond_the_bound_of_a_frame_costs_its_sender_one_error() {
+    let peer = Peer::start(Handlers::default()).await;
+    let (client, ctx) = (peer.client(), Context::background());
+    let mut other = client.bidi(&ctx).await.unwrap();
+    // What the peer would refuse ends the connection there; what no peer takes is refused here.
+    let mut bidi = client.bidi(&ctx).await.unwrap();
+    let refused = bidi.send(&large(1024 * MB)).await;
+    assert_eq!(ended(&refused), "12005 client");
+    bidi.send(&req("", 1)).await.unwrap();
+    assert_eq!(soon(bidi.recv()).await.unwrap().unwrap().seq, Some(1));
+    other.send(&req("", 2)).await.unwrap();
+    assert_eq!(soon(other.recv()).await.unwrap().unwrap().seq, Some(2));
+}
+
+/// Sends ten megabytes before it takes any.
+async fn send_first(stream: &mut BidiStreamingServer<Req, Resp>) -> Result<usize> {
+    for _ in 0..10 {
+        stream.send(&answer(large(MB))).await?;
+    }
+    let mut received = 0;
+    while let Some(req) = stream.recv().await? {
+        received += req.payload.map_or(0, |payload| payload.len());
+    }
+    Ok(received)
+}
+
+/// Both sides send before they receive. With room for all of it that is no problem; without, they hold
+/// each other up, and one of them loses the stream within the time that a connection may stay unread.
+#[tokio::test]
+async fn two_sides_that_send_before_they_receive_come_to_an_end() {
+    let roomy = ConnectionConfig { recv_stream: 16 * MB, recv_connection: 64 * MB, ..Default::default() };
+    let tight = ConnectionConfig { stall_solo: Duration::from_millis(200), ..Default::default() };
+    for (config, fits) in [(roomy, true), (tight, false)] {
+        let (tell, mut told) = reports();
+        let handlers = Handlers::default().bidi(move |_, mut stream| {
+            let tell = tell.clone();
+            async move {
+                let result = send_first(&mut stream).await;
+                tell.tell(result.as_ref().map(|received| *received).map_err(brief));
+                result.map(drop)
+            }
+        });
+        let of_server = config.clone();
+        let peer = Peer::with(handlers, |server| server.connection(of_server)).await;
+        let client = peer.client_with(|client| client.connection(config));
+        let mut stream = client.bidi(&Context::background()).await.unwrap();
+        let result = soon(async {
+            for _ in 0..10 {
+                stream.send(&large(MB)).await?;
+            }
+            stream.close_send();
+            let mut received = 0;
+            while let Some(resp) = stream.recv().await? {
+                received += resp.payload.map_or(0, |payload| payload.len());
+            }
+            kitex::Result::Ok(received)
+        })
+        .await;
+        let (here, there) = (result.map_err(|error| brief(&error)), told.next().await);
+        if fits {
+            assert_eq!((here, there), (Ok(10 * MB), Ok(10 * MB)));
+        } else {
+            let slow = |end: &Result<usize, String>| end.as_ref().is_err_and(|end| end.starts_with("12901"));
+            assert!(slow(&here) || slow(&there), "{here:?} {there:?}");
+        }
+    }
+}
+
+/// A handler that sends as fast as it may, until it may not.
+fn flood(tell: crate::fixture::Tell<String>) -> Handlers {
+    Handlers::default().down(move |_, req, stream| {
+        let tell = tell.clone();
+        async move {
+            let message = Resp { seq: req.seq, ..answer(large(10_000)) };
+            let mut left = req.seq.unwrap_or(i64::MAX);
+            while left > 0 {
+                if let Err(error) = stream.send(&message).await {
+                    tell.tell(brief(&error));
+                    return Err(error);
+                }
+                left -= 1;
+            }
+            Ok(())
+        }
+    })
+}
+
+#[tokio::test]
+async fn a_slow_consumer_loses_its_stream_if_others_wait_for_it() {
+    let (tell, mut told) = reports();
+    let peer = Peer::start(flood(tell)).await;
+    let (client, ctx) = (peer.client(), Context::background());
+    let mut others = client.bidi(&ctx).await.unwrap();
+    let mut slow = client.down(&ctx, Req { seq: None, ..req("", 0) }).await.unwrap();
+    let started = std::time::Instant::now();
+    assert_eq!(told.next().await, "12901 server ServiceA");
+    println!("12901 after {:?}", started.elapsed());
+    // What had arrived is still there, then the reason.
+    let mut count = 0;
+    let error = loop {
+        match soon(slow.recv()).await {
+            Ok(message) => count += usize::from(message.is_some()),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(brief(&error), "12901 client");
+    assert!((50..1000).contains(&count), "{count} messages of 10 kB: the bound is one megabyte");
+    others.send(&req("", 3)).await.unwrap();
+    assert_eq!(soon(others.recv()).await.unwrap().unwrap().seq, Some(3));
+}
+
+/// Alone on its connection a slow consumer holds its sender by TCP, and takes its time.
+#[tokio::test]
+async fn a_slow_consumer_that_is_alone_holds_its_sender() {
+    const MESSAGES: i64 = 3000;
+    let (tell, mut told) = reports();
+    let recorder = Recorder::default();
+    let watching = recorder.clone();
+    let peer = Peer::with(flood(tell), |server| server.observer(watching)).await;
+    let client = peer.client_with(|client| client.pool(PoolKind::Short));
+    let mut slow = client.down(&Context::background(), req("", MESSAGES)).await.unwrap();
+    soon(slow.header()).await.unwrap();
+    // Until the sender stands still: twice as long as a shared connection would wait.
+    let mut sent = 0;
+    loop {
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        let now = recorder.words().iter().filter(|word| *word == "sent").count();
+        if now == std::mem::replace(&mut sent, now) {
+            break;
+        }
+    }
+    assert!(sent < 3000, "30 MB are more than sockets and bounds hold");
+    for _ in 0..MESSAGES {
+        assert!(soon(slow.recv()).await.unwrap().is_some());
+    }
+    assert_eq!(soon(slow.recv()).await.unwrap(), None);
+    assert!(told.waiting().is_empty(), "the sender was held, not canceled");
+}
+
+/// One handler waits for another stream of the same connection, whose messages stand behind its own.
+#[tokio::test]
+async fn a_stream_that_waits_for_another_of_its_connection_comes_to_an_end() {
+    let (tell, _told) = reports();
+    let peer = Peer::start(flood(tell)).await;
+    let (client, ctx) = (peer.client(), Context::background());
+    let mut first = client.down(&ctx, req("", 2000)).await.unwrap();
+    let mut second = client.down(&ctx, req("", 2000)).await.unwrap();
+    // Takes the second to its end before it looks at the first.
+    let drain = async |stream: &mut kitex::ServerStreamingClient<Resp>| loop {
+        match soon(stream.recv()).await {
+            Ok(Some(_)) => {}
+            Ok(None) => break "ok".to_owned(),
+            Err(error) => break brief(&error),
+        }
+    };
+    assert_eq!(drain(&mut second).await, "ok");
+    let first = drain(&mut first).await;
+    assert_eq!(first, "12901 client", "20 MB that nobody took");
+}
+
+#[tokio::test]
+async fn who_waits_to_send_is_woken_by_the_end() {
+    let (go, gone) = watch::channel(false);
+    let up = move |_, stream: kitex::ClientStreamingServer<Req>| {
+        let mut gone = gone.clone();
+        async move {
+            let _keeps = stream;
+            gone.wait_for(|gone| *gone).await.unwrap();
+            Ok(resp("enough", 0))
+        }
+    };
+    let peer = Peer::start(Handlers::default().up(up)).await;
+    let mut stream = peer.client().up(&Context::background()).await.unwrap();
+    let sent = soon(async {
+        let mut sent = 0;
+        loop {
+            // The handler ends when the sockets are full.
+            match tokio::time::timeout(Duration::from_millis(300), stream.send(&large(100_000))).await {
+                Ok(Ok(())) => sent += 1,
+                Ok(Err(error)) => return (sent, brief(&error)),
+                Err(_) => drop(go.send_replace(true)),
+            }
+        }
+    })
+    .await;
+    assert_eq!(sent.1, "12005 client", "after {} messages", sent.0);
+    assert_eq!(soon(stream.close_and_recv()).await.unwrap().msg.as_deref(), Some("enough"));
+}

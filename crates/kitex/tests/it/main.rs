@@ -1,0 +1,22 @@
+//! Behaviour of the facade over real sockets, in one process: each file a promise of the builders, the
+//! typed streams or the context, each test a sentence. A wait has a bound that noise cannot reach, and
+//! nothing is proved by the passing of time alone.
+
+mod cancel;
+mod context;
+mod deadline;
+mod dial;
+mod drops;
+mod endings;
+mod events;
+mod fixture;
+mod flow;
+mod header;
+mod lost;
+mod metainfo;
+mod middleware;
+mod modes;
+mod policy;
+mod pools;
+mod services;
+mod times;

@@ -1,0 +1,388 @@
+//! Timeouts of a message, a stream, a dial: who sets them, who is told, with which words. Each is short,
+//! and what shows it is the error, never how long it took.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use kitex::client::PoolKind;
+use kitex::server::ConnectionConfig;
+use kitex::{Context, Error, Kind, RecvTimeout, Result};
+use tokio::sync::watch;
+
+use crate::fixture::chain::idle;
+use crate::fixture::echo::EchoPingError;
+use crate::fixture::{
+    EchoClient, Handlers, Hole, Nobody, Peer, Req, Tell, brief, builder, ended, large, reports, req, resp,
+    soon,
+};
+
+const SHORT: Duration = Duration::from_millis(50);
+/// For what must be under way before it passes.
+const MEDIUM: Duration = Duration::from_millis(400);
+const RECV: RecvTimeout = RecvTimeout::new(SHORT);
+const KEEP: RecvTimeout = RecvTimeout { timeout: SHORT, disable_cancel_remote: true };
+
+/// Handlers that answer nothing and tell what their stream ends with.
+fn silent(tell: &Tell<String>) -> Handlers {
+    let (up, down, bidi) = (tell.clone(), tell.clone(), tell.clone());
+    Handlers::default()
+        .up(move |ctx, _stream| wait(ctx, up.clone()).map(|ended| ended.map(|()| resp("", 0))))
+        .down(move |ctx, _, _| wait(ctx, down.clone()))
+        .bidi(move |_, mut stream| {
+            let tell = bidi.clone();
+            async move {
+                while stream.recv().await.inspect_err(|error| tell.tell(brief(error)))?.is_some() {}
+                std::future::pending().await
+            }
+        })
+}
+
+async fn wait(ctx: Context, tell: Tell<String>) -> Result<()> {
+    let error = Error::from(ctx.canceled().await);
+    tell.tell(brief(&error));
+    Err(error)
+}
+
+/// Opens a stream of each mode, and gives what its Recv says.
+async fn recv_in_each_mode(client: &EchoClient) -> [Result<()>; 3] {
+    let ctx = Context::background();
+    let mut up = client.up(&ctx).await.unwrap();
+    let up = soon(up.close_and_recv()).await.map(drop);
+    let mut down = client.down(&ctx, req("", 0)).await.unwrap();
+    let down = soon(down.recv()).await.map(drop);
+    let mut bidi = client.bidi(&ctx).await.unwrap();
+    [up, down, soon(bidi.recv()).await.map(drop)]
+}
+
+#[tokio::test]
+async fn a_recv_timeout_of_client_clone_or_call_ends_the_stream_here_and_there() {
+    let (tell, mut told) = reports();
+    let peer = Peer::start(silent(&tell)).await;
+    let plain = peer.raw_client(|client| client);
+    let late = RecvTimeout::new(Duration::from_secs(3600));
+    let clients = [
+        ("client", peer.client_with(|client| client.recv_timeout(RECV))),
+        ("clone", EchoClient::new(plain.with_recv_timeout(RECV))),
+        ("generated clone", peer.client_with(|client| client.recv_timeout(late)).with_recv_timeout(RECV)),
+        ("call", EchoClient::new(plain.with_options(|options| options.recv_timeout = Some(RECV)))),
+    ];
+    for (set_by, client) in clients {
+        for result in recv_in_each_mode(&client).await {
+            let error = result.unwrap_err();
+            assert_eq!(brief(&error), "12014 client", "{set_by}");
+            assert_eq!(error.kind(), Some(Kind::Timeout), "{set_by}");
+            assert!(!error.stream().unwrap().is_retryable(), "{set_by}");
+            let words = "stream Recv timeout, timeout config={Timeout:50ms DisableCancelRemote:false}";
+            assert!(error.to_string().ends_with(words), "{error}");
+            assert_eq!(told.next().await, "12014 server ServiceA", "{set_by}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_recv_timeout_can_be_taken_off_again() {
+    let (go, gone) = watch::channel(false);
+    let down = move |_, _, stream: kitex::ServerStreamingServer<_>| {
+        let mut gone = gone.clone();
+        async move {
+            gone.wait_for(|gone| *gone).await.unwrap();
+            stream.send(&resp("", 0)).await
+        }
+    };
+    let peer = Peer::start(Handlers::default().down(down)).await;
+    let client = peer.client_with(|client| client.recv_timeout(RECV));
+    let ctx = Context::background();
+    let mut without = client.with_recv_timeout(None).down(&ctx, req("", 0)).await.unwrap();
+    // The other's timeout passes while this one waits.
+    let waiting = tokio::spawn(async move { without.recv().await });
+    let mut with = client.down(&ctx, req("", 0)).await.unwrap();
+    assert_eq!(ended(&soon(with.recv()).await), "12014 client");
+    go.send_replace(true);
+    assert!(soon(waiting).await.unwrap().unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_recv_timeout_that_keeps_the_stream_can_be_tried_again() {
+    let (go, gone) = watch::channel(0);
+    let bidi = move |_, mut stream: kitex::BidiStreamingServer<Req, _>| {
+        let mut gone = gone.clone();
+        async move {
+            while let Some(req) = stream.recv().await? {
+                gone.wait_for(|gone| *gone > req.seq.unwrap()).await.unwrap();
+                stream.send(&crate::fixture::answer(req)).await?;
+            }
+            Ok(())
+        }
+    };
+    let peer = Peer::start(Handlers::default().bidi(bidi)).await;
+    let client = peer.client_with(|client| client.recv_timeout(KEEP));
+    let mut stream = client.bidi(&Context::background()).await.unwrap();
+    for seq in 0..3 {
+        stream.send(&req("", seq)).await.unwrap();
+        for _ in 0..2 {
+            let error = soon(stream.recv()).await.unwrap_err();
+            assert_eq!((brief(&error).as_str(), error.kind()), ("12014 client", Some(Kind::Timeout)));
+            assert!(error.stream().unwrap().is_retryable(), "{error}");
+        }
+        go.send_replace(seq + 1);
+        let answer = loop {
+            // On a busy machine it may take more than one try.
+            match soon(stream.recv()).await {
+                Ok(answer) => break answer.unwrap(),
+                Err(error) => assert!(error.stream().unwrap().is_retryable(), "{error}"),
+            }
+        };
+        assert_eq!(answer.seq, Some(seq));
+    }
+    stream.close_send();
+    let end = loop {
+        match soon(stream.recv()).await {
+            Err(error) if error.stream().is_some_and(kitex::StreamError::is_retryable) => {}
+            end => break end,
+        }
+    };
+    assert_eq!(end.unwrap(), None, "the stream ends as if nothing had been");
+}
+
+#[tokio::test]
+async fn a_servers_recv_timeout_ends_the_stream_or_keeps_it() {
+    for timeout in [RECV, KEEP] {
+        let (tell, mut told) = reports();
+        let bidi = move |_, mut stream: kitex::BidiStreamingServer<Req, _>| {
+            let tell = tell.clone();
+            async move {
+                let error = stream.recv().await.unwrap_err();
+                tell.tell(brief(&error));
+                if !error.stream().is_some_and(kitex::StreamError::is_retryable) {
+                    return Err(error);
+                }
+                stream.send(&resp("where are you?", 0)).await
+            }
+        };
+        let peer = Peer::with(Handlers::default().bidi(bidi), |server| server.recv_timeout(timeout)).await;
+        let mut stream = peer.client().bidi(&Context::background()).await.unwrap();
+        let received = soon(stream.recv()).await;
+        assert_eq!(told.next().await, "12014 server");
+        match timeout.disable_cancel_remote {
+            false => assert_eq!(ended(&received), "12014 client"),
+            true => assert_eq!(received.unwrap().unwrap().msg.as_deref(), Some("where are you?")),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_timeout_of_client_or_context_ends_the_stream_here_and_there() {
+    let (tell, mut told) = reports();
+    let peer = Peer::start(silent(&tell)).await;
+    let long = Duration::from_secs(3600);
+    let client = |timeout| peer.client_with(|client| client.timeout(timeout));
+    let rows = [
+        ("client", client(MEDIUM), None),
+        ("context", peer.client(), Some(MEDIUM)),
+        ("client of two", client(MEDIUM), Some(long)),
+        ("context of two", client(long), Some(MEDIUM)),
+    ];
+    for (set_by, client, timeout) in rows {
+        // The connection stands before the time runs.
+        drop(client.bidi(&Context::background()).await.unwrap());
+        assert_eq!(told.next().await, "12007 server ServiceA");
+        let root = Context::background();
+        let ctx = timeout.map_or(root.clone(), |timeout| root.with_timeout(timeout));
+        let mut down = client.down(&ctx, req("", 0)).await.unwrap();
+        let error = soon(down.recv()).await.unwrap_err();
+        assert_eq!((brief(&error).as_str(), error.kind()), ("12015 client", Some(Kind::Timeout)), "{set_by}");
+        assert!(error.to_string().contains("stream timeout, timeout in ctx: "), "{error}");
+        assert_eq!(told.next().await, "12015 server ServiceA", "{set_by}");
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_ends_whatever_the_client_waits_in() {
+    let (tell, mut told) = reports();
+    let (_hold, held) = watch::channel(false);
+    let never = move |_, _| {
+        let mut held = held.clone();
+        async move {
+            held.wait_for(|held| *held).await.unwrap();
+            Ok(resp("", 0))
+        }
+    };
+    let up = |_, stream: kitex::ClientStreamingServer<Req>| async move {
+        let _keeps = stream;
+        std::future::pending().await
+    };
+    let handlers = silent(&tell).up(up).unary(never.clone()).ping(move |ctx, req| {
+        let never = never(ctx, req);
+        async move { Ok(never.await?) }
+    });
+    let peer = Peer::start(handlers).await;
+    let client = peer.client();
+    let ctx = || Context::background().with_timeout(MEDIUM);
+    drop(client.bidi(&Context::background()).await.unwrap());
+    assert_eq!(told.next().await, "12007 server ServiceA");
+
+    let mut down = client.down(&ctx(), req("", 0)).await.unwrap();
+    assert_eq!(ended(&soon(down.header()).await), "12015 client");
+    assert_eq!(told.next().await, "12015 server ServiceA");
+    let mut up = client.up(&ctx()).await.unwrap();
+    assert_eq!(ended(&soon(up.close_and_recv()).await), "12015 client");
+    // Nobody takes these, so a Send waits soon.
+    let up = client.up(&ctx()).await.unwrap();
+    let error = soon(async {
+        loop {
+            if let Err(error) = up.send(&large(100_000)).await {
+                return error;
+            }
+        }
+    })
+    .await;
+    assert_eq!(brief(&error), "12015 client");
+
+    let error = soon(client.unary(&ctx(), req("", 0))).await.unwrap_err();
+    assert_eq!(brief(&error), "timeout");
+    assert!(error.to_string().contains("to=ServiceB, method=Unary"), "{error}");
+    let ping = soon(client.ping(&ctx(), req("", 0))).await;
+    assert!(matches!(ping, Err(EchoPingError::Other(Error::Timeout(_)))), "{ping:?}");
+}
+
+#[tokio::test]
+async fn a_deadline_that_has_passed_dials_nobody() {
+    let nobody = Nobody::new();
+    let client = builder(&nobody.address).build().unwrap();
+    let (echo, ctx) = (EchoClient::new(client.clone()), Context::background().with_timeout(Duration::ZERO));
+    assert_eq!(ended(&soon(echo.down(&ctx, req("", 0))).await), "12015 client");
+    assert_eq!(ended(&soon(echo.unary(&ctx, req("", 0))).await), "timeout");
+    assert_eq!(client.pool_stats().dials, 0);
+}
+
+#[tokio::test]
+async fn a_send_that_waits_too_long_ends_the_stream_here_and_there() {
+    let (tell, mut told) = reports();
+    let of_down = tell.clone();
+    let (go, gone) = watch::channel(false);
+    let of_up = gone.clone();
+    let handlers = Handlers::default()
+        .up(move |_, mut stream| {
+            let (tell, mut gone) = (tell.clone(), of_up.clone());
+            async move {
+                // Takes nothing until the sender has given up: its word stands behind what it had sent.
+                gone.wait_for(|gone| *gone).await.unwrap();
+                while stream.recv().await.inspect_err(|error| tell.tell(brief(error)))?.is_some() {}
+                Ok(resp("", 0))
+            }
+        })
+        .down(move |_, _, stream| {
+            let (tell, mut gone) = (of_down.clone(), gone.clone());
+            async move {
+                gone.wait_for(|gone| *gone).await.unwrap();
+                let error = loop {
+                    let message = crate::fixture::answer(large(100_000));
+                    if let Err(error) = stream.send(&message).await {
+                        break error;
+                    }
+                };
+                tell.tell(brief(&error));
+                Err(error)
+            }
+        });
+    let peer = Peer::with(handlers, |server| server.send_timeout(SHORT)).await;
+
+    let plain = peer.raw_client(|client| client);
+    let clients = [
+        peer.client_with(|client| client.send_timeout(SHORT)),
+        EchoClient::new(plain.with_options(|options| options.send_timeout = Some(SHORT))),
+    ];
+    for client in clients {
+        go.send_replace(false);
+        let stream = client.up(&Context::background()).await.unwrap();
+        let error = soon(async {
+            loop {
+                if let Err(error) = stream.send(&large(100_000)).await {
+                    return error;
+                }
+            }
+        })
+        .await;
+        assert_eq!((brief(&error).as_str(), error.kind()), ("12904 client", Some(Kind::Timeout)));
+        assert!(error.to_string().ends_with("stream Send timeout, timeout=50ms"), "{error}");
+        go.send_replace(true);
+        assert_eq!(told.next().await, "12904 server ServiceA");
+    }
+
+    go.send_replace(false);
+    let mut down = EchoClient::new(plain).down(&Context::background(), req("", 0)).await.unwrap();
+    go.send_replace(true);
+    assert_eq!(told.next().await, "12904 server");
+    let error = loop {
+        match soon(down.recv()).await {
+            Ok(message) => assert!(message.is_some(), "an end that is not clean"),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(brief(&error), "12904 client");
+}
+
+#[tokio::test]
+async fn a_stream_that_is_idle_for_too_long_ends_here_and_there() {
+    let idle_after = || ConnectionConfig { stream_idle: Some(SHORT), ..ConnectionConfig::default() };
+    for (at_client, here, there) in
+        [(true, "12905 client", "12905 server ServiceA"), (false, "12905 client", "12905 server")]
+    {
+        let (tell, mut told) = reports();
+        let peer = Peer::with(idle(tell), |server| match at_client {
+            true => server,
+            false => server.connection(idle_after()),
+        })
+        .await;
+        let client = peer.client_with(|client| match at_client {
+            true => client.connection(idle_after()),
+            false => client,
+        });
+        let mut down = client.down(&Context::background(), req("", 0)).await.unwrap();
+        let first = soon(down.recv()).await;
+        if first.is_ok() {
+            assert_eq!(ended(&soon(down.recv()).await), here);
+        } else {
+            assert_eq!(ended(&first), here, "on a busy machine it may be idle before its first message");
+        }
+        assert_eq!(told.next().await.1, there);
+    }
+}
+
+#[tokio::test]
+async fn a_dial_takes_no_longer_than_it_may() {
+    let hole = Hole::new().await;
+    let ctx = Context::background();
+    for pool in [PoolKind::Mux(1), PoolKind::long(), PoolKind::Short] {
+        let client = builder(&hole.address).pool(pool).connect_timeout(SHORT).build().unwrap();
+        let client = EchoClient::new(client);
+        let error = soon(client.bidi(&ctx)).await.unwrap_err();
+        let words = format!("cannot connect to {}: no answer within 50ms", hole.address);
+        assert_eq!(error.to_string(), words, "{pool:?}");
+        let error = soon(client.unary(&ctx, req("", 0))).await.unwrap_err();
+        assert_eq!(error.to_string(), words, "{pool:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_or_a_cancel_ends_the_wait_for_a_connection() {
+    let hole = Hole::new().await;
+    for pool in [PoolKind::Mux(1), PoolKind::long(), PoolKind::Short] {
+        let patient = builder(&hole.address).pool(pool).connect_timeout(Duration::from_secs(3600));
+        let client = EchoClient::new(patient.build().unwrap());
+        let late = Context::background().with_timeout(SHORT);
+        assert_eq!(ended(&soon(client.bidi(&late)).await), "12015 client", "{pool:?}");
+        let late = Context::background().with_timeout(SHORT);
+        assert_eq!(ended(&soon(client.unary(&late, req("", 0))).await), "timeout", "{pool:?}");
+
+        let (ctx, canceler) = Context::background().with_cancel();
+        let (waiting, calling) = (client.clone(), client);
+        let (of_stream, of_call) = (ctx.clone(), ctx);
+        let stream = tokio::spawn(async move { waiting.bidi(&of_stream).await.map(drop) });
+        let call = tokio::spawn(async move { calling.unary(&of_call, req("", 0)).await.map(drop) });
+        tokio::task::yield_now().await;
+        canceler.cancel();
+        assert_eq!(ended(&soon(stream).await.unwrap()), "12007 client", "{pool:?}");
+        assert_eq!(ended(&soon(call).await.unwrap()), "12007 client", "{pool:?}");
+    }
+}
