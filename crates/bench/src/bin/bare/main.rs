@@ -1,0 +1,125 @@
+//! The bare loop: what anyone could reach on this wire, with no RPC around it.
+//!
+//! It does, for each message and at both ends: read the frame's header, take the payload out of the read
+//! buffer without a copy, decode the Thrift struct, encode a Thrift struct, write a frame's header. Many
+//! streams share the one connection; what one read brought is answered by one write.
+//!
+//! It does not: keep a state for a stream, hold any stream's limit or budget, wake a task, deliver to a
+//! handler, cancel, time out, close in order, say what went wrong. One task does it all at each end, so no
+//! message ever waits for another task to run.
+
+mod client;
+mod pump;
+mod server;
+mod tasks;
+mod wire;
+
+use std::io;
+use std::net::SocketAddr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tokio::runtime::{Builder, Runtime};
+
+#[derive(Debug, Parser)]
+#[command(about = "A loop over real frames and no RPC: the upper bound of this wire")]
+struct Words {
+    #[command(subcommand)]
+    role: Role,
+    /// What runs the loop.
+    #[arg(long, value_enum, default_value = "workers", global = true)]
+    runtime: Kind,
+    /// What it is made of.
+    #[arg(long, value_enum, default_value = "loop", global = true)]
+    shape: Shape,
+    /// Address of the server.
+    #[arg(long, default_value = "127.0.0.1:9001", global = true)]
+    addr: SocketAddr,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Kind {
+    /// A runtime of two workers, as `lab-peer` has it on two cores.
+    Workers,
+    /// A runtime on the current thread.
+    Current,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Shape {
+    /// One task at each end that does everything.
+    Loop,
+    /// A task for each stream at each end, a reader and a writer.
+    Tasks,
+}
+
+#[derive(Debug, Subcommand)]
+enum Role {
+    /// Answers.
+    Server,
+    /// Measures throughput.
+    Bench(BenchArgs),
+    /// Holds many idle streams.
+    Hold(HoldArgs),
+}
+
+/// The words of `bare bench`.
+#[derive(Clone, Copy, Debug, Args)]
+struct BenchArgs {
+    /// What each stream does.
+    #[arg(long, value_enum, default_value = "echo")]
+    what: What,
+    /// Streams that are busy at once.
+    #[arg(long, default_value_t = 100)]
+    c: usize,
+    /// Bytes of payload.
+    #[arg(long, default_value_t = 1024)]
+    b: usize,
+    /// Seconds.
+    #[arg(long, default_value_t = 4)]
+    t: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// One stream each, one message on its way.
+    Echo,
+    /// One endless answer each.
+    Down,
+    /// Header, request and trailer; header, answer and trailer; again and again.
+    Open,
+}
+
+/// The words of `bare hold`.
+#[derive(Clone, Copy, Debug, Args)]
+struct HoldArgs {
+    /// Streams.
+    #[arg(long, default_value_t = 10_000)]
+    c: usize,
+    /// Seconds to hold them.
+    #[arg(long, default_value_t = 3)]
+    t: u64,
+}
+
+fn main() -> io::Result<()> {
+    let Words { role, runtime, shape, addr } = Words::parse();
+    let runtime = runtime.build()?;
+    // On a worker, if there are any: what `block_on` runs itself is polled by none of them.
+    let ended = match role {
+        Role::Server => runtime.block_on(runtime.spawn(server::run(addr, shape))),
+        Role::Bench(args) => match shape {
+            Shape::Loop => runtime.block_on(runtime.spawn(client::bench(addr, args))),
+            Shape::Tasks => runtime.block_on(runtime.spawn(tasks::bench(addr, args))),
+        },
+        Role::Hold(args) => runtime.block_on(runtime.spawn(client::hold(addr, args))),
+    };
+    ended?
+}
+
+impl Kind {
+    fn build(self) -> io::Result<Runtime> {
+        match self {
+            Self::Workers => Builder::new_multi_thread().worker_threads(2).enable_all().build(),
+            Self::Current => Builder::new_current_thread().enable_all().build(),
+        }
+    }
+}

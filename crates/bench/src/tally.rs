@@ -1,0 +1,56 @@
+//! Operations and their times, and the line that tells them: as `lab-peer bench` counts and prints.
+
+use std::sync::Mutex;
+use std::time::Instant;
+
+use interop::line::print;
+use serde_json::json;
+
+/// The operations of one task.
+#[derive(Debug, Default)]
+pub struct Tally(Mutex<Vec<f64>>);
+
+impl Tally {
+    /// One operation is done.
+    pub fn add(&self, since: Instant) {
+        let micros = since.elapsed().as_secs_f64() * 1e6;
+        self.lock().push(micros);
+    }
+
+    /// The times so far, in microseconds.
+    pub fn take(&self) -> Vec<f64> {
+        std::mem::take(&mut *self.lock())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<f64>> {
+        self.0.lock().expect("no task panics under it")
+    }
+}
+
+/// What a bench was about.
+#[derive(Clone, Copy, Debug)]
+pub struct Ran<'a> {
+    /// What each task did.
+    pub what: &'a str,
+    /// Tasks.
+    pub tasks: usize,
+    /// Bytes of payload.
+    pub bytes: usize,
+    /// Seconds.
+    pub seconds: u64,
+}
+
+/// Prints the line of a bench.
+pub fn print_bench(ran: &Ran<'_>, mut times: Vec<f64>) {
+    times.sort_by(f64::total_cmp);
+    let ops = u64::try_from(times.len()).unwrap_or(u64::MAX) / ran.seconds.max(1);
+    print(&json!({
+        "ev": "bench", "what": ran.what, "c": ran.tasks, "b": ran.bytes, "ops_s": ops,
+        "p50us": percentile(&times, 500), "p99us": percentile(&times, 990), "p999us": percentile(&times, 999),
+    }));
+}
+
+fn percentile(sorted: &[f64], per_mille: usize) -> f64 {
+    let at = sorted.len() * per_mille / 1000;
+    sorted.get(at).map_or(0.0, |micros| (micros * 10.0).round() / 10.0)
+}

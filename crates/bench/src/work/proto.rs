@@ -1,0 +1,108 @@
+//! Two connections back to back, without socket and clock: what one message costs the machine.
+
+use std::hint::black_box;
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use kerrors::Side;
+use stream_core::Metadata;
+use stream_core::proto::{Config, Connection, Event, Method, Open, Payload, StreamKey, Transmit};
+
+/// A client's connection and a server's, with streams open between them.
+#[derive(Debug)]
+pub struct Pair {
+    client: Connection,
+    server: Connection,
+    streams: Vec<(StreamKey, StreamKey)>,
+    next: usize,
+    batch: Transmit,
+    wire: BytesMut,
+    message: Vec<u8>,
+    now: Instant,
+}
+
+impl Pair {
+    /// A pair with this many streams open.
+    pub fn new(streams: usize) -> Self {
+        let config = Config { max_streams: streams + 1, ..Config::default() };
+        let mut pair = Self {
+            client: Connection::new(Side::Client, config.clone()),
+            server: Connection::new(Side::Server, config),
+            streams: Vec::new(),
+            next: 0,
+            batch: Transmit::default(),
+            wire: BytesMut::with_capacity(64 * 1024),
+            message: vec![0; 1024],
+            now: Instant::now(),
+        };
+        for _ in 0..streams {
+            let ends = pair.open();
+            pair.streams.push(ends);
+        }
+        pair
+    }
+
+    /// Sends one message of 1 KiB to the server and takes it there, on each stream in its turn.
+    pub fn message(&mut self) {
+        let (from, to) = self.streams[self.next];
+        self.next = (self.next + 1) % self.streams.len();
+        assert!(self.client.send(from, &Payload::Borrowed(&self.message)).expect("it is open"));
+        // Parked before it arrives, as a handler's task is.
+        assert!(self.server.recv(to, self.now).is_pending());
+        self.carry();
+        assert_eq!(self.server.poll_event(), Some(Event::Readable(to)));
+        match self.server.recv(to, self.now) {
+            Poll::Ready(Ok(Some(message))) => assert_eq!(black_box(message).len(), self.message.len()),
+            other => panic!("no message: {other:?}"),
+        }
+    }
+
+    /// Opens a stream and ends it by a cancel of the client's, as the server learns.
+    pub fn open_and_cancel(&mut self) {
+        let (from, to) = self.open();
+        let reason = stream_core::cancel::Reason::Canceled;
+        self.client.cancel(from, &reason);
+        self.client.release(from);
+        self.carry();
+        assert!(matches!(self.server.poll_event(), Some(Event::Canceled(key, _)) if key == to));
+        self.server.finish(to, &stream_core::proto::Finish::default());
+        while self.client.poll_event().is_some() {}
+    }
+
+    fn open(&mut self) -> (StreamKey, StreamKey) {
+        let method = Arc::new(Method::new("Bidi").expect("it is short"));
+        let (metadata, service) = (Metadata::new(), Arc::from("ServiceA"));
+        let open = Open {
+            method: &method,
+            metadata: &metadata,
+            service: &service,
+            deadline: None,
+            told_deadline: None,
+            recv_timeout: None,
+        };
+        let from = self.client.open(&open, self.now).expect("it is open").expect("nothing waits");
+        self.carry();
+        match self.server.poll_event() {
+            Some(Event::Opened(to)) => (from, to),
+            other => panic!("no stream: {other:?}"),
+        }
+    }
+
+    /// Moves what the client has to write to the server, as a socket would.
+    fn carry(&mut self) {
+        while self.client.poll_transmit(&mut self.batch) {
+            while !self.batch.is_empty() {
+                let mut slices = [IoSlice::new(&[]); 16];
+                let filled = self.batch.fill(&mut slices);
+                let parts = &slices[..filled];
+                parts.iter().for_each(|part| self.wire.extend_from_slice(part));
+                let moved = parts.iter().map(|part| part.len()).sum();
+                self.batch.advance(moved);
+            }
+            self.server.handle_read(&mut self.wire, self.now).expect("ours");
+        }
+    }
+}
