@@ -18,7 +18,7 @@ pub(crate) fn run() -> Result {
 }
 
 /// The generated Go code stays out of the repository, so it is written anew.
-fn build_twin(workspace: &Workspace) -> Result<PathBuf> {
+pub(crate) fn build_twin(workspace: &Workspace) -> Result<PathBuf> {
     let folder = workspace.root.join("crates/interop/kitex-peer");
     let twin = workspace.target.join("kitex-lab-peer");
     if Cmd::new("go version").probe().is_none() {

@@ -1,6 +1,7 @@
 //! Every automation of this workspace, one subcommand each. Owns the words of the command line; what they do
 //! is in a module of the same name.
 
+mod bench;
 mod ci;
 mod codegen;
 mod command;
@@ -13,11 +14,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+pub(crate) type Result<T = (), E = Box<dyn Error>> = std::result::Result<T, E>;
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about)]
 enum Task {
+    /// Measures ours, Kitex, tonic and a bare loop side by side, and writes docs/performance.md.
+    Bench(bench::Options),
     /// Runs every check, as .ci/run does.
     Ci(ci::Options),
     /// Writes the generated code that is checked in.
@@ -30,6 +33,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let done = match Task::parse() {
+        Task::Bench(options) => bench::run(&options).map(|()| ExitCode::SUCCESS),
         Task::Ci(options) => ci::run(&options),
         Task::Codegen(options) => codegen::run(&options).map(|()| ExitCode::SUCCESS),
         Task::Interop => interop::run().map(|()| ExitCode::SUCCESS),

@@ -78,8 +78,11 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "bench",
-        ours: FACADE,
-        others: &[],
+        ours: &["interop", "kerrors", "kitex", "stream-core", "ttheader-codec"],
+        others: &[
+            "bytes", "clap", "prost", "serde_json", "stats_alloc", "tokio", "tokio-stream", "tonic", "tonic-build",
+            "tonic-prost",
+        ],
         tests: &["criterion"],
     },
     Row {

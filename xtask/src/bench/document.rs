@@ -1,0 +1,270 @@
+//! What was measured, as a page: ratios first, figures last. Knows no number that is not in the run.
+
+use super::Run;
+use super::growth::Point;
+use super::judge::{MIXED, Row, cancels, megabytes, times};
+use super::matrix::{BARE, BARE_CURRENT, FROM_KITEX, KITEX, OURS, PAIRS, TO_KITEX, TONIC, WORKS, Work};
+use super::memory::STREAMS;
+use super::peers::{Pair, Peer};
+
+/// The page.
+pub(super) fn document(run: &Run, rows: &[Row]) -> String {
+    let parts = [
+        opening(run, rows),
+        section("Targets", TARGETS, &targets(rows)),
+        section("Ratios", "How many times as much ours does in the same time.", &ratios(run)),
+        section("Kitex at one end", ONE_END, &one_end(run)),
+        section("The slowest hundredth", "p99 of an operation in microseconds.", &tails(run)),
+        section("Memory", MEMORY, &measured(run.findings.memory.as_ref(), memory)),
+        section("Write calls", &writes_note(run), &writes(run)),
+        section("Cancel", CANCEL, &cancel(run)),
+        section("Codec", CODEC, &codec(run)),
+        section("Growth", GROWTH, &growth(run)),
+        section("What was measured", WHAT, ""),
+        section("On what", "", &machine(run)),
+        section("Again", AGAIN, &commands(run)),
+        section("All figures", ALL, &figures(run)),
+        failures(run),
+    ];
+    parts.concat()
+}
+
+const TARGETS: &str = "";
+const ONE_END: &str = "How many times as much as Kitex at both ends.";
+const MEMORY: &str = "Resident memory (VmRSS) of the server's process: before the first connection, and with \
+    10,000 idle streams on one connection, each with its handler.";
+const CANCEL: &str = "From the cancel, or the drop, in the client's process to the handler's notice in the \
+    server's, in microseconds; streams that wait for a message that never comes. Saturated: eight other streams \
+    of the same connection send 16 KiB messages as fast as the connection takes them. Median and p99 are medians \
+    of the rounds, the slowest is the slowest of all.";
+const CODEC: &str = "The header of a data frame of 1 KiB; of fifteen batches the fastest, of the rounds the \
+    median. gopkg's row \"encode\" keeps one map of the header's pairs for all frames, which is in its favor; \
+    \"encode pairs\" makes it for each frame, as Kitex does, and is compared with our encoder without the \
+    template that a method's frames share.";
+const GROWTH: &str = "Processor time of client and server together for one echo, while the same 256 messages are \
+    on their way whatever the number: up to 16 tasks go round among all streams, send a share of the window to \
+    one and read as many answers. Streams: all on one connection. Connections: one stream each.";
+const WHAT: &str = "Two processes on the loopback interface of one machine, both ends of each pair on all its \
+    cores. A payload is 1 KiB; a message has a string, an integer and the payload. All streams share one \
+    connection, but for growth. Server and client are started anew for each run; rounds go through all pairs at \
+    one work before they go to the next, so that whatever else the machine does meets everyone. Figures are \
+    medians of the rounds.
+
+- echo: each of C tasks has one Bidi stream, sends a message and waits for its answer. An operation is both.
+- down: one endless Down stream; an operation is one message received.
+- open: Down of one message, from the open to the end of the stream; again and again.
+- unary: a call that is no stream. Ours by TTHeader, Kitex framed, tonic by HTTP/2; none shares a connection here \
+but tonic's.
+
+Ours and Kitex: `lab-peer` and its twin (`crates/interop`), with their defaults, all limits and accounting on. \
+tonic: `tonic-peer` (`crates/bench`), Protobuf with the same fields, without Nagle, windows of 1 MiB a stream and \
+16 MiB a connection, payloads that are not copied. All three print one line when a stream's handler ends, to \
+`/dev/null`. The bare loop (`bare`, `crates/bench`) is the upper bound of this wire: real frames and the real \
+Thrift struct, decoded and encoded at both ends, what one read brought answered by one write, and nothing of an \
+RPC: no state of a stream, no limit, no task to wake, no handler, no cancel.";
+const AGAIN: &str = "`cargo xtask bench` writes this page; `cargo xtask bench --quick` takes a minute and writes to \
+    `target/bench`. What it runs:";
+const ALL: &str = "Operations a second, p50 and p99 in microseconds, and how far the rounds lie apart.";
+
+fn opening(run: &Run, rows: &[Row]) -> String {
+    let met = rows.iter().filter(|row| row.met).count();
+    let quick = if run.scale.quick { " A quick run: one short round, good for a look only." } else { "" };
+    format!(
+        "# Performance\n\nOurs, Kitex, tonic and a bare loop side by side in one run of {}, {} rounds of {} s each \
+         at every work: {met} of {} targets are met.{quick} All numbers on this page are of that run, and `cargo \
+         xtask bench` writes them anew.\n\n![Throughput, tails and growth](performance.svg)\n",
+        run.machine.date,
+        run.scale.rounds,
+        run.scale.seconds,
+        rows.len(),
+    )
+}
+
+fn section(title: &str, text: &str, body: &str) -> String {
+    let parts = [text, body].into_iter().filter(|part| !part.is_empty());
+    let parts: Vec<&str> = parts.map(str::trim_end).collect();
+    format!("\n## {title}\n\n{}\n", parts.join("\n\n"))
+}
+
+/// The table of targets.
+pub(super) fn targets(rows: &[Row]) -> String {
+    let line = |row: &Row| {
+        let measured = row.measured.clone().unwrap_or_else(|| "not measured".to_owned());
+        [row.what.clone(), row.target.clone(), measured, if row.met { "yes" } else { "**no**" }.to_owned()]
+    };
+    table(["", "target", "measured", "met"], rows.iter().map(line))
+}
+
+fn ratios(run: &Run) -> String {
+    let to = |work: Work, pair| show(run.findings.matrix.ratio(work, OURS, pair), times);
+    let line =
+        |work: Work| [work.name(), to(work, KITEX), to(work, TONIC), to(work, BARE), to(work, BARE_CURRENT)];
+    let head = ["", "to Kitex", "to tonic", "to the bare loop", "to the bare loop, one thread"];
+    table(head, WORKS.into_iter().map(line))
+}
+
+fn one_end(run: &Run) -> String {
+    let to = |work: Work, pair| {
+        let mark = |ratio| format!("{}{}", times(ratio), if ratio < MIXED { " (below)" } else { "" });
+        show(run.findings.matrix.ratio(work, pair, KITEX), mark)
+    };
+    let line = |work: Work| [work.name(), to(work, TO_KITEX), to(work, FROM_KITEX)];
+    table(["", "ours calls Kitex", "Kitex calls ours"], WORKS.into_iter().map(line))
+}
+
+fn tails(run: &Run) -> String {
+    let p99 =
+        |work: Work, pair| show(run.findings.matrix.figure(work, pair).map(|figure| figure.p99), micros);
+    let line =
+        |work: Work| [work.name(), p99(work, OURS), p99(work, TONIC), p99(work, KITEX), p99(work, BARE)];
+    table(["", "ours", "tonic", "Kitex", "bare loop"], WORKS.into_iter().map(line))
+}
+
+fn memory(memory: &Vec<super::memory::Memory>) -> String {
+    let line = |one: &super::memory::Memory| {
+        let grown = megabytes(one.held.saturating_sub(one.empty));
+        let streams = f64::from(u32::try_from(STREAMS).unwrap_or(u32::MAX));
+        let each = format!("{:.0} bytes", grown * 1e6 / streams);
+        let show = |bytes| format!("{:.1} MB", megabytes(bytes));
+        [one.peer.name().to_owned(), show(one.held), show(one.empty), each]
+    };
+    table(["", "with 10,000 idle streams", "without", "a stream"], memory.iter().map(line))
+}
+
+fn writes_note(run: &Run) -> String {
+    let how = run.findings.writes.as_ref().map(|writes| writes.how).unwrap_or_default();
+    format!("write, writev, sendto and sendmsg for one echo at C=100: {how}.")
+}
+
+fn writes(run: &Run) -> String {
+    measured(run.findings.writes.as_ref(), |writes| {
+        let line = |&(peer, client, server): &(Peer, f64, f64)| {
+            let show = |calls: f64| format!("{calls:.3}");
+            [peer.name().to_owned(), show(client + server), show(client), show(server)]
+        };
+        table(["", "an echo", "of the client", "of the server"], writes.peers.iter().map(line))
+    })
+}
+
+fn cancel(run: &Run) -> String {
+    measured(run.findings.cancels.as_ref(), |_| {
+        let line = |(peer, flooded)| {
+            let one = cancels(&run.findings, peer, flooded)?;
+            let how = if flooded { "saturated" } else { "idle" };
+            let told = format!("{} of {}", one.told.0, one.told.1);
+            let name = format!("{}, {how} connection", peer.name());
+            Some([name, micros(one.p50), micros(one.p99), micros(one.worst), told])
+        };
+        let rows = [false, true].into_iter().flat_map(|flooded| {
+            [Peer::Ours, Peer::Tonic, Peer::Kitex].into_iter().filter_map(move |peer| line((peer, flooded)))
+        });
+        table(["", "median", "p99", "slowest", "handlers told"], rows)
+    })
+}
+
+fn codec(run: &Run) -> String {
+    measured(run.findings.codec.as_ref(), |codec| {
+        let line = |ours: &super::codec::Timing| {
+            let gopkg = codec.gopkg(&ours.what);
+            [
+                ours.what.clone(),
+                show(codec.ratio(&ours.what), times),
+                format!("{:.1} ns", ours.ns),
+                show(gopkg.map(|gopkg| gopkg.ns), |ns| format!("{ns:.1} ns")),
+                format!("{:.0}", ours.allocs),
+                show(gopkg.map(|gopkg| gopkg.allocs), |allocs| format!("{allocs:.0}")),
+            ]
+        };
+        let head = ["", "times as fast", "ours", "gopkg", "our allocations", "gopkg's"];
+        table(head, codec.ours.iter().map(line))
+    })
+}
+
+fn growth(run: &Run) -> String {
+    measured(run.findings.growth.as_ref(), |growth| {
+        let curve = |title: &'static str, points: &[Point]| {
+            let cheapest = points.iter().map(|point| point.cost).reduce(f64::min).unwrap_or(1.0);
+            let line = |point: &Point| {
+                let cost = format!("{:.2} us", point.cost / 1000.0);
+                [point.count.to_string(), times(point.cost / cheapest), cost, per_second(point.ops)]
+            };
+            table([title, "to the cheapest", "an echo", "echoes a second"], points.iter().map(line))
+        };
+        format!("{}\n{}", curve("streams", &growth.streams), curve("connections", &growth.connections))
+    })
+}
+
+fn machine(run: &Run) -> String {
+    let date = ["date".to_owned(), run.machine.date.clone()];
+    let took = ["the run took".to_owned(), format!("{} min", run.took.as_secs().div_ceil(60))];
+    let facts = run.machine.facts.iter().map(|(name, value)| [(*name).to_owned(), value.clone()]);
+    table(["", ""], [date].into_iter().chain(facts).chain([took]))
+}
+
+fn commands(run: &Run) -> String {
+    let lines = run.built_by.iter().chain(&run.started_with);
+    lines.map(|line| format!("    {line}\n")).collect()
+}
+
+fn figures(run: &Run) -> String {
+    let cells = WORKS.into_iter().flat_map(|work| PAIRS.into_iter().map(move |pair| (work, pair)));
+    let line = |(work, pair): (Work, Pair)| {
+        let figure = run.findings.matrix.figure(work, pair)?;
+        let spread = format!("{:.0} %", 100.0 * figure.spread);
+        Some([
+            work.name(),
+            pair.name(),
+            per_second(figure.ops),
+            micros(figure.p50),
+            micros(figure.p99),
+            spread,
+        ])
+    };
+    table(["", "", "a second", "p50", "p99", "rounds"], cells.filter_map(line))
+}
+
+fn failures(run: &Run) -> String {
+    let failures = &run.findings.matrix.failures;
+    if failures.is_empty() {
+        return String::new();
+    }
+    let lines: String = failures.iter().map(|failure| format!("- {failure}\n")).collect();
+    section("What did not run", "Twice each.", &lines)
+}
+
+/// What was measured, or why it was not.
+fn measured<T>(measured: Result<&T, &String>, show: impl FnOnce(&T) -> String) -> String {
+    measured.map_or_else(|reason| format!("Not measured: {reason}."), show)
+}
+
+fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let rule = format!("|---|{}\n", "---:|".repeat(N - 1));
+    let rows: String = rows.into_iter().map(|row| line(&row)).collect();
+    line(&head.map(str::to_owned)) + &rule + &rows
+}
+
+fn show(value: Option<f64>, show: impl Fn(f64) -> String) -> String {
+    value.map_or_else(String::new, show)
+}
+
+fn micros(micros: f64) -> String {
+    if micros < 100.0 { format!("{micros:.1}") } else { thousands(micros) }
+}
+
+fn per_second(ops: f64) -> String {
+    thousands(ops)
+}
+
+/// `1234567` as `1,234,567`.
+pub(super) fn thousands(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}

@@ -1,0 +1,76 @@
+//! What it was measured on and with. Says nothing that would name the machine.
+
+use std::fs;
+
+use crate::Result;
+use crate::command::Cmd;
+use crate::workspace::Workspace;
+
+#[derive(Debug)]
+pub(super) struct Machine {
+    pub(super) date: String,
+    /// What it is, and its value.
+    pub(super) facts: Vec<(&'static str, String)>,
+}
+
+pub(super) fn describe(workspace: &Workspace) -> Result<Machine> {
+    let lock = fs::read_to_string(workspace.root.join("Cargo.lock"))?;
+    let twin = fs::read_to_string(workspace.root.join("crates/interop/kitex-peer/go.mod"))?;
+    let gopkg = fs::read_to_string(workspace.root.join("crates/bench/gopkg-bench/go.mod"))?;
+    let crates = ["tokio", "tonic", "hyper", "h2", "prost", "pilota"];
+    let crates = crates.into_iter().filter_map(|name| Some(format!("{name} {}", locked(&lock, name)?)));
+    let facts = vec![
+        ("processor", processor()),
+        ("memory", memory()),
+        ("system", first_line(&Cmd::new("uname -s -r -m"))),
+        ("Rust", first_line(&Cmd::new("rustc --version"))),
+        ("Go", first_line(&Cmd::new("go version"))),
+        ("Kitex", required(&twin, "github.com/cloudwego/kitex")),
+        ("gopkg", required(&gopkg, "github.com/cloudwego/gopkg")),
+        ("crates", crates.collect::<Vec<_>>().join(", ")),
+        ("this workspace", commit()),
+    ];
+    Ok(Machine { date: first_line(&Cmd::new("date -u +%Y-%m-%d")), facts })
+}
+
+fn processor() -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let cores = std::thread::available_parallelism().map_or(1, Into::into);
+    let model = model.map_or("unknown", |(_, model)| model.trim());
+    format!("{model}, {cores} cores for all programs together")
+}
+
+fn memory() -> String {
+    let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kb = info.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next());
+    let kb: u64 = kb.and_then(|kb| kb.parse().ok()).unwrap_or_default();
+    format!("{} GB", kb / 1_000_000)
+}
+
+/// The commit that was measured, and whether something was changed on top of it.
+fn commit() -> String {
+    let commit = first_line(&Cmd::new("git rev-parse --short HEAD"));
+    let changed =
+        Cmd::new("git status --porcelain --untracked-files=no").probe().is_some_and(|out| !out.is_empty());
+    if changed { format!("{commit} with changes") } else { commit }
+}
+
+fn first_line(command: &Cmd) -> String {
+    let printed = command.probe().unwrap_or_default();
+    printed.lines().next().unwrap_or("unknown").to_owned()
+}
+
+/// Version of a crate in a lock file.
+fn locked<'a>(lock: &'a str, name: &str) -> Option<&'a str> {
+    let start = format!("name = \"{name}\"\nversion = \"");
+    let (_, rest) = lock.split_once(&start)?;
+    rest.split('"').next()
+}
+
+/// Version of a module in a `go.mod`.
+fn required(module: &str, name: &str) -> String {
+    let lines = module.lines().map(|line| line.trim().trim_start_matches("require "));
+    let mut versions = lines.filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    versions.next().unwrap_or("unknown").to_owned()
+}

@@ -1,0 +1,161 @@
+//! Who is measured: how each peer is built, and the words it is started with. Knows nothing of figures.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::matrix::ECHO_100;
+use super::process::{Lines, Running, Server};
+use crate::Result;
+use crate::command::Cmd;
+use crate::interop::build_twin;
+use crate::workspace::Workspace;
+
+/// Somebody who is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Peer {
+    Ours,
+    Kitex,
+    Tonic,
+    /// The bare loop on a runtime of two workers.
+    Bare,
+    /// The bare loop on a runtime of the current thread.
+    BareCurrent,
+}
+
+/// Who calls whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pair {
+    pub(super) client: Peer,
+    pub(super) server: Peer,
+}
+
+impl Peer {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::Kitex => "Kitex",
+            Self::Tonic => "tonic",
+            Self::Bare => "bare loop",
+            Self::BareCurrent => "bare loop, one thread",
+        }
+    }
+
+    /// The program, and the words that go with whatever else it is told.
+    const fn program(self) -> (&'static str, &'static [&'static str]) {
+        match self {
+            Self::Ours => ("release/lab-peer", &[]),
+            Self::Kitex => ("kitex-lab-peer", &[]),
+            Self::Tonic => ("release/tonic-peer", &[]),
+            Self::Bare => ("release/bare", &["--runtime", "workers"]),
+            Self::BareCurrent => ("release/bare", &["--runtime", "current"]),
+        }
+    }
+}
+
+impl Pair {
+    pub(super) const fn of(peer: Peer) -> Self {
+        Self { client: peer, server: peer }
+    }
+
+    pub(super) fn name(self) -> String {
+        if self.client == self.server {
+            return self.client.name().to_owned();
+        }
+        format!("{} calls {}", self.client.name(), self.server.name())
+    }
+}
+
+/// The programs, built.
+#[derive(Debug)]
+pub(super) struct Programs {
+    root: PathBuf,
+    target: PathBuf,
+    /// Commands that built them, as a person would type them.
+    pub(super) built_by: Vec<String>,
+}
+
+impl Programs {
+    /// Builds everyone for release.
+    pub(super) fn build(workspace: &Workspace) -> Result<Self> {
+        let gopkg = workspace.root.join("crates/bench/gopkg-bench");
+        let commands = [
+            Cmd::new("cargo build --release --package interop --package bench --bins"),
+            Cmd::new("go build -o")
+                .path(&workspace.target.join("gopkg-bench"))
+                .path(Path::new("."))
+                .dir(&gopkg),
+        ];
+        build_twin(workspace)?;
+        for command in &commands {
+            println!("   $ {command}");
+            command.run()?;
+        }
+        let programs =
+            Self { root: workspace.root.clone(), target: workspace.target.clone(), built_by: Vec::new() };
+        let mut built_by = vec![
+            "cd crates/interop/kitex-peer && go tool kitex -streamx -module kitex-peer ../idl/lab.thrift"
+                .to_owned(),
+            "cd crates/interop/kitex-peer && go build -o target/kitex-lab-peer .".to_owned(),
+        ];
+        built_by.extend(commands.iter().map(|command| programs.shown(&command.to_string())));
+        std::fs::create_dir_all(programs.folder())?;
+        Ok(Self { built_by, ..programs })
+    }
+
+    /// Where logs and quick results go.
+    pub(super) fn folder(&self) -> PathBuf {
+        self.target.join("bench")
+    }
+
+    pub(super) fn log(&self, peer: Peer) -> PathBuf {
+        let (program, _) = peer.program();
+        self.folder().join(format!("{}.log", program.rsplit('/').next().unwrap_or(program)))
+    }
+
+    /// Command line of a program of this run, by its path from the target folder.
+    pub(super) fn words(&self, program: &str, words: &[&str]) -> Vec<String> {
+        let program = self.target.join(program).display().to_string();
+        std::iter::once(program).chain(words.iter().map(|&word| word.to_owned())).collect()
+    }
+
+    pub(super) fn server(&self, peer: Peer, lines: Lines) -> Result<Server> {
+        let words = |addr: SocketAddr| self.server_words(peer, &addr.to_string());
+        Server::start(words, lines, &self.log(peer))
+    }
+
+    fn server_words(&self, peer: Peer, addr: &str) -> Vec<String> {
+        let (program, extra) = peer.program();
+        self.words(program, &[&["server", "--addr", addr], extra].concat())
+    }
+
+    /// Command line of a client: a subcommand and its words.
+    pub(super) fn client_words(&self, peer: Peer, addr: SocketAddr, words: &str) -> Vec<String> {
+        let (program, extra) = peer.program();
+        let mut line = self.words(program, extra);
+        line.extend(words.split_whitespace().map(str::to_owned));
+        line.extend(["--addr".to_owned(), addr.to_string()]);
+        line
+    }
+
+    pub(super) fn client(&self, peer: Peer, addr: SocketAddr, words: &str) -> Result<Running> {
+        Running::start(&self.client_words(peer, addr, words), Lines::Read, &self.log(peer))
+    }
+
+    /// What a server and a client of each peer are started with, as a person would type it.
+    pub(super) fn lines(&self, seconds: u64) -> Vec<String> {
+        let addr = SocketAddr::from(([127, 0, 0, 1], 9001));
+        let peers = [Peer::Ours, Peer::Kitex, Peer::Tonic, Peer::Bare];
+        let lines = peers.into_iter().flat_map(|peer| {
+            let words = ECHO_100.words(Pair::of(peer), seconds);
+            [self.server_words(peer, &addr.to_string()), self.client_words(peer, addr, &words)]
+        });
+        lines.map(|words| self.shown(&words.join(" "))).collect()
+    }
+
+    /// A command line without the folders of this machine.
+    pub(super) fn shown(&self, line: &str) -> String {
+        let target = self.target.display().to_string();
+        let line = line.replace(&target, "target");
+        line.replace(&format!("{}/", self.root.display()), "").replace(&self.root.display().to_string(), ".")
+    }
+}
