@@ -34,7 +34,8 @@ pub struct ClientConfig {
     pub pool: PoolKind,
     /// How long a dial may take. Default 1 s.
     pub connect_timeout: Duration,
-    /// How long a shared connection may be without a stream before it is closed. Default 60 s.
+    /// How long a shared connection may be without a stream before it is closed. Default 60 s. A long pool
+    /// has its own.
     pub idle_timeout: Duration,
     /// Who is told of each stream's life.
     pub observers: Observers,
@@ -83,7 +84,10 @@ pub struct Client {
 
 impl Client {
     /// A client that has dialed nothing yet.
-    pub fn new(addresses: impl AddressSource, config: ClientConfig) -> Self {
+    pub fn new(addresses: impl AddressSource, mut config: ClientConfig) -> Self {
+        if let PoolKind::Long { idle_timeout, .. } = config.pool {
+            config.idle_timeout = idle_timeout;
+        }
         let (kind, observers) = (config.pool, config.observers.clone());
         let dialer = Arc::new(Dialer::new(addresses, config));
         let calls = Calls::new(dialer.clone(), kind != PoolKind::Short);
@@ -150,8 +154,7 @@ impl Client {
             told_deadline: request.told_deadline,
             recv_timeout: request.recv_timeout,
         };
-        let Checkout { link, lease } = self.pool.get().await?;
-        let key: StreamKey = std::future::poll_fn(|cx| link.poll_open(cx, &open)).await?;
+        let (Checkout { link, lease }, key) = self.open_somewhere(&open).await?;
         let registration = match request.scope.map(|scope| scope.register(link.clone(), key.token())) {
             None => None,
             Some(Ok(registration)) => Some(registration),
@@ -182,7 +185,25 @@ impl Client {
         };
         Ok(handles.share().halves())
     }
+
+    /// A stream on a connection of the pool. One that has closed since it was picked took nothing of the
+    /// stream, so another may.
+    async fn open_somewhere(&self, open: &Open<'_>) -> Result<(Checkout, StreamKey), Error> {
+        let mut left = MAX_PICKS;
+        loop {
+            let checkout = self.pool.get().await?;
+            left = left.saturating_sub(1);
+            match std::future::poll_fn(|cx| checkout.link.poll_open(cx, open)).await {
+                Ok(key) => return Ok((checkout, key)),
+                Err(_) if left > 0 && !checkout.link.is_open() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
 }
+
+/// Connections that an opening tries at most.
+const MAX_PICKS: usize = 3;
 
 const LEAVE: Duration = Duration::from_secs(1);
 

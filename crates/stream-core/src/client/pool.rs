@@ -6,7 +6,7 @@ use std::fmt;
 use std::mem;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kerrors::Error;
 use tokio::sync::oneshot;
@@ -69,8 +69,8 @@ impl Pool {
     pub(super) fn new(dialer: Arc<Dialer>, kind: PoolKind) -> Self {
         let kind = match kind {
             PoolKind::Mux(size) => Kind::Mux((0..size.max(1)).map(|_| Arc::default()).collect()),
-            PoolKind::Long { max_idle, idle_timeout } => {
-                Kind::Long(Arc::new(Idles { links: Mutex::default(), max_idle, idle_timeout }))
+            PoolKind::Long { max_idle, .. } => {
+                Kind::Long(Arc::new(Idles { links: Mutex::default(), max_idle }))
             }
             PoolKind::Short => Kind::Short,
         };
@@ -120,9 +120,7 @@ impl Pool {
             Kind::Mux(slots) => {
                 slots.iter().filter_map(|slot| mem::take(&mut *slot.lock()).into_link()).collect()
             }
-            Kind::Long(idles) => {
-                mem::take(&mut *idles.links.lock()).into_iter().map(|(_, link)| link).collect()
-            }
+            Kind::Long(idles) => idles.take_all(),
             Kind::Short => Vec::new(),
         };
         links.iter().for_each(|link| link.retire());
@@ -134,7 +132,7 @@ impl Pool {
     pub(super) fn stats(&self) -> PoolStats {
         let links: Vec<Arc<Link>> = match &self.kind {
             Kind::Mux(slots) => slots.iter().filter_map(|slot| slot.lock().link()).collect(),
-            Kind::Long(idles) => idles.links.lock().iter().map(|(_, link)| link.clone()).collect(),
+            Kind::Long(idles) => idles.links.lock().iter().filter_map(Weak::upgrade).collect(),
             Kind::Short => Vec::new(),
         };
         PoolStats {
@@ -246,48 +244,39 @@ fn pick(slots: &[Arc<Mutex<Slot>>]) -> &Arc<Mutex<Slot>> {
     slots.iter().min_by_key(|slot| slot.lock().load()).unwrap_or(&slots[0])
 }
 
-/// Connections that wait for a stream of their own.
+/// Connections that wait for a stream of their own. One that has waited too long closes by itself, and is
+/// then nobody's.
 #[derive(Debug)]
 pub(crate) struct Idles {
-    links: Mutex<VecDeque<(Instant, Arc<Link>)>>,
+    links: Mutex<VecDeque<Weak<Link>>>,
     max_idle: usize,
-    idle_timeout: Duration,
 }
 
 impl Idles {
     /// The one that was used last, if it is still good.
     fn take(&self) -> Option<Arc<Link>> {
-        self.close_old();
-        let mut links = self.links.lock();
-        while let Some((_, link)) = links.pop_back() {
-            if link.is_open() {
-                return Some(link);
-            }
-        }
-        None
+        let next = || self.links.lock().pop_back();
+        std::iter::from_fn(next).filter_map(|link| link.upgrade()).find(|link| link.is_open())
     }
 
-    fn put(&self, link: Arc<Link>) {
-        self.links.lock().push_back((Instant::now(), link));
-        self.close_old();
-    }
-
-    /// Closes those that have waited too long, and those that are too many.
-    fn close_old(&self) {
-        let mut old = Vec::new();
+    /// Keeps one; the oldest goes if they are too many.
+    fn put(&self, link: &Arc<Link>) {
         let mut links = self.links.lock();
-        let overdue = |at: &Instant| at.elapsed() >= self.idle_timeout;
-        while links.len() > self.max_idle || links.front().is_some_and(|(at, _)| overdue(at)) {
-            old.extend(links.pop_front());
-        }
+        links.retain(|link| link.strong_count() > 0);
+        links.push_back(Arc::downgrade(link));
+        let oldest = if links.len() > self.max_idle { links.pop_front() } else { None };
         drop(links);
-        old.into_iter().for_each(|(_, link)| link.retire());
+        oldest.and_then(|link| link.upgrade()).into_iter().for_each(|link| link.retire());
+    }
+
+    fn take_all(&self) -> Vec<Arc<Link>> {
+        mem::take(&mut *self.links.lock()).iter().filter_map(Weak::upgrade).collect()
     }
 }
 
 impl Drop for Idles {
     fn drop(&mut self) {
-        mem::take(&mut *self.links.lock()).into_iter().for_each(|(_, link)| link.retire());
+        self.take_all().into_iter().for_each(|link| link.retire());
     }
 }
 
@@ -301,7 +290,7 @@ pub(crate) struct Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         match self.home.upgrade() {
-            Some(idles) if self.link.is_open() && self.link.is_clean() => idles.put(self.link.clone()),
+            Some(idles) if self.link.is_open() && self.link.is_clean() => idles.put(&self.link),
             _ => self.link.retire(),
         }
     }

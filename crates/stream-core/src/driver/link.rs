@@ -219,13 +219,18 @@ impl Link {
         open: &Open<'_>,
     ) -> Poll<Result<StreamKey, StreamError>> {
         let now = Instant::now();
-        let (result, _) = self.locked(|state| match state.connection.open(open, now) {
-            Ok(Some(key)) => Poll::Ready(Ok(key)),
-            Ok(None) => {
-                remember(&mut state.openers, cx.waker());
-                Poll::Pending
+        let (result, _) = self.locked(|state| {
+            if state.retired != Retired::No {
+                return Poll::Ready(Err(StreamError::new(Code::TRANSPORT_CLOSING).on_side(Side::Client)));
             }
-            Err(error) => Poll::Ready(Err(error)),
+            match state.connection.open(open, now) {
+                Ok(Some(key)) => Poll::Ready(Ok(key)),
+                Ok(None) => {
+                    remember(&mut state.openers, cx.waker());
+                    Poll::Pending
+                }
+                Err(error) => Poll::Ready(Err(error)),
+            }
         });
         result
     }
@@ -354,7 +359,6 @@ impl Link {
     /// Begins nothing new, and closes the connection when nothing is left.
     pub(crate) fn drain(&self) {
         self.with(Connection::drain);
-        self.retire();
     }
 
     /// Ends every stream that still runs, here and at the peer, with 12013.
@@ -416,6 +420,9 @@ impl State {
         let mut actions = Actions::default();
         while let Some(event) = self.connection.poll_event() {
             self.act(event, &mut actions);
+        }
+        if self.connection.is_draining() {
+            self.retired.want();
         }
         let due = self.connection.poll_timeout();
         if due.is_some_and(|due| self.timer_at.is_none_or(|at| due < at)) {

@@ -93,7 +93,7 @@ pub struct Connection {
     pub(super) closed: Option<StreamError>,
     /// Server: handlers that have not finished.
     pub(super) running: usize,
-    /// Server: no new stream is taken.
+    /// Nothing new is begun: the server is on its way out, and a client has been told so.
     pub(super) draining: bool,
     /// Every stream so far has ended by its trailers.
     pub(super) clean: bool,
@@ -346,6 +346,11 @@ impl Connection {
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.timers.next()
+    }
+
+    /// Whether no new stream is to be opened on it.
+    pub fn is_draining(&self) -> bool {
+        self.draining
     }
 
     /// Whether something is to be written. On a closed connection nothing is.

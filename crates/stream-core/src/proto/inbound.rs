@@ -252,6 +252,7 @@ impl Connection {
         let id = stream.id;
         match &stream.role {
             Role::Client(call) => {
+                self.draining |= error.code() == Code::DRAINING;
                 let own = error
                     .path()
                     .map_or_else(|| CancelPath::of(&call.service), |path| path.then(&call.service));
