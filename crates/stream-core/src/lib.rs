@@ -20,13 +20,16 @@
 
 pub mod cancel;
 mod metadata;
+#[cfg(all(test, loom))]
+mod models;
 pub mod proto;
 mod status;
 mod sync;
 
 #[cfg(feature = "tokio")]
 pub mod client;
-#[cfg(feature = "tokio")]
+// Its shared state alone where loom looks at it, which knows no socket.
+#[cfg(any(feature = "tokio", all(test, loom)))]
 mod driver;
 #[cfg(feature = "tokio")]
 pub mod observe;

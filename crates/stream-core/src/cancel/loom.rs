@@ -1,51 +1,15 @@
-//! Models of the tree under every order of two or three threads. To be run alone:
-//! `RUSTFLAGS="--cfg loom" cargo test -p stream-core --release --lib --no-default-features loom`
-//!
-//! What a thread must not miss is counted by atomics of the system's: they add no order of their own.
+//! Models of the tree under every order of two or three threads. To be run alone: `cargo xtask ci --only loom`.
 
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
 use ::loom::thread;
 use kerrors::{Code, StreamError};
 
-use super::{Reason, Scope, Target};
-
-/// Counts what it is told.
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Count {
-    fn get(&self) -> usize {
-        self.0.load(Relaxed)
-    }
-
-    fn add(&self) {
-        self.0.fetch_add(1, Relaxed);
-    }
-}
-
-impl Target for Count {
-    fn cancel(&self, _: u64, _: &Reason) {
-        self.add();
-    }
-}
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.add();
-    }
-}
-
-/// Two preemptions, unless `LOOM_MAX_PREEMPTIONS` says more.
-fn check(model: impl Fn() + Sync + Send + 'static) {
-    let mut builder = ::loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(2));
-    builder.check(model);
-}
+use super::{Reason, Scope};
+use crate::models::{Count, check};
 
 fn canceling(scope: &Scope) -> thread::JoinHandle<()> {
     let scope = scope.clone();

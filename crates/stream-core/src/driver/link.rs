@@ -1,8 +1,7 @@
-//! A connection that handles, reader and writer share: the machine, and who waits for what. Owns the
-//! lock and the rule that nothing is called under it.
+//! A connection that handles, reader and writer share: its state and its socket. Owns the lock and the
+//! rule that nothing is called under it.
 
 use std::fmt;
-use std::mem;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -18,11 +17,11 @@ use tokio::sync::Notify;
 use tokio::task::coop::poll_proceed;
 use tracing::debug;
 
-use super::write::Writer;
+use super::state::{Actions, Canceled, Close, Opened, State};
 use crate::Metadata;
 use crate::cancel::{Label, Reason, Scope, Target};
 use crate::observe::{CancelView, Listed, StreamView, record_cancel};
-use crate::proto::{Config, Connection, Event, Open, Payload, StreamKey, StreamState};
+use crate::proto::{Config, Connection, Open, Payload, StreamKey, StreamState};
 use crate::stream::Shared;
 use crate::sync::Mutex;
 
@@ -51,71 +50,6 @@ static LAST_NUMBER: AtomicU64 = AtomicU64::new(0);
 /// one that cannot be written stays open to be read.
 const LINGER: Duration = Duration::from_millis(250);
 
-pub(super) struct State {
-    pub(super) connection: Connection,
-    pub(super) writer: Writer,
-    slots: Vec<Slot>,
-    openers: Vec<Waker>,
-    /// The reader, whatever it waits for.
-    pub(super) reader: Option<Waker>,
-    /// Since when no handle has held a stream.
-    pub(super) idle_since: Option<Instant>,
-    /// When to look whether that is too long.
-    pub(super) idle_look: Option<Instant>,
-    /// When the reader's timer fires.
-    pub(super) timer_at: Option<Instant>,
-    retired: Retired,
-}
-
-/// Whether the connection is to be closed when nothing needs it.
-#[derive(PartialEq, Eq)]
-enum Retired {
-    No,
-    Wanted,
-    Closing,
-}
-
-impl Retired {
-    fn want(&mut self) {
-        if *self == Self::No {
-            *self = Self::Wanted;
-        }
-    }
-}
-
-/// Who waits on one stream.
-#[derive(Default)]
-struct Slot {
-    recv: Option<Waker>,
-    send: Vec<Waker>,
-    scope: Option<Scope>,
-    shared: Weak<Shared>,
-}
-
-/// What to do after the lock is released.
-#[derive(Default)]
-pub(super) struct Actions {
-    wake: Vec<Waker>,
-    cancel: Vec<Canceled>,
-    reset: Vec<(Weak<Shared>, StreamError)>,
-    opened: Vec<StreamKey>,
-    pub(super) flush: bool,
-    close: Option<Close>,
-}
-
-/// A handler whose stream has ended under it.
-struct Canceled {
-    scope: Option<Scope>,
-    shared: Weak<Shared>,
-    error: StreamError,
-}
-
-/// When a connection that nobody needs is closed.
-enum Close {
-    Now,
-    Later,
-}
-
 impl Link {
     /// A connection that is closed when it has been without a stream for `idle`.
     pub(crate) fn new(
@@ -126,17 +60,7 @@ impl Link {
         idle: Duration,
     ) -> Arc<Self> {
         let (write_stall, started) = (config.write_stall, Instant::now());
-        let state = State {
-            connection: Connection::new(side, config),
-            writer: Writer::default(),
-            slots: Vec::new(),
-            openers: Vec::new(),
-            reader: None,
-            timer_at: None,
-            idle_since: Some(started),
-            idle_look: started.checked_add(idle),
-            retired: Retired::No,
-        };
+        let state = State::new(side, config, started, idle);
         let link = Arc::new_cyclic(|this| Self {
             state: Mutex::new(state),
             local: socket.local_addr().unwrap_or(peer),
@@ -188,7 +112,7 @@ impl Link {
         look(&mut self.state.lock())
     }
 
-    pub(super) fn run(&self, actions: Actions) -> Vec<StreamKey> {
+    fn run(&self, actions: Actions) -> Vec<StreamKey> {
         actions.wake.into_iter().for_each(Waker::wake);
         actions.cancel.into_iter().for_each(Canceled::tell);
         for (shared, error) in actions.reset {
@@ -219,19 +143,7 @@ impl Link {
         open: &Open<'_>,
     ) -> Poll<Result<StreamKey, StreamError>> {
         let now = Instant::now();
-        let (result, _) = self.locked(|state| {
-            if state.retired != Retired::No {
-                return Poll::Ready(Err(StreamError::new(Code::TRANSPORT_CLOSING).on_side(Side::Client)));
-            }
-            match state.connection.open(open, now) {
-                Ok(Some(key)) => Poll::Ready(Ok(key)),
-                Ok(None) => {
-                    remember(&mut state.openers, cx.waker());
-                    Poll::Pending
-                }
-                Err(error) => Poll::Ready(Err(error)),
-            }
-        });
+        let (result, _) = self.locked(|state| state.poll_open(cx, open, now));
         result
     }
 
@@ -242,14 +154,7 @@ impl Link {
         payload: &Payload<'_>,
     ) -> Poll<Result<(), Error>> {
         let budget = ready!(poll_proceed(cx));
-        let (result, _) = self.locked(|state| match state.connection.send(key, payload) {
-            Ok(true) => Poll::Ready(Ok(())),
-            Ok(false) => {
-                remember(&mut state.slot(key).send, cx.waker());
-                Poll::Pending
-            }
-            Err(error) => Poll::Ready(Err(error)),
-        });
+        let (result, _) = self.locked(|state| state.poll_send(cx, key, payload));
         if result.is_ready() {
             budget.made_progress();
         }
@@ -276,17 +181,7 @@ impl Link {
         poll: impl FnOnce(&mut Connection) -> Poll<R>,
     ) -> Poll<R> {
         let budget = ready!(poll_proceed(cx));
-        let (result, _) = self.locked(|state| {
-            let result = poll(&mut state.connection);
-            if result.is_pending() {
-                let slot = state.slot(key);
-                match &mut slot.recv {
-                    Some(waker) => waker.clone_from(cx.waker()),
-                    None => slot.recv = Some(cx.waker().clone()),
-                }
-            }
-            result
-        });
+        let (result, _) = self.locked(|state| state.poll_recv(cx, key, poll));
         if result.is_ready() {
             budget.made_progress();
         }
@@ -295,29 +190,19 @@ impl Link {
 
     /// The scope that ends when the stream does: its handler's.
     pub(crate) fn set_scope(&self, key: StreamKey, scope: &Scope) {
-        let reason = self.peek(|state| match state.connection.outcome(key) {
-            Some(Err(Error::Stream(error))) => Some(error),
-            _ => {
-                state.slot(key).scope = Some(scope.clone());
-                None
-            }
-        });
-        if let Some(error) = reason {
+        if let Some(error) = self.peek(|state| state.set_scope(key, scope)) {
             scope.cancel(&Reason::Stream(error));
         }
     }
 
     /// The handles of the stream, for those who look at it.
     pub(crate) fn set_shared(&self, key: StreamKey, shared: &Arc<Shared>) {
-        self.peek(|state| state.slot(key).shared = Arc::downgrade(shared));
+        self.peek(|state| state.set_shared(key, shared));
     }
 
     /// Every open stream of the connection.
     pub(crate) fn views(&self) -> Vec<StreamView> {
-        let streams: Vec<_> = self.peek(|state| {
-            let streams: Vec<_> = state.connection.streams().collect();
-            streams.into_iter().map(|stream| (stream, state.slot(stream.key).shared.clone())).collect()
-        });
+        let streams = self.peek(State::streams);
         let view = |(stream, shared): (StreamState, Weak<Shared>)| {
             let StreamState { state, sent, received, .. } = stream;
             Some(StreamView { info: shared.upgrade()?.info().clone(), state, sent, received })
@@ -331,29 +216,19 @@ impl Link {
     }
 
     /// What the peer opened the stream with: method, strings, what is left until its deadline.
-    pub(crate) fn opened(&self, key: StreamKey) -> Option<(Bytes, Metadata, Option<Duration>)> {
-        self.peek(|state| {
-            let connection = &mut state.connection;
-            let metadata = connection.received_header(key)?.clone();
-            Some((connection.method(key)?.name().clone(), metadata, connection.timeout(key)))
-        })
+    pub(crate) fn opened(&self, key: StreamKey) -> Option<Opened> {
+        self.peek(|state| state.opened(key))
     }
 
     /// No handle of the stream is left.
     pub(crate) fn release(&self, key: StreamKey) {
-        let (slot, _) = self.locked(|state| {
-            state.connection.release(key);
-            if state.connection.held_streams() == 0 {
-                state.idle_since = Some(Instant::now());
-            }
-            state.slots.get_mut(key.index()).map(mem::take)
-        });
+        let (slot, _) = self.locked(|state| state.release(key));
         drop(slot);
     }
 
     /// Takes no new stream any more, and closes the connection when none is left and all is written.
     pub(crate) fn retire(&self) {
-        self.locked(|state| state.retired.want());
+        self.locked(State::retire);
     }
 
     /// Begins nothing new, and closes the connection when nothing is left.
@@ -368,12 +243,8 @@ impl Link {
 
     /// Ends every stream with `error`, and the connection.
     pub(crate) fn close(&self, error: &StreamError) {
-        let (writer, _) = self.locked(|state| {
-            state.connection.handle_closed(error);
-            (state.writer.take_waker(), state.reader.take())
-        });
-        let (writer, reader) = writer;
-        writer.into_iter().chain(reader).for_each(Waker::wake);
+        let (wakers, _) = self.locked(|state| state.close(error));
+        wakers.into_iter().flatten().for_each(Waker::wake);
         self.closed.notify_waiters();
         if let Err(error) = SockRef::from(&self.socket).shutdown(Shutdown::Both) {
             debug!(peer = %self.peer, %error, "connection was closed already");
@@ -393,7 +264,7 @@ impl Link {
 
     /// Whether new streams may be opened on it.
     pub(crate) fn is_open(&self) -> bool {
-        self.peek(|state| state.connection.closed().is_none() && state.retired == Retired::No)
+        self.peek(|state| state.is_open())
     }
 
     /// Whether a stream that had the connection to itself has left it as good as new.
@@ -403,62 +274,6 @@ impl Link {
 
     pub(crate) fn live_streams(&self) -> usize {
         self.peek(|state| state.connection.live_streams())
-    }
-}
-
-impl State {
-    #[expect(clippy::indexing_slicing, reason = "the slot is made if it is not there")]
-    fn slot(&mut self, key: StreamKey) -> &mut Slot {
-        let index = key.index();
-        if index >= self.slots.len() {
-            self.slots.resize_with(index.saturating_add(1), Slot::default);
-        }
-        &mut self.slots[index]
-    }
-
-    pub(super) fn collect(&mut self) -> Actions {
-        let mut actions = Actions::default();
-        while let Some(event) = self.connection.poll_event() {
-            self.act(event, &mut actions);
-        }
-        if self.connection.is_draining() {
-            self.retired.want();
-        }
-        let due = self.connection.poll_timeout();
-        if due.is_some_and(|due| self.timer_at.is_none_or(|at| due < at)) {
-            actions.wake.extend(self.reader.take());
-        }
-        if self.connection.has_transmit() {
-            self.writer.offer(self.connection.live_streams(), &mut actions);
-        } else if self.writer.is_idle() && self.connection.live_streams() == 0 {
-            actions.close = self.close_if_retired();
-        }
-        actions
-    }
-
-    /// Nothing needs the connection any more. Told once.
-    fn close_if_retired(&mut self) -> Option<Close> {
-        if self.retired != Retired::Wanted || self.connection.closed().is_some() {
-            return None;
-        }
-        self.retired = Retired::Closing;
-        Some(if self.connection.has_canceled() { Close::Later } else { Close::Now })
-    }
-
-    fn act(&mut self, event: Event, actions: &mut Actions) {
-        match event {
-            Event::Opened(key) => actions.opened.push(key),
-            Event::Readable(key) => actions.wake.extend(self.slot(key).recv.take()),
-            Event::Writable(key) => actions.wake.append(&mut self.slot(key).send),
-            Event::Openable => actions.wake.append(&mut self.openers),
-            Event::Resumed => actions.wake.extend(self.reader.take()),
-            Event::Canceled(key, error) => {
-                let slot = self.slot(key);
-                let (scope, shared) = (slot.scope.clone(), slot.shared.clone());
-                actions.cancel.push(Canceled { scope, shared, error });
-            }
-            Event::Reset(key, error) => actions.reset.push((self.slot(key).shared.clone(), error)),
-        }
     }
 }
 
@@ -476,18 +291,6 @@ fn record(shared: &Weak<Shared>, error: StreamError, took: Duration) {
     if let Some(shared) = shared.upgrade() {
         let stream = shared.info().clone();
         record_cancel(CancelView { at: SystemTime::now(), stream, error, took });
-    }
-}
-
-impl Actions {
-    pub(super) fn wake(&mut self, waker: Option<Waker>) {
-        self.wake.extend(waker);
-    }
-}
-
-fn remember(wakers: &mut Vec<Waker>, waker: &Waker) {
-    if !wakers.iter().any(|known| known.will_wake(waker)) {
-        wakers.push(waker.clone());
     }
 }
 

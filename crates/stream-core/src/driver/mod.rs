@@ -7,12 +7,31 @@
 //!    itself, on a busy one the writer task, which first lets the others add to its batch.
 //! 3. What an event asks for (a wake, a cancel of a scope, a handler) happens after the lock is released.
 //! 4. Reading never waits for writing, nor writing for reading.
+//! 5. What they share is `State`, which knows no socket; `loom` tries every order of threads on it.
 
+#[cfg(feature = "tokio")]
 mod link;
+#[cfg(all(test, loom))]
+mod loom;
+#[cfg(feature = "tokio")]
 mod read;
+#[cfg(feature = "tokio")]
 mod socket;
+#[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "models need less of it than a socket"))]
+mod state;
+mod turn;
+#[cfg(feature = "tokio")]
 mod write;
 
+#[cfg(feature = "tokio")]
 pub(crate) use link::Link;
+#[cfg(feature = "tokio")]
 pub(crate) use read::read_loop;
+#[cfg(feature = "tokio")]
 pub(crate) use socket::{configure, connect};
+
+#[cfg(feature = "tokio")]
+use crate::stream::Shared;
+/// Models have no handles to look at.
+#[cfg(not(feature = "tokio"))]
+struct Shared;

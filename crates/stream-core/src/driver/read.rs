@@ -4,14 +4,15 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::BytesMut;
 use kerrors::{Code, StreamError};
 use tokio::time::Sleep;
 use tracing::debug;
 
-use super::link::{Link, State};
+use super::link::Link;
+use super::state::Parked;
 use crate::proto::StreamKey;
 
 /// Bytes that one read may bring. Grows while reads fill it, so that idle connections stay small.
@@ -56,7 +57,7 @@ pub(crate) async fn read_loop(link: Arc<Link>, buf: BytesMut, mut opened: impl F
 
 impl Reader {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
-        let (closed, paused, due) = self.link.peek(|state| park(state, cx));
+        let Parked { closed, paused, due } = self.link.peek(|state| state.park(cx));
         if closed {
             return Poll::Ready(Wake::Closed);
         }
@@ -125,26 +126,6 @@ impl Link {
         }
         opened
     }
-}
-
-impl State {
-    /// Whether the connection has been without a stream for too long. Looked at when it may be so for the
-    /// first time, so that a stream's end need not wake the reader.
-    fn look_if_idle(&mut self, idle: Duration, now: Instant) -> bool {
-        if self.idle_look.is_none_or(|look| now < look) {
-            return false;
-        }
-        let empty = self.connection.held_streams() == 0;
-        let since = self.idle_since.filter(|_| empty).unwrap_or(now);
-        self.idle_look = since.checked_add(idle).filter(|until| *until > now);
-        self.idle_look.is_none()
-    }
-}
-
-fn park(state: &mut State, cx: &Context<'_>) -> (bool, bool, Option<Instant>) {
-    state.reader = Some(cx.waker().clone());
-    state.timer_at = state.connection.poll_timeout().into_iter().chain(state.idle_look).min();
-    (state.connection.closed().is_some(), state.connection.is_paused(), state.timer_at)
 }
 
 fn lost(cause: &str) -> StreamError {

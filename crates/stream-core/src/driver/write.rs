@@ -1,14 +1,14 @@
 //! Writes what the connection has queued, as many frames as there are with one call.
 
 use std::io::{self, IoSlice};
-use std::mem;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::Waker;
 
 use kerrors::{Code, StreamError};
 use tokio::time::timeout;
 
-use super::link::{Actions, Link, State};
+use super::link::Link;
+use super::state::State;
 use crate::proto::Transmit;
 
 /// Parts of a batch that one call writes.
@@ -17,71 +17,6 @@ const MAX_SLICES: usize = 64;
 /// Batches that a sender writes in a row before it leaves the rest to the task.
 const MAX_SENDER_BATCHES: usize = 4;
 
-/// Whose turn it is to write. At most one writes, so frames keep their order.
-#[derive(Debug, Default)]
-pub(super) struct Writer {
-    turn: Turn,
-    /// What the socket has not taken yet; empty unless the task has the turn.
-    batch: Transmit,
-    task: Option<Waker>,
-}
-
-#[derive(Debug, Default, PartialEq, Eq)]
-enum Turn {
-    #[default]
-    Nobody,
-    Sender,
-    Task,
-}
-
-impl Writer {
-    /// Something is queued. With one stream its sender writes, without a hop; with several the task
-    /// does, and gets more frames into one call.
-    pub(super) fn offer(&mut self, streams: usize, actions: &mut Actions) {
-        if self.turn != Turn::Nobody {
-            return;
-        }
-        if streams <= 1 {
-            self.turn = Turn::Sender;
-            actions.flush = true;
-        } else {
-            self.turn = Turn::Task;
-            actions.wake(self.task.take());
-        }
-    }
-
-    pub(super) fn is_idle(&self) -> bool {
-        self.turn == Turn::Nobody
-    }
-
-    pub(super) fn take_waker(&mut self) -> Option<Waker> {
-        self.task.take()
-    }
-}
-
-impl State {
-    /// The next batch, or what is left of the last; `None` if there is nothing, and then the turn is
-    /// nobody's.
-    fn next_batch(&mut self) -> Option<Transmit> {
-        let mut batch = mem::take(&mut self.writer.batch);
-        if self.connection.closed().is_none()
-            && (!batch.is_empty() || self.connection.poll_transmit(&mut batch))
-        {
-            return Some(batch);
-        }
-        self.writer.turn = Turn::Nobody;
-        batch.shrink();
-        self.writer.batch = batch;
-        None
-    }
-
-    fn hand_to_task(&mut self, batch: Transmit) -> Option<Waker> {
-        self.writer.batch = batch;
-        self.writer.turn = Turn::Task;
-        self.writer.task.take()
-    }
-}
-
 impl Link {
     /// Writes as the sender that has the turn; what the socket does not take is left to the task.
     pub(super) fn flush(&self) {
@@ -89,7 +24,7 @@ impl Link {
             let (batch, _) = self.locked(State::next_batch);
             let Some(mut batch) = batch else { return };
             match self.write_ready(&mut batch) {
-                Ok(()) if batch.is_empty() => self.peek(|state| state.writer.batch = batch),
+                Ok(()) if batch.is_empty() => self.peek(|state| state.writer.give_back(batch)),
                 Ok(()) => return self.leave_to_task(batch),
                 Err(error) => return self.write_failed(&error),
             }
@@ -130,19 +65,7 @@ impl Link {
 
     /// Waits for the turn; `false` when the connection is closed.
     async fn turn(&self) -> bool {
-        std::future::poll_fn(|cx| {
-            self.peek(|state| {
-                if state.connection.closed().is_some() {
-                    return Poll::Ready(false);
-                }
-                if state.writer.turn == Turn::Task {
-                    return Poll::Ready(true);
-                }
-                state.writer.task = Some(cx.waker().clone());
-                Poll::Pending
-            })
-        })
-        .await
+        std::future::poll_fn(|cx| self.peek(|state| state.poll_turn(cx))).await
     }
 
     async fn write_all(&self, batch: &mut Transmit) -> io::Result<()> {
@@ -170,7 +93,7 @@ pub(super) async fn write_loop(link: Arc<Link>) {
         let (batch, _) = link.locked(State::next_batch);
         let Some(mut batch) = batch else { continue };
         match link.write_all(&mut batch).await {
-            Ok(()) => link.peek(|state| state.writer.batch = batch),
+            Ok(()) => link.peek(|state| state.writer.give_back(batch)),
             Err(error) => return link.write_failed(&error),
         }
     }

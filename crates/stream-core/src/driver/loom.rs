@@ -1,0 +1,370 @@
+//! Models of what handles, reader and writer share, under every order of two or three threads: who waits
+//! is woken or sees it, a stream has one end, nothing is left. To be run alone: `cargo xtask ci --only loom`.
+
+mod link;
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use kerrors::{Code, Error, Side};
+
+use self::link::{Link, Peer};
+use crate::cancel::{Reason, Scope};
+use crate::models::{Count, check};
+use crate::proto::{Config, Finish, StreamKey};
+
+/// A client's connection with one stream, and the server's machine that knows it.
+fn client(config: Config) -> (Arc<Link>, StreamKey, Peer, StreamKey) {
+    let link = Link::new(Side::Client, config, false);
+    let key = link.open();
+    let mut peer = link.peer(Side::Server);
+    let handler = peer.opened()[0];
+    (link, key, peer, handler)
+}
+
+/// A server's connection that has read the beginning of one stream, and the client's machine.
+fn server() -> (Arc<Link>, StreamKey, Arc<Link>, StreamKey) {
+    let (link, front) = (Link::new(Side::Server, Config::default(), false), front());
+    let key = front.open();
+    let handler = link.read(&mut front.written())[0];
+    (link, handler, front, key)
+}
+
+fn front() -> Arc<Link> {
+    Link::new(Side::Client, Config::default(), false)
+}
+
+fn code(outcome: &Option<Result<(), Error>>) -> Option<Code> {
+    outcome.as_ref()?.as_ref().err()?.stream().map(kerrors::StreamError::code)
+}
+
+#[test]
+fn a_cancel_and_the_end_make_one_outcome_and_wake_who_receives() {
+    check(|| {
+        let (link, key, mut peer, handler) = client(Config::default());
+        peer.0.finish(handler, &Finish::default());
+        let woken = Count::new();
+        assert!(link.poll_recv(&woken, key).is_pending());
+        let end = link.reading(peer.writes());
+        link.with(|connection| connection.cancel(key, &Reason::Canceled));
+        end.join().unwrap();
+        assert_eq!(woken.get(), 1);
+        let outcome = link.with(|connection| connection.outcome(key)).unwrap();
+        for _ in 0..2 {
+            let recv = link.poll_recv(&woken, key).map_ok(|message| assert_eq!(message, None));
+            assert_eq!(format!("{recv:?}"), format!("{:?}", Poll::Ready(&outcome)));
+            assert!(matches!(link.poll_send(&woken, key), Poll::Ready(Err(_))));
+        }
+    });
+}
+
+#[test]
+fn who_receives_while_the_end_arrives_is_woken_or_sees_it() {
+    check(|| {
+        let (link, key, mut peer, handler) = client(Config::default());
+        peer.0.finish(handler, &Finish::default());
+        let end = link.reading(peer.writes());
+        let woken = Count::new();
+        let seen = link.poll_recv(&woken, key).is_ready();
+        end.join().unwrap();
+        assert_eq!(woken.get(), usize::from(!seen));
+        assert!(matches!(link.poll_recv(&woken, key), Poll::Ready(Ok(None))));
+    });
+}
+
+#[test]
+fn the_last_of_two_who_receive_is_woken() {
+    check(|| {
+        let (link, key, mut peer, handler) = client(Config::default());
+        peer.send(handler, 1);
+        let (first, last) = (Count::new(), Count::new());
+        assert!(link.poll_recv(&first, key).is_pending());
+        let data = link.reading(peer.writes());
+        let seen = link.poll_recv(&last, key).is_ready();
+        data.join().unwrap();
+        assert_eq!((first.get(), last.get()), if seen { (1, 0) } else { (0, 1) });
+    });
+}
+
+#[test]
+fn a_drop_while_messages_arrive_leaves_nothing() {
+    check(|| {
+        let (link, key, mut peer, handler) = client(Config::default());
+        peer.send(handler, 2);
+        let woken = Count::new();
+        assert!(link.poll_recv(&woken, key).is_pending());
+        let data = link.reading(peer.writes());
+        link.release(key);
+        data.join().unwrap();
+        link.check_empty();
+        assert_eq!(Arc::strong_count(&woken), 1, "no waker is left");
+        peer.read(&link);
+        assert_eq!(code(&peer.0.outcome(handler)), Some(Code::CANCELED));
+    });
+}
+
+#[test]
+fn a_drop_while_the_end_arrives_leaves_nothing() {
+    check(|| {
+        let (link, key, mut peer, handler) = client(Config::default());
+        peer.send(handler, 1);
+        peer.0.finish(handler, &Finish::default());
+        let end = link.reading(peer.writes());
+        link.release(key);
+        end.join().unwrap();
+        link.check_empty();
+    });
+}
+
+#[test]
+fn a_handler_that_returns_while_an_rst_arrives_leaves_nothing() {
+    check(|| {
+        let (link, handler, front, key) = server();
+        let scope = Scope::new();
+        link.set_scope(handler, &scope);
+        front.with(|connection| connection.cancel(key, &Reason::Canceled));
+        let rst = link.reading(front.written());
+        link.with(|connection| connection.finish(handler, &Finish::default()));
+        link.release(handler);
+        rst.join().unwrap();
+        link.check_empty();
+    });
+}
+
+#[test]
+fn a_handler_that_begins_while_an_rst_arrives_is_canceled() {
+    check(|| {
+        let (link, handler, front, key) = server();
+        front.with(|connection| connection.cancel(key, &Reason::Canceled));
+        let rst = link.reading(front.written());
+        let scope = Scope::new();
+        link.set_scope(handler, &scope);
+        rst.join().unwrap();
+        let reason = scope.reason().expect("it was told");
+        assert_eq!(reason.stream().map(kerrors::StreamError::code), Some(Code::CANCELED));
+    });
+}
+
+#[test]
+fn a_stream_that_is_opened_during_a_cancel_of_its_scope_ends() {
+    check(|| {
+        let (link, scope, woken) = (front(), Scope::new(), Count::new());
+        let cancel = link.doing({
+            let scope = scope.clone();
+            move |_| scope.cancel(&Reason::Canceled)
+        });
+        let key = link.open();
+        let registration = scope.register(link.clone(), key.token());
+        if let Err(reason) = &registration {
+            link.with(|connection| connection.cancel(key, reason));
+        }
+        let seen = link.poll_recv(&woken, key).is_ready();
+        cancel.join().unwrap();
+        assert_eq!(woken.get(), usize::from(!seen));
+        assert_eq!(code(&link.with(|connection| connection.outcome(key))), Some(Code::CANCELED));
+    });
+}
+
+/// A client's connection whose quota is spent: one message waits behind a batch that the task has.
+fn spent() -> (Arc<Link>, StreamKey) {
+    let link = Link::new(Side::Client, Config { send_connection: 1, ..Config::default() }, true);
+    let key = link.open();
+    assert!(link.poll_send(&Count::new(), key).is_ready());
+    (link, key)
+}
+
+#[test]
+fn each_send_that_waits_for_quota_is_woken_or_sees_it() {
+    check(|| {
+        let (link, key) = spent();
+        let (task, first, second) = (Count::new(), Count::new(), Count::new());
+        assert!(link.poll_send(&first, key).is_pending());
+        let writing = link.doing({
+            let task = task.clone();
+            move |link| link.poll_task(&task)
+        });
+        let sent = link.poll_send(&second, key).is_ready();
+        writing.join().unwrap();
+        assert_eq!((first.get(), second.get()), (1, usize::from(!sent)));
+        link.poll_task(&task);
+        assert!(link.poll_send(&first, key).is_ready(), "woken for nothing");
+    });
+}
+
+#[test]
+fn an_open_that_waits_for_quota_is_woken_or_sees_it() {
+    check(|| {
+        let (link, _) = spent();
+        let (task, opener) = (Count::new(), Count::new());
+        let writing = link.doing({
+            let task = task.clone();
+            move |link| link.poll_task(&task)
+        });
+        let opened = link.poll_open(&opener).is_ready();
+        writing.join().unwrap();
+        assert_eq!(opener.get(), usize::from(!opened));
+        assert!(opened || link.poll_open(&opener).is_ready(), "woken for nothing");
+    });
+}
+
+#[test]
+fn what_a_sender_leaves_to_the_task_is_written() {
+    check(|| {
+        let link = Link::new(Side::Client, Config::default(), true);
+        let task = Count::new();
+        let sending = link.doing(|link| {
+            let key = link.open();
+            assert!(link.poll_send(&Count::new(), key).is_ready());
+        });
+        link.poll_task(&task);
+        sending.join().unwrap();
+        if task.get() > 0 {
+            link.poll_task(&task);
+        }
+        assert_written(&link, &[1]);
+    });
+}
+
+#[test]
+fn frames_of_two_who_send_on_one_stream_are_all_written() {
+    check(|| {
+        let link = front();
+        let key = link.open();
+        let sending = link.doing(move |link| assert!(link.poll_send(&Count::new(), key).is_ready()));
+        assert!(link.poll_send(&Count::new(), key).is_ready());
+        sending.join().unwrap();
+        assert_written(&link, &[2]);
+    });
+}
+
+#[test]
+fn frames_of_two_streams_are_all_written_by_the_task() {
+    check(|| {
+        let (link, task) = (front(), Count::new());
+        let keys = [link.open(), link.open()];
+        link.poll_task(&task);
+        let before = task.get();
+        let sending = link.doing(move |link| assert!(link.poll_send(&Count::new(), keys[0]).is_ready()));
+        assert!(link.poll_send(&Count::new(), keys[1]).is_ready());
+        link.poll_task(&task);
+        sending.join().unwrap();
+        if task.get() > before {
+            link.poll_task(&task);
+        }
+        assert_written(&link, &[1, 1]);
+    });
+}
+
+/// The peer has each stream with as many messages, and nothing waits.
+fn assert_written(link: &Link, messages: &[usize]) {
+    assert!(link.peek(|state| !state.connection.has_transmit() && state.writer.is_idle()));
+    let mut peer = link.peer(Side::Server);
+    let opened = peer.opened();
+    let read: Vec<_> = opened.into_iter().map(|key| peer.messages(key)).collect();
+    assert_eq!(read, messages);
+}
+
+#[test]
+fn a_reader_that_pauses_is_resumed_by_who_takes() {
+    check(|| {
+        let (link, key, mut peer, handler) = client(Config { recv_stream: 1, ..Config::default() });
+        peer.send(handler, 2);
+        let mut bytes = peer.writes();
+        link.read(&mut bytes);
+        assert!(!bytes.is_empty(), "the second message is held back");
+        let taking = link.doing(move |link| assert!(link.poll_recv(&Count::new(), key).is_ready()));
+        let reader = Count::new();
+        let waker = reader.waker();
+        let parked = link.peek(|state| state.park(&Context::from_waker(&waker)));
+        taking.join().unwrap();
+        assert_eq!(reader.get(), usize::from(parked.paused));
+        link.read(&mut bytes);
+        assert!(bytes.is_empty() && link.poll_recv(&Count::new(), key).is_ready());
+    });
+}
+
+#[test]
+fn a_reader_learns_of_a_deadline_that_is_sooner() {
+    check(|| {
+        let (link, reader) = (front(), Count::new());
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        let opening =
+            link.doing(move |link| assert!(link.poll_open_until(&Count::new(), Some(deadline)).is_ready()));
+        let waker = reader.waker();
+        let parked = link.peek(|state| state.park(&Context::from_waker(&waker)));
+        opening.join().unwrap();
+        assert_eq!(reader.get(), usize::from(parked.due != Some(deadline)));
+    });
+}
+
+#[test]
+fn a_stream_that_begins_during_a_shutdown_is_refused_or_told() {
+    check(|| {
+        let (link, front) = (Link::new(Side::Server, Config::default(), false), front());
+        let key = front.open();
+        let mut bytes = front.written();
+        let reading = link.doing(move |link| {
+            let handler = link.read(&mut bytes).pop();
+            let scope = Scope::new();
+            handler.into_iter().for_each(|handler| link.set_scope(handler, &scope));
+            (bytes.is_empty(), handler, scope)
+        });
+        link.with(|connection| connection.drain());
+        link.locked(|state| state.retire());
+        link.with(|connection| connection.end_all("ServiceB"));
+        let (read, handler, scope) = reading.join().unwrap();
+        assert_eq!(scope.reason().is_some(), handler.is_some());
+        front.read(&mut link.written());
+        let outcome = code(&front.with(|connection| connection.outcome(key)));
+        match (read, handler) {
+            // None: the connection was being closed already, and says it for the refusal.
+            (true, None) => assert!(outcome.is_none_or(|code| code == Code::DRAINING), "{outcome:?}"),
+            (true, Some(_)) => assert_eq!(outcome, Some(Code::CONNECTION_CLOSED)),
+            (false, _) => assert_eq!(outcome, None, "it was closed before it was read"),
+        }
+        if let Some(handler) = handler {
+            assert_eq!(link.closes.get(), 0, "a handler runs");
+            link.with(|connection| connection.finish(handler, &Finish::default()));
+            link.release(handler);
+        }
+        assert_eq!(link.closes.get(), 1);
+        link.check_empty();
+    });
+}
+
+#[test]
+fn a_connection_that_is_retired_as_its_last_stream_ends_is_closed_once() {
+    check(|| {
+        let (link, key, mut peer, handler) = client(Config::default());
+        peer.0.finish(handler, &Finish::default());
+        let end = link.reading(peer.writes());
+        link.locked(|state| state.retire());
+        end.join().unwrap();
+        assert_eq!(link.closes.get(), 1);
+        assert!(matches!(link.poll_recv(&Count::new(), key), Poll::Ready(Ok(None))), "its end is its own");
+        peer.read(&link);
+        assert_eq!(peer.0.live_streams(), 0, "the client's trailer was written first");
+    });
+}
+
+#[test]
+fn a_stream_that_is_opened_as_the_connection_retires_is_not_left_waiting() {
+    check(|| {
+        let (link, woken) = (front(), Count::new());
+        let retiring = link.doing(|link| drop(link.locked(|state| state.retire())));
+        let opened = link.poll_open(&woken);
+        let seen = match &opened {
+            Poll::Ready(Ok(key)) => link.poll_recv(&woken, *key).is_ready(),
+            other => other.is_ready(),
+        };
+        retiring.join().unwrap();
+        let closed = link.peek(|state| state.connection.closed().is_some());
+        assert!(!closed || seen || woken.get() == 1, "{opened:?}");
+        if let Poll::Ready(Ok(key)) = opened {
+            link.release(key);
+        }
+        assert_eq!(link.closes.get(), 1);
+        link.check_empty();
+    });
+}
