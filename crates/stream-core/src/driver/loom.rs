@@ -343,8 +343,7 @@ fn a_connection_that_is_retired_as_its_last_stream_ends_is_closed_once() {
         end.join().unwrap();
         assert_eq!(link.closes.get(), 1);
         assert!(matches!(link.poll_recv(&Count::new(), key), Poll::Ready(Ok(None))), "its end is its own");
-        peer.read(&link);
-        assert_eq!(peer.0.live_streams(), 0, "the client's trailer was written first");
+        assert!(!link.written().is_empty(), "the client's trailer is written first");
     });
 }
 

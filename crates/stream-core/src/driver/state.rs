@@ -273,6 +273,13 @@ impl State {
         }
     }
 
+    /// For models: nothing is kept for a stream that is gone.
+    #[cfg(all(test, loom))]
+    pub(super) fn nobody_waits(&self) -> bool {
+        let empty = |slot: &Slot| slot.recv.is_none() && slot.send.is_empty() && slot.scope.is_none();
+        self.openers.is_empty() && self.slots.iter().all(empty)
+    }
+
     #[expect(clippy::indexing_slicing, reason = "the slot is made if it is not there")]
     fn slot(&mut self, key: StreamKey) -> &mut Slot {
         let index = key.index();

@@ -1,6 +1,7 @@
 //! A connection without a socket: what is written goes to a buffer, what arrives comes from a peer's
 //! machine. As [`Link`](super::super::Link), it changes the state under its lock and acts without it.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex as SystemMutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -23,6 +24,10 @@ pub(super) struct Link {
     narrow: bool,
     /// What the socket has taken.
     wire: SystemMutex<BytesMut>,
+    /// Somebody writes.
+    writing: AtomicBool,
+    /// The socket takes nothing any more.
+    shut: AtomicBool,
     /// How often it was to be closed because nothing needs it.
     pub(super) closes: Count,
 }
@@ -31,7 +36,9 @@ impl Link {
     pub(super) fn new(side: Side, config: Config, narrow: bool) -> Arc<Self> {
         let started = Instant::now();
         let state = Mutex::new(State::new(side, config, started, Duration::MAX));
-        Arc::new(Self { state, started, narrow, wire: SystemMutex::default(), closes: Count::default() })
+        let (writing, shut) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (wire, closes) = (SystemMutex::default(), Count::default());
+        Arc::new(Self { state, started, narrow, wire, writing, shut, closes })
     }
 
     pub(super) fn locked<R>(&self, change: impl FnOnce(&mut State) -> R) -> (R, Vec<StreamKey>) {
@@ -70,6 +77,7 @@ impl Link {
     pub(super) fn close(&self, error: &StreamError) {
         let (wakers, _) = self.locked(|state| state.close(error));
         wakers.into_iter().flatten().for_each(std::task::Waker::wake);
+        self.shut.store(true, Relaxed);
     }
 
     fn flush(&self) {
@@ -93,8 +101,14 @@ impl Link {
     }
 
     fn take(&self, mut batch: Transmit) {
-        append(&mut self.wire.lock().unwrap(), &mut batch);
-        self.peek(|state| state.writer.give_back(batch));
+        assert!(!self.writing.swap(true, Relaxed), "two write at once");
+        // A write takes its time: others may do something meanwhile.
+        self.peek(|_| ());
+        if !self.shut.load(Relaxed) {
+            append(&mut self.wire.lock().unwrap(), &mut batch);
+        }
+        self.writing.store(false, Relaxed);
+        self.peek(|state| state.writer.give_back(Transmit::default()));
     }
 
     pub(super) fn poll_open(&self, count: &Arc<Count>) -> Poll<Result<StreamKey, StreamError>> {
@@ -187,7 +201,8 @@ impl Link {
         self.peek(|state| {
             let connection = &state.connection;
             assert_eq!((connection.held_streams(), connection.received_bytes()), (0, 0));
-            assert!(!connection.has_transmit(), "something was left unwritten");
+            assert!(!connection.has_transmit(), "something is left unwritten");
+            assert!(state.nobody_waits(), "a slot is left");
         });
     }
 }
