@@ -66,6 +66,13 @@ pub(crate) struct Example {
 /// Every example. `tidy` finds those that are missing here.
 #[rustfmt::skip]
 pub(crate) const EXAMPLES: &[Example] = &[
+    Example { package: "kitex", name: "cancel_cascade", args: &[] },
+    Example { package: "kitex", name: "deadline", args: &[] },
+    Example { package: "kitex", name: "detach", args: &[] },
+    Example { package: "kitex", name: "echo", args: &[] },
+    Example { package: "kitex", name: "middleware", args: &[] },
+    Example { package: "kitex", name: "shutdown", args: &[] },
+    Example { package: "kitex", name: "timeouts", args: &[] },
     Example { package: "ttheader-codec", name: "dump", args: &[] },
     Example { package: "ttheader-codec", name: "embed_codec", args: &[] },
 ];

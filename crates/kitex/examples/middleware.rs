@@ -1,0 +1,134 @@
+//! What can stand between a program and its streams: a layer around each call, at the client and at the
+//! server; a layer at each message; an observer, which only watches.
+//! `cargo run -p kitex --example middleware`
+
+mod shared;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use kitex::bytes::Bytes;
+use kitex::middleware::{Caller, MessageLayer, RawStream};
+use kitex::observe::{Observer, StreamInfo};
+use kitex::{Answer, BizStatusError, Call, CallOptions, Client, Context, Error, Method, Result, Server};
+use kitex::{ServerStreamingServer, Service};
+use shared::echo::{Mirror, MirrorClient, MirrorServer};
+use shared::{Ended, Req, Resp, req, resp, serve};
+use tower_layer::layer_fn;
+
+/// A client's: shows a pass at the door of each call and each stream.
+struct WithPass<C>(C);
+
+#[kitex::async_trait]
+impl<C: Caller> Caller for WithPass<C> {
+    async fn call(
+        &self,
+        ctx: &Context,
+        method: &'static Method,
+        options: CallOptions,
+        args: Bytes,
+    ) -> Result<Bytes> {
+        self.0.call(&ctx.with_transient("pass", "open sesame"), method, options, args).await
+    }
+
+    async fn open(&self, ctx: &Context, method: &'static Method, options: CallOptions) -> Result<RawStream> {
+        self.0.open(&ctx.with_transient("pass", "open sesame"), method, options).await
+    }
+}
+
+/// A server's: stands around each handler, and lets nobody in without a pass.
+struct Guard<S>(S);
+
+#[kitex::async_trait]
+impl<S: Service> Service for Guard<S> {
+    fn methods(&self) -> &'static [Method] {
+        self.0.methods()
+    }
+
+    async fn call(&self, method: usize, call: Call) -> Result<Answer> {
+        if call.context().transient("pass").is_none_or(|pass| pass != "open sesame") {
+            return Err(BizStatusError::new(401, "no pass").into());
+        }
+        let name = call.method().name;
+        let ended = self.0.call(method, call).await;
+        println!("guard: {name} ended {}", if ended.is_ok() { "well" } else { "badly" });
+        ended
+    }
+}
+
+/// Stands at each message of each stream, as bytes; refuses what is too large.
+struct Bound(usize);
+
+impl MessageLayer for Bound {
+    fn on_send(&self, _: &StreamInfo, message: Bytes) -> Result<Bytes> {
+        match message.len() {
+            len if len <= self.0 => Ok(message),
+            len => Err(Error::other(format!("{len} bytes are too many"))),
+        }
+    }
+}
+
+/// Counts what passes. Told of each event once; finish is the last.
+#[derive(Clone, Default)]
+struct Counts(Arc<[AtomicUsize; 3]>);
+
+impl Observer for Counts {
+    fn start(&self, _: &StreamInfo) {
+        self.0[0].fetch_add(1, Relaxed);
+    }
+
+    fn received(&self, _: &StreamInfo, _bytes: usize) {
+        self.0[1].fetch_add(1, Relaxed);
+    }
+
+    fn finish(&self, stream: &StreamInfo, error: Option<&Error>) {
+        let method = String::from_utf8_lossy(&stream.method);
+        println!("observer: {method} ended after {:?}, error {error:?}", stream.opened.elapsed());
+        self.0[2].fetch_add(1, Relaxed);
+    }
+}
+
+struct Model;
+
+#[kitex::async_trait]
+impl Mirror for Model {
+    async fn ping(&self, _: Context, req: Req) -> Result<Resp> {
+        Ok(resp("pong", req.seq.unwrap_or_default()))
+    }
+
+    async fn down(&self, _: Context, req: Req, stream: ServerStreamingServer<Resp>) -> Result<()> {
+        for seq in 0..req.seq.unwrap_or_default() {
+            stream.send(&resp("word", seq)).await?;
+        }
+        let long = "x".repeat(1000);
+        // An error of that Send alone: the stream goes on.
+        let refused = stream.send(&resp(&long, 0)).await.expect_err("the layer refuses it");
+        stream.send(&resp(&refused.to_string(), 0)).await
+    }
+}
+
+#[tokio::main]
+async fn main() -> Ended {
+    let server = Server::builder("model").service(MirrorServer::new(Model));
+    let address = serve(server.layer(layer_fn(Guard)).message_layer(Bound(200))).await?;
+    let (ctx, counts) = (Context::background(), Counts::default());
+
+    let stranger = MirrorClient::new(Client::builder("model").address(&*address).build()?);
+    let error = stranger.ping(&ctx, req("", 0)).await.expect_err("it has no pass");
+    println!("stranger: {error}");
+    assert_eq!(error.biz().map(|biz| biz.code), Some(401));
+
+    let client = Client::builder("model").address(address).layer(layer_fn(WithPass));
+    let client = MirrorClient::new(client.observer(counts.clone()).build()?);
+    println!("ping: {:?}", client.ping(&ctx, req("", 7)).await?.seq);
+    let mut stream = client.down(&ctx, req("", 3)).await?;
+    let mut last = Resp::default();
+    while let Some(answer) = stream.recv().await? {
+        last = answer;
+    }
+    println!("the last answer: {:?}", last.msg.unwrap_or_default());
+    let counted = [0, 1, 2].map(|at| counts.0[at].load(Relaxed));
+    println!("streams begun, messages received, streams ended: {counted:?}");
+    assert_eq!(counted, [1, 4, 1]);
+    Ok(())
+}
