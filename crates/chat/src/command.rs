@@ -6,6 +6,7 @@ mod line;
 mod screen;
 mod serve;
 mod signal;
+mod watch;
 
 use std::error::Error as StdError;
 use std::io::{self, IsTerminal, Read};
@@ -76,12 +77,33 @@ struct QuestionArgs {
     /// Cancel after so many tokens.
     #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u64).range(1..))]
     stop_after: Option<u64>,
+    /// Show every open stream of this process while the reply comes, again after so many milliseconds; after
+    /// a cancel, what it passed through.
+    #[arg(long, value_name = "MS", num_args = 0..=1, require_equals = true, default_missing_value = "200")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    watch: Option<u64>,
 }
 
 impl QuestionArgs {
     fn wish(self) -> io::Result<Wish> {
         let prompt = if self.prompt.is_empty() { read_prompt()? } else { self.prompt.join(" ") };
         Ok(Wish { prompt, stop_after: self.stop_after })
+    }
+}
+
+/// Does `work`, and beside it answers whoever asks `address` for the cancellation tree.
+async fn inspected<T>(
+    address: Option<String>,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let Some(address) = address else { return work.await };
+    tokio::select! {
+        biased;
+        ended = kitex::inspect::serve(&address) => {
+            let why = ended.err().map(|error| error.to_string()).unwrap_or_default();
+            Err(format!("cannot serve --inspect on {address}: {why}").into())
+        }
+        done = work => done,
     }
 }
 

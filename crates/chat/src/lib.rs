@@ -3,13 +3,15 @@
 //! has made is kept.
 //!
 //! `service` is what runs, `user` who asks, `chain` all of it in one process, `report` what each of them
-//! saw, `show` how that looks on a terminal, `command` the words of the program.
+//! saw, `show` how that looks on a terminal, `watch` how the open streams do, `command` the words of the
+//! program.
 
 /// What the services speak, generated from `idl/chat.thrift`.
 #[path = "generated/chat.rs"]
 mod generated;
 
 pub mod chain;
+mod columns;
 pub mod command;
 pub mod model;
 pub mod next;
@@ -18,5 +20,6 @@ pub mod service;
 pub mod show;
 mod text;
 pub mod user;
+pub mod watch;
 
 pub use generated::chat as api;

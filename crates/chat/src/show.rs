@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use kitex::{Error, Side};
 
+use crate::columns;
 use crate::report::{Report, Work};
 use crate::text::one_line;
 use crate::user::{Cancel, Outcome, Stop};
@@ -63,18 +64,14 @@ fn canceled(outcome: &Outcome, cancel: &Cancel, hops: &[Report], paint: Paint) -
     text + "\n"
 }
 
-/// One line a hop, in columns as wide as what stands in them.
+/// One line a hop.
 fn table(seen: &[&Report], canceled_at: Instant, paint: Paint) -> String {
     let rows = seen.iter().map(|report| row(report, canceled_at));
     let rows = std::iter::once(TITLES.map(str::to_owned)).chain(rows).collect::<Vec<_>>();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: [usize; COLUMNS] = std::array::from_fn(width);
-    let lines = rows.iter().enumerate().map(|(at, row)| {
-        let cells = row.iter().zip(widths).enumerate().map(|(column, (cell, width))| {
-            if column < FIRST_NUMBER { format!("  {cell:width$}") } else { format!("  {cell:>width$}") }
-        });
-        let line = cells.collect::<String>();
-        if at == 0 { paint.dim(&line) + "\n" } else { line + "\n" }
+    let lines = columns::lines(&rows, FIRST_NUMBER);
+    let lines = lines.iter().enumerate().map(|(at, line)| match at {
+        0 => paint.dim(line) + "\n",
+        _ => line.clone() + "\n",
     });
     lines.collect::<String>() + "\n"
 }

@@ -6,11 +6,13 @@ use tokio::time::{Duration, timeout};
 
 use super::ask::converse;
 use super::screen::Screen;
-use super::{Done, Failure, ModelArgs, QuestionArgs};
+use super::watch::Watch;
+use super::{Done, Failure, ModelArgs, QuestionArgs, inspected};
 use crate::chain::Chain;
 use crate::next::Next;
 use crate::report::{Report, Reports};
 use crate::service::{AGENT, DEFAULT_LIMIT, GATEWAY, MODEL, USER};
+use crate::watch::Names;
 
 /// The words of `chat`.
 #[derive(Debug, Args)]
@@ -23,11 +25,20 @@ pub(super) struct DemoArgs {
     #[arg(long, value_name = "TOKENS", default_value_t = DEFAULT_LIMIT)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     max_tokens: u64,
+    /// Answer every HTTP request to this address with the open streams and the last cancels, as JSON.
+    #[arg(long, value_name = "HOST:PORT")]
+    inspect: Option<String>,
 }
 
 /// Starts the services, asks, and shows what each of them saw.
 pub(super) async fn run(args: DemoArgs) -> Result<Done, Failure> {
-    let DemoArgs { question, model, max_tokens } = args;
+    let inspect = args.inspect.clone();
+    inspected(inspect, chat(args)).await
+}
+
+async fn chat(args: DemoArgs) -> Result<Done, Failure> {
+    let DemoArgs { question, model, max_tokens, .. } = args;
+    let watch = question.watch;
     let wish = question.wish()?;
     let (reports, mut listener) = Reports::channel();
     let (service, model) = model.service(reports.clone())?;
@@ -39,7 +50,9 @@ pub(super) async fn run(args: DemoArgs) -> Result<Done, Failure> {
     );
     screen.say(&(screen.paint().dim(&way) + "\n\n"));
     let gateway = Next::new(USER, GATEWAY, &chain.gateway.to_string())?;
-    converse(&gateway, wish, screen, hops(&mut listener)).await
+    let names = [(chain.gateway, GATEWAY), (chain.agent, AGENT), (chain.model, MODEL)];
+    let watch = Watch::asked_for(watch, Names::from(names));
+    converse(&gateway, wish, screen, watch, hops(&mut listener)).await
 }
 
 /// The report of each service, in the order of the chain. One that does not come in time is missing.

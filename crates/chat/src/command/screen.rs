@@ -10,27 +10,55 @@ pub(super) struct Screen {
     out: io::Stdout,
     /// Whether the last character was not the end of a line.
     within_line: bool,
+    /// Lines are ended here, since what stands below them must know where they end.
+    wraps: bool,
+    column: usize,
+}
+
+/// Where a line is ended, at the next space. No terminal is as narrow.
+const FULL_LINE: usize = 64;
+
+/// Whether somebody at a terminal understands marks and did not say no.
+pub(super) fn marks_are_understood() -> bool {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    !unwanted
 }
 
 impl Screen {
     pub(super) fn new() -> Self {
-        Self { out: io::stdout(), within_line: false }
+        Self { out: io::stdout(), within_line: false, wraps: false, column: 0 }
     }
 
     /// Marks are for people at a terminal that understands them and who did not say no.
     pub(super) fn paint(&self) -> Paint {
-        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Paint::new(self.out.is_terminal() && !unwanted)
+        Paint::new(self.out.is_terminal() && marks_are_understood())
+    }
+
+    /// Ends lines before the terminal does, if it is one.
+    pub(super) fn wrap(&mut self, wanted: bool) {
+        self.wraps = wanted && self.out.is_terminal();
     }
 
     /// Shows text at once.
     pub(super) fn show(&mut self, text: &str) -> io::Result<()> {
-        let text = printable(text);
+        let mut text = printable(text);
+        if self.wraps {
+            text = self.wrapped(&text);
+        }
         if let Some(last) = text.chars().next_back() {
             self.within_line = last != '\n';
         }
         self.write(&text)
+    }
+
+    fn wrapped(&mut self, text: &str) -> String {
+        let wrap = |c| {
+            let c = if c == ' ' && self.column >= FULL_LINE { '\n' } else { c };
+            self.column = if c == '\n' { 0 } else { self.column + 1 };
+            c
+        };
+        text.chars().map(wrap).collect()
     }
 
     /// Begins a new line unless one has just begun.

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::line;
 use super::signal::stopped;
-use super::{Done, Failure, ModelArgs};
+use super::{Done, Failure, ModelArgs, inspected};
 use crate::api::Chat;
 use crate::next::Next;
 use crate::report::{Report, Reports};
@@ -62,7 +62,7 @@ pub(super) enum Service {
 }
 
 /// What all services have in common.
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(super) struct Terms {
     /// Print each line as a JSON object.
     #[arg(long)]
@@ -70,16 +70,22 @@ pub(super) struct Terms {
     /// Milliseconds that replies may go on when the service is told to stop.
     #[arg(long, value_name = "MS", default_value_t = 5000)]
     exit_wait: u64,
+    /// Answer every HTTP request to this address with the open streams and the last cancels, as JSON.
+    #[arg(long, value_name = "HOST:PORT")]
+    inspect: Option<String>,
 }
 
 /// Serves until the process is told to stop.
 pub(super) async fn run(service: Service) -> Result<Done, Failure> {
     let (reports, listener) = Reports::channel();
-    let (server, greeting, Terms { json, .. }) = start(service, reports).await?;
-    print(&greeting.line(&server, json));
-    tokio::task::spawn_blocking(move || print_all(listener, json));
-    server.serve_until(stopped()).await;
-    Ok(Done::Well)
+    let (server, greeting, Terms { json, inspect, .. }) = start(service, reports).await?;
+    let serving = async {
+        print(&greeting.line(&server, json));
+        tokio::task::spawn_blocking(move || print_all(listener, json));
+        server.serve_until(stopped()).await;
+        Ok(Done::Well)
+    };
+    inspected(inspect, serving).await
 }
 
 async fn start(service: Service, reports: Reports) -> Result<(BoundServer, Greeting, Terms), Failure> {
@@ -103,7 +109,7 @@ async fn start(service: Service, reports: Reports) -> Result<(BoundServer, Greet
 }
 
 impl Terms {
-    fn server(self, name: &'static str, handler: impl Chat) -> ServerBuilder {
+    fn server(&self, name: &'static str, handler: impl Chat) -> ServerBuilder {
         server(name, handler).exit_wait(Duration::from_millis(self.exit_wait))
     }
 }

@@ -11,6 +11,7 @@ mod openai;
 mod process;
 mod program;
 mod served;
+mod watch;
 
 use std::future::{Future, pending};
 use std::io;
