@@ -2,7 +2,7 @@
 //! sent, at each that is received. For clients and for servers.
 //!
 //! Around a whole call stands a [`tower_layer::Layer`]: it wraps a [`Caller`] at a client, a
-//! [`Service`](crate::Service) at a server, and may do anything before, after, or instead. At each message
+//! [`Service`] at a server, and may do anything before, after, or instead. At each message
 //! stands a [`MessageLayer`], which is a plain function, since it runs for every message. To only watch,
 //! [`Observer`](crate::observe::Observer) is simpler.
 

@@ -18,13 +18,15 @@ async fn a_watched_reply_shows_each_stream_below_the_one_that_caused_it() {
     assert!(!ended.err.contains('\x1b'), "marks without a terminal: {}", ended.err);
 
     let (snapshots, cancels) = ended.err.split_once("\ncancels:\n").expect("cancels");
-    let mut last = snapshots.rsplit("after ").next().expect("a snapshot").lines().skip(1).map(str::trim_end);
-    assert!(last.next().is_some_and(|titles| titles.trim().starts_with("stream ")), "{snapshots}");
+    // The one that the first token drew: before it streams are opened, after the cancel they go.
+    let mut whole = snapshots.split("after ").filter(|shown| shown.matches(" half closed ").count() == 6);
+    let mut lines = whole.next().expect(snapshots).lines().skip(1);
+    assert!(lines.next().is_some_and(|titles| titles.trim().starts_with("stream ")), "{snapshots}");
     let ends = ["client Chat.Ask of", "server Chat.Ask at"];
     let services =
         ["gateway", "agent", "model"].iter().flat_map(|name| ends.map(|end| format!("{end} {name}")));
     for (depth, stream) in services.enumerate() {
-        let line = last.next().expect("a stream");
+        let line = lines.next().expect("a stream");
         let indent = if depth == 0 { "  ".to_owned() } else { " ".repeat(depth + 1) + "└ " };
         assert!(line.starts_with(&(indent + &stream)), "{line:?} is not {stream}");
         assert!(
