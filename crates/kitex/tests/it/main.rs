@@ -18,5 +18,6 @@ mod middleware;
 mod modes;
 mod policy;
 mod pools;
+mod resets;
 mod services;
 mod times;
