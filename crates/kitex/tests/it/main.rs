@@ -21,5 +21,6 @@ mod policy;
 mod pools;
 mod resets;
 mod services;
+mod shutdown;
 mod strangers;
 mod times;
