@@ -75,6 +75,20 @@ async fn a_server_on_which_nothing_runs_is_down_at_once() {
     check_nobody_listens(&nobody.address).await;
 }
 
+/// It is not waited for, and not served behind the shutdown either.
+#[tokio::test]
+async fn who_has_not_spoken_yet_is_sent_away() {
+    let (peer, _nobody) = serve(Handlers::default(), NEVER).await;
+    let (mut silent, mut half) = (Wire::dial(&peer.address).await, Wire::dial(&peer.address).await);
+    half.bytes(&[0, 0, 0, 86, 0x10, 0, 0]).await;
+    // The listener has taken them when it has taken the next.
+    let mut bidi = peer.client().bidi(&Context::background()).await.unwrap();
+    bidi.close_send();
+    soon(bidi.recv()).await.unwrap();
+    peer.shut_down().await;
+    assert!(silent.is_closed_by_peer().await && half.is_closed_by_peer().await);
+}
+
 #[tokio::test]
 async fn what_runs_may_end_in_its_time_and_loses_nothing() {
     let (go, gone) = watch::channel(false);

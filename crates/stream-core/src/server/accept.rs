@@ -130,8 +130,14 @@ impl<H: Handler> Serving<H> {
     async fn serve_connection(self: Arc<Self>, socket: TcpStream, peer: SocketAddr) -> io::Result<()> {
         configure(&socket)?;
         let mut buf = BytesMut::new();
+        let mut phase = self.phase.subscribe();
         let preface = tokio::time::timeout(self.config.preface_timeout, read_preface(&socket, &mut buf));
-        let preface = preface.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let preface = tokio::select! {
+            biased;
+            preface = preface => preface.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??,
+            // Who has said nothing until then has nothing to lose.
+            _ = phase.wait_for(|phase| *phase != Phase::Serving) => return Ok(()),
+        };
         match detect(preface) {
             Protocol::Streams => self.serve_streams(socket, peer, buf).await,
             Protocol::TtheaderPingPong => {
@@ -160,8 +166,9 @@ impl<H: Handler> Serving<H> {
         };
         tokio::select! {
             biased;
-            () = reading => {}
+            // Before the reader: what is opened from then on is refused.
             () = leaving => {}
+            () = reading => {}
         }
     }
 
