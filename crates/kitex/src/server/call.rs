@@ -1,5 +1,7 @@
 //! One call on its way from the router to a handler, and its answer on the way back.
 
+use std::fmt;
+
 use bytes::Bytes;
 use kerrors::{ApplicationException, Error, Result};
 use kitex_thrift::Payload;
@@ -18,10 +20,19 @@ pub struct Call {
     pub(super) input: Input,
 }
 
-#[derive(Debug)]
 pub(super) enum Input {
     Args(Bytes),
     Stream { raw: RawStream, trailer: Trailer, layers: MessageLayers },
+}
+
+/// How much there is, not what: it may be a secret.
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Args(args) => write!(f, "{} bytes", args.len()),
+            Self::Stream { raw, .. } => raw.fmt(f),
+        }
+    }
 }
 
 impl Call {
@@ -104,8 +115,15 @@ fn wrong_kind(method: &Method) -> Error {
 }
 
 /// What a handler leaves to be sent.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Answer(Option<Bytes>);
+
+/// How much there is, not what: it may be a secret.
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Answer({} bytes)", self.0.as_ref().map_or(0, Bytes::len))
+    }
+}
 
 impl Answer {
     /// Nothing more: what was to be said went over the stream.

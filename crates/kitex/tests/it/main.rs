@@ -20,6 +20,7 @@ mod modes;
 mod policy;
 mod pools;
 mod resets;
+mod secrets;
 mod services;
 mod shutdown;
 mod strangers;

@@ -7,6 +7,7 @@ mod call;
 mod serve;
 mod wire;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,7 @@ pub enum CallProtocol {
 }
 
 /// A call that a client makes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CallRequest<'a> {
     /// How it travels.
     pub protocol: CallProtocol,
@@ -54,7 +55,7 @@ pub struct CallRequest<'a> {
 }
 
 /// What a call was answered with; nothing, if it is oneway.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CallAnswer {
     /// Strings of the answer's header, however the handler ended.
     pub metadata: Metadata,
@@ -63,7 +64,6 @@ pub struct CallAnswer {
 }
 
 /// A call that a handler serves.
-#[derive(Debug)]
 pub struct UnaryCall {
     /// The method's name as the peer wrote it.
     pub method: String,
@@ -80,10 +80,46 @@ pub struct UnaryCall {
 }
 
 /// How a handler answers a call.
-#[derive(Debug)]
 pub struct UnaryAnswer {
     /// Strings of the answer's header.
     pub metadata: Metadata,
     /// The struct of the result, or why there is none.
     pub result: Result<Bytes, HandlerError>,
+}
+
+/// The debug form of each shows how much of a body there is, not what: it may be a secret.
+impl fmt::Debug for CallRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallRequest")
+            .field("protocol", &self.protocol)
+            .field("method", &self.method)
+            .field("metadata", &self.metadata)
+            .field("body", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for CallAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let result = self.result.as_ref().map(Bytes::len);
+        f.debug_struct("CallAnswer").field("metadata", &self.metadata).field("result", &result).finish()
+    }
+}
+
+impl fmt::Debug for UnaryCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnaryCall")
+            .field("method", &self.method)
+            .field("metadata", &self.metadata)
+            .field("body", &self.body.len())
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for UnaryAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let result = self.result.as_ref().map(Bytes::len);
+        f.debug_struct("UnaryAnswer").field("metadata", &self.metadata).field("result", &result).finish()
+    }
 }
