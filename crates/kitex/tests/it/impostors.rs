@@ -6,11 +6,12 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use kitex::{ApplicationException, BidiStreamingClient, Context};
 use tokio::net::TcpListener;
-use ttheader_codec::FrameType::{Data, Header, Meta, Rst, Trailer};
+use ttheader_codec::FrameType::{self, Data, Header, Meta, Rst, Trailer};
 use ttheader_codec::key;
 
 use crate::fixture::{EchoClient, Req, Resp, Wire, brief, builder, odd_frame, req, resp, soon};
 
+type Strings<'a> = &'a [(&'a [u8], &'a [u8])];
 type Stream = BidiStreamingClient<Req, Resp>;
 
 /// A client that has the streams 1 and 2 open, and the server's end of its connection.
@@ -276,26 +277,10 @@ async fn a_misdeed_on_a_stream_costs_that_stream_at_most() {
 
 const OUTRAGES: &[(&str, Act, &str)] = &[
     ("garbage", |wire| async { wire.bytes(&[0xa5; 100]).await }.boxed(), "12004 client"),
-    (
-        "a frame of 4 GiB",
-        |wire| {
-            async {
-                wire.bytes(&[0xff; 4]).await;
-                wire.bytes(&odd_frame(1, Some(b"3"), b"")[4..]).await
-            }
-            .boxed()
-        },
-        "12004 client",
-    ),
+    ("a frame of 4 GiB", |wire| async { wire.bytes(&patched(0, &[0xff; 4])).await }.boxed(), "12004 client"),
     (
         "a frame of 17 MiB, not yet there",
-        |wire| {
-            async {
-                wire.bytes(&[1, 16, 0, 0]).await;
-                wire.bytes(&odd_frame(1, Some(b"3"), b"")[4..14]).await
-            }
-            .boxed()
-        },
+        |wire| async { wire.bytes(&patched(0, &[1, 16, 0, 0])[..14]).await }.boxed(),
         "12004 client",
     ),
     ("an answer to a call", |wire| async { wire.bytes(&patched(6, &[0, 0])).await }.boxed(), "12004 client"),
@@ -305,7 +290,7 @@ const OUTRAGES: &[(&str, Act, &str)] = &[
         |wire| {
             async {
                 wire.bytes(&odd_frame(1, Some(b"3"), b"payload")[..20]).await;
-                wire.close().await
+                wire.close().await;
             }
             .boxed()
         },
@@ -339,7 +324,7 @@ async fn what_leaves_no_way_to_read_on_costs_the_connection() {
 async fn a_servers_words_forge_no_line() {
     let forged = "one\nERROR two\x1b[2J\r\u{9b}three";
     let exception = ApplicationException::new(12009, forged).encode("Bidi", 1);
-    let rows: &[(_, &[(&[u8], &[u8])], &[u8])] = &[
+    let rows: &[(FrameType, Strings<'_>, &[u8])] = &[
         (Rst, &[(key::CANCEL_PATH, b"Evil\nService,\x1b[31mred,\xff\x00")], &exception),
         (Trailer, &[], &exception),
         (Trailer, &[(key::BIZ_STATUS, b"404"), (key::BIZ_MESSAGE, forged.as_bytes())], b""),

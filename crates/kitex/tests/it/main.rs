@@ -13,6 +13,7 @@ mod fixture;
 mod flow;
 mod header;
 mod impostors;
+mod inspect;
 mod lost;
 mod metainfo;
 mod middleware;

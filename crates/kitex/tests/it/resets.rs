@@ -50,7 +50,7 @@ fn handlers(tell: Tell<String>, gone: watch::Receiver<bool>) -> Handlers {
                     &tell,
                     async {
                         loop {
-                            stream.send(&resp("", 0)).await?
+                            stream.send(&resp("", 0)).await?;
                         }
                     }
                     .await,
@@ -81,7 +81,7 @@ fn handlers(tell: Tell<String>, gone: watch::Receiver<bool>) -> Handlers {
                     &tell,
                     async {
                         loop {
-                            stream.send(&resp("", 0)).await?
+                            stream.send(&resp("", 0)).await?;
                         }
                     }
                     .await,
