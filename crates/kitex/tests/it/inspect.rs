@@ -144,6 +144,7 @@ async fn a_cancel_is_seen_at_each_hop_with_its_path() {
         canceler.cancel_with_cause("user pressed stop");
         assert_eq!(ended(&soon(down.recv()).await), "12008 client");
         stage.chain.parts(3).await;
+        drop(down);
         until(|| stage.trees().is_empty()).await;
         let seen = stage.cancels();
         if seen.len() < 4 && round < 20 {
