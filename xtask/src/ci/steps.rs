@@ -123,7 +123,9 @@ fn doc(_: &Setting) -> Result<Plan> {
 }
 
 fn test(_: &Setting) -> Result<Plan> {
-    Ok(run([Cmd::new("cargo test --workspace --no-fail-fast")]))
+    // What the feature adds has tests of its own; no other crate turns it on.
+    let inspect = Cmd::new("cargo test -p kitex --features inspect-http --test it inspect");
+    Ok(run([Cmd::new("cargo test --workspace --no-fail-fast"), inspect]))
 }
 
 fn examples(_: &Setting) -> Result<Plan> {
