@@ -15,7 +15,7 @@ pub(super) fn document(run: &Run, rows: &[Row]) -> String {
         section("Ratios", "How many times as much ours does in the same time.", &ratios(run)),
         section("Kitex at one end", ONE_END, &one_end(run)),
         section("The slowest hundredth", "p99 of an operation in microseconds.", &tails(run)),
-        section("Memory", MEMORY, &measured(run.findings.memory.as_ref(), memory)),
+        section("Memory", MEMORY, &measured(run.findings.memory.as_deref(), memory)),
         section("Write calls", &writes_note(run), &writes(run)),
         section("Cancel", CANCEL, &cancel(run)),
         section("Codec", CODEC, &codec(run)),
@@ -120,7 +120,7 @@ fn tails(run: &Run) -> String {
     table(["", "ours", "tonic", "Kitex", "bare loop"], WORKS.into_iter().map(line))
 }
 
-fn memory(memory: &Vec<super::memory::Memory>) -> String {
+fn memory(memory: &[super::memory::Memory]) -> String {
     let line = |one: &super::memory::Memory| {
         let grown = megabytes(one.held.saturating_sub(one.empty));
         let streams = f64::from(u32::try_from(STREAMS).unwrap_or(u32::MAX));
@@ -233,7 +233,7 @@ fn failures(run: &Run) -> String {
 }
 
 /// What was measured, or why it was not.
-fn measured<T>(measured: Result<&T, &String>, show: impl FnOnce(&T) -> String) -> String {
+fn measured<T: ?Sized>(measured: Result<&T, &String>, show: impl FnOnce(&T) -> String) -> String {
     measured.map_or_else(|reason| format!("Not measured: {reason}."), show)
 }
 

@@ -175,7 +175,7 @@ impl Scale {
     /// In a hurry every second of `counts`, the first and the last among them.
     fn thin(&self, counts: &[usize]) -> Vec<usize> {
         let last = counts.len().saturating_sub(1);
-        let kept = |at: &usize| !self.quick || at % 2 == 0 || *at == last;
+        let kept = |at: &usize| !self.quick || at.is_multiple_of(2) || *at == last;
         (0..counts.len()).filter(kept).map(|at| counts[at]).collect()
     }
 }

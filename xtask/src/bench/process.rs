@@ -91,7 +91,7 @@ impl Running {
         let (sender, lines) = sync_channel(LINES);
         if let Some(stdout) = child.stdout.take() {
             thread::spawn(move || {
-                let lines = BufReader::new(stdout).lines().map_while(|line| line.ok());
+                let lines = BufReader::new(stdout).lines().map_while(std::result::Result::ok);
                 // Whoever listened has gone: the rest is read all the same, so that the program can end.
                 lines.for_each(|line| drop(sender.send(line)));
             });
