@@ -117,11 +117,15 @@ async fn a_service_that_its_caller_cannot_reach_keeps_to_the_deadline_by_itself(
     assert_eq!(ended(&soon(down.recv()).await), "12015 client");
     let mut parts = [told.next().await, told.next().await];
     parts.sort();
-    assert_eq!(parts[0], ("ServiceB".to_owned(), "12015 client".to_owned()));
-    // C has its own clock too, and B's word and that come at about the same time.
-    let (name, end) = &parts[1];
-    assert_eq!(name, "ServiceC");
-    assert!(["12015 server ServiceB", "other context deadline exceeded"].contains(&&**end), "{end}");
+    let parts: Vec<_> = parts.iter().map(|(name, end)| (&**name, &**end)).collect();
+    // C has its own clock too: B's word and that come at about the same time, and so does C's answer.
+    let by_c = ("ServiceC", "other context deadline exceeded");
+    let rows = [
+        [("ServiceB", "12015 client"), ("ServiceC", "12015 server ServiceB")],
+        [("ServiceB", "12015 client"), by_c],
+        [("ServiceB", "12001 client"), by_c],
+    ];
+    assert!(rows.iter().any(|row| parts == row), "{parts:?}");
 }
 
 #[tokio::test]
