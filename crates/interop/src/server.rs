@@ -114,7 +114,7 @@ impl Lab for Peer {
         }
         let mut sent = 0;
         let (part, result) = match &self.next {
-            Some(next) => pass_on(next, &ctx, req, &stream, &mut sent).await,
+            Some(next) => Box::pin(pass_on(next, &ctx, req, &stream, &mut sent)).await,
             None => self.answer(&ctx, &req, &words, &stream, &mut sent).await,
         };
         if let Some(part) = part {

@@ -15,14 +15,19 @@ use crate::metainfo::{Metainfo, Propagation};
 
 /// What a call is made under. Cheap to clone; a clone is the same context, and what is made from it with
 /// `with_*` is a child: canceled when it is.
-#[derive(Clone, Debug)]
-pub struct Context {
+///
+/// One pointer wide, since it stands in the future of every handler; the background has nothing behind it.
+#[derive(Clone, Debug, Default)]
+pub struct Context(Option<Arc<Inner>>);
+
+#[derive(Clone, Debug, Default)]
+struct Inner {
     scope: Option<Scope>,
     /// Set here.
     deadline: Option<Instant>,
     /// What the caller said it has.
     callers_deadline: Option<Instant>,
-    metainfo: Arc<Metainfo>,
+    metainfo: Option<Arc<Metainfo>>,
     request: Option<Arc<Request>>,
     /// What answers have sent back.
     backward: Option<Arc<Mutex<Metadata>>>,
@@ -36,8 +41,28 @@ pub(crate) struct Request {
     pub(crate) method: &'static crate::Method,
     pub(crate) metadata: Metadata,
     pub(crate) peer: SocketAddr,
-    /// What the answer will send back.
-    pub(crate) backward: Mutex<Metadata>,
+    /// What the answer's header or the stream's trailer will hold: what is sent back, and what the handler
+    /// has set.
+    trailer: Mutex<Metadata>,
+}
+
+impl Request {
+    pub(crate) fn new(
+        service: Arc<str>,
+        method: &'static crate::Method,
+        metadata: Metadata,
+        peer: SocketAddr,
+    ) -> Arc<Self> {
+        Arc::new(Self { service, method, metadata, peer, trailer: Mutex::default() })
+    }
+
+    pub(crate) fn set_trailer(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) {
+        lock(&self.trailer).insert(key, value);
+    }
+
+    pub(crate) fn take_trailer(&self) -> Metadata {
+        std::mem::take(&mut *lock(&self.trailer))
+    }
 }
 
 fn lock(metadata: &Mutex<Metadata>) -> MutexGuard<'_, Metadata> {
@@ -47,34 +72,34 @@ fn lock(metadata: &Mutex<Metadata>) -> MutexGuard<'_, Metadata> {
 impl Context {
     /// The context of work that nobody asked for: never canceled, without a deadline.
     pub fn background() -> Self {
-        Self {
-            scope: None,
-            deadline: None,
-            callers_deadline: None,
-            metainfo: Arc::default(),
-            request: None,
-            backward: None,
-        }
+        Self(None)
     }
 
-    pub(crate) fn of_request(scope: Scope, timeout: Option<Duration>, request: Request) -> Self {
-        let metainfo = Arc::new(Metainfo::received(&request.metadata));
-        let callers_deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        Self {
+    pub(crate) fn of_request(scope: Scope, timeout: Option<Duration>, request: Arc<Request>) -> Self {
+        Self(Some(Arc::new(Inner {
             scope: Some(scope),
-            deadline: None,
-            callers_deadline,
-            metainfo,
-            request: Some(Arc::new(request)),
-            backward: None,
-        }
+            callers_deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+            metainfo: Metainfo::received(&request.metadata).map(Arc::new),
+            request: Some(request),
+            ..Inner::default()
+        })))
+    }
+
+    fn look<'a, T>(&'a self, look: impl FnOnce(&'a Inner) -> Option<T>) -> Option<T> {
+        self.0.as_deref().and_then(look)
+    }
+
+    fn child(&self, change: impl FnOnce(&mut Inner)) -> Self {
+        let mut inner = self.0.as_deref().cloned().unwrap_or_default();
+        change(&mut inner);
+        Self(Some(Arc::new(inner)))
     }
 
     /// A child that can be canceled. Dropping the [`Canceler`] cancels nothing.
     pub fn with_cancel(&self) -> (Self, Canceler) {
-        let scope = self.scope.as_ref().map_or_else(Scope::new, Scope::child);
+        let scope = self.scope().map_or_else(Scope::new, Scope::child);
         let canceler = Canceler { scope: scope.clone() };
-        (Self { scope: Some(scope), ..self.clone() }, canceler)
+        (self.child(|child| child.scope = Some(scope)), canceler)
     }
 
     /// A child that ends after `timeout`, or when this one does.
@@ -89,8 +114,7 @@ impl Context {
     /// A child that ends at `deadline`, or when this one does.
     #[must_use]
     pub fn with_deadline(&self, deadline: Instant) -> Self {
-        let deadline = self.deadline.map_or(deadline, |own| own.min(deadline));
-        Self { deadline: Some(deadline), ..self.clone() }
+        self.child(|child| child.deadline = earlier(child.deadline, Some(deadline)))
     }
 
     /// A child whose calls take `key` along for one hop.
@@ -109,7 +133,11 @@ impl Context {
     /// though its caller has gone away, such as saving what was made for it.
     #[must_use]
     pub fn detach(&self) -> Self {
-        Self { scope: None, deadline: None, callers_deadline: None, ..self.clone() }
+        self.child(|child| {
+            child.scope = None;
+            child.deadline = None;
+            child.callers_deadline = None;
+        })
     }
 
     /// Runs `task` beside the caller, under this context: it is dropped when the context ends, and then
@@ -133,29 +161,31 @@ impl Context {
 
     /// The value that travels one hop with `key`: set here, or received from the caller.
     pub fn transient(&self, key: impl AsRef<[u8]>) -> Option<&Bytes> {
-        self.metainfo.transient(key.as_ref())
+        self.look(|inner| inner.metainfo.as_ref()?.transient(key.as_ref()))
     }
 
     /// The value that travels the whole chain with `key`.
     pub fn persistent(&self, key: impl AsRef<[u8]>) -> Option<&Bytes> {
-        self.metainfo.persistent(key.as_ref())
+        self.look(|inner| inner.metainfo.as_ref()?.persistent(key.as_ref()))
     }
 
     /// When it ends by itself: set here, or said by the caller.
     pub fn deadline(&self) -> Option<Instant> {
-        earlier(self.deadline, self.callers_deadline)
+        self.look(|inner| earlier(inner.deadline, inner.callers_deadline))
     }
 
     /// When this end acts on it. The caller's own cancel comes first, if it comes, since it can say who
     /// and along which path.
     pub(crate) fn enforced_deadline(&self) -> Option<Instant> {
-        let callers = self.callers_deadline.and_then(|deadline| deadline.checked_add(CALLERS_GRACE));
-        earlier(self.deadline, callers)
+        self.look(|inner| {
+            let callers = inner.callers_deadline.and_then(|deadline| deadline.checked_add(CALLERS_GRACE));
+            earlier(inner.deadline, callers)
+        })
     }
 
     /// Why it has ended, if it has.
     pub fn reason(&self) -> Option<Reason> {
-        let canceled = self.scope.as_ref().and_then(Scope::reason);
+        let canceled = self.scope().and_then(Scope::reason);
         let late = || self.enforced_deadline().filter(|deadline| *deadline <= Instant::now());
         canceled.or_else(|| late().map(|_| Reason::DeadlineExceeded))
     }
@@ -164,7 +194,7 @@ impl Context {
     /// Cancel-safe.
     pub async fn canceled(&self) -> Reason {
         let canceled = async {
-            match &self.scope {
+            match self.scope() {
                 Some(scope) => scope.canceled().await,
                 None => std::future::pending().await,
             }
@@ -173,7 +203,8 @@ impl Context {
         tokio::select! {
             biased;
             reason = canceled => reason,
-            () = tokio::time::sleep_until(deadline.into()) => Reason::DeadlineExceeded,
+            // Boxed: a timer is large, and this future is part of many handlers.
+            () = Box::pin(tokio::time::sleep_until(deadline.into())) => Reason::DeadlineExceeded,
         }
     }
 
@@ -192,8 +223,8 @@ impl Context {
     /// A handler's: sends `key` back with the answer to a ping-pong call, or with a stream's trailer, for
     /// the caller's [`backward`](Self::backward).
     pub fn send_backward(&self, key: impl AsRef<[u8]>, value: impl Into<Bytes>) {
-        if let Some(request) = &self.request {
-            lock(&request.backward).insert([BACKWARD_PREFIX, key.as_ref()].concat(), value);
+        if let Some(request) = self.request() {
+            request.set_trailer([BACKWARD_PREFIX, key.as_ref()].concat(), value);
         }
     }
 
@@ -201,52 +232,51 @@ impl Context {
     /// trailer.)
     #[must_use]
     pub fn with_backward(&self) -> Self {
-        Self { backward: Some(Arc::default()), ..self.clone() }
+        self.child(|child| child.backward = Some(Arc::default()))
     }
 
     /// The value that was sent back last with `key`; see [`with_backward`](Self::with_backward).
     pub fn backward(&self, key: impl AsRef<[u8]>) -> Option<Bytes> {
         let key = [BACKWARD_PREFIX, key.as_ref()].concat();
-        self.backward.as_ref().and_then(|backward| lock(backward).get(key).cloned())
+        self.look(|inner| lock(inner.backward.as_ref()?).get(key).cloned())
     }
 
     pub(crate) fn receive_backward(&self, strings: &Metadata) {
-        let Some(backward) = &self.backward else { return };
+        let Some(backward) = self.look(|inner| inner.backward.as_ref()) else { return };
         let sent = strings.iter().filter(|(key, _)| key.starts_with(BACKWARD_PREFIX));
         lock(backward).extend(sent.map(|(key, value)| (key.clone(), value.clone())));
     }
 
-    /// What the handler wants to be sent back.
-    pub(crate) fn take_backward(&self) -> Metadata {
-        self.request.as_ref().map(|request| std::mem::take(&mut *lock(&request.backward))).unwrap_or_default()
-    }
-
     /// A handler's: its own service's name.
     pub fn service(&self) -> Option<&str> {
-        self.request.as_ref().map(|request| &*request.service)
+        self.request().map(|request| &*request.service)
     }
 
     /// A handler's: the method that is called.
     pub fn method(&self) -> Option<&'static crate::Method> {
-        self.request.as_ref().map(|request| request.method)
+        self.request().map(|request| request.method)
     }
 
     /// A handler's: the strings that the call came with, as they stood on the wire.
     pub fn metadata(&self) -> Option<&Metadata> {
-        self.request.as_ref().map(|request| &request.metadata)
+        self.request().map(|request| &request.metadata)
     }
 
     /// A handler's: the address of the caller.
     pub fn peer(&self) -> Option<SocketAddr> {
-        self.request.as_ref().map(|request| request.peer)
+        self.request().map(|request| request.peer)
     }
 
     pub(crate) fn scope(&self) -> Option<&Scope> {
-        self.scope.as_ref()
+        self.look(|inner| inner.scope.as_ref())
+    }
+
+    fn request(&self) -> Option<&Request> {
+        self.look(|inner| inner.request.as_deref())
     }
 
     pub(crate) fn service_name(&self) -> Option<&Arc<str>> {
-        self.request.as_ref().map(|request| &request.service)
+        self.request().map(|request| &request.service)
     }
 
     /// The strings that a call of `method` under this context starts with.
@@ -258,14 +288,14 @@ impl Context {
     ) -> Metadata {
         let mut strings = headers;
         strings.insert(ttheader_codec::key::IDL_SERVICE, method.service.as_bytes());
-        self.metainfo.put(&mut strings, propagation);
+        if let Some(metainfo) = self.look(|inner| inner.metainfo.as_ref()) {
+            metainfo.put(&mut strings, propagation);
+        }
         strings
     }
 
     fn with_metainfo(&self, change: impl FnOnce(&mut Metainfo)) -> Self {
-        let mut child = self.clone();
-        change(Arc::make_mut(&mut child.metainfo));
-        child
+        self.child(|child| change(Arc::make_mut(child.metainfo.get_or_insert_default())))
     }
 }
 
@@ -274,12 +304,6 @@ const CALLERS_GRACE: Duration = Duration::from_millis(100);
 
 fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     one.into_iter().chain(other).min()
-}
-
-impl Default for Context {
-    fn default() -> Self {
-        Self::background()
-    }
 }
 
 /// Cancels a context and everything that was opened under it. Clones cancel the same.

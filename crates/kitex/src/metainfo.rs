@@ -29,8 +29,8 @@ pub(crate) struct Metainfo {
 }
 
 impl Metainfo {
-    /// The pairs among the strings that a stream or a call came with.
-    pub(crate) fn received(strings: &Metadata) -> Self {
+    /// The pairs among the strings that a stream or a call came with, if there are any.
+    pub(crate) fn received(strings: &Metadata) -> Option<Self> {
         let mut metainfo = Self::default();
         for (key, value) in strings.iter() {
             if let Some(name) = strip(key, PERSISTENT_PREFIX) {
@@ -39,7 +39,7 @@ impl Metainfo {
                 metainfo.received.push((name, value.clone()));
             }
         }
-        metainfo
+        (!metainfo.persistent.is_empty() || !metainfo.received.is_empty()).then_some(metainfo)
     }
 
     pub(crate) fn set_persistent(&mut self, key: Bytes, value: Bytes) {

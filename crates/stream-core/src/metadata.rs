@@ -22,9 +22,11 @@ impl Metadata {
 
     /// The string pairs of a frame's header, in one allocation for all of their bytes.
     pub(crate) fn from_header(header: &Header<'_>) -> Self {
-        let len = header
-            .strings()
-            .fold(0, |len: usize, (key, value)| len.saturating_add(key.len()).saturating_add(value.len()));
+        let (mut count, mut len) = (0_usize, 0_usize);
+        for (key, value) in header.strings() {
+            count = count.saturating_add(1);
+            len = len.saturating_add(key.len()).saturating_add(value.len());
+        }
         let mut bytes = Vec::with_capacity(len);
         for (key, value) in header.strings() {
             bytes.extend_from_slice(key);
@@ -32,7 +34,8 @@ impl Metadata {
         }
         let mut bytes = Bytes::from(bytes);
         let mut take = |part: &[u8]| bytes.split_to(part.len());
-        let pairs = header.strings().map(|(key, value)| (take(key), take(value))).collect();
+        let mut pairs = Vec::with_capacity(count);
+        pairs.extend(header.strings().map(|(key, value)| (take(key), take(value))));
         Self { pairs }
     }
 

@@ -38,6 +38,18 @@ pub struct StreamInfo {
     pub opened: Instant,
 }
 
+impl StreamInfo {
+    /// `Service.Method`, as sentences name a call.
+    pub(crate) fn call_name(&self) -> String {
+        call_name(&self.service, &self.method)
+    }
+}
+
+/// `Service.Method`, as sentences name a call.
+pub(crate) fn call_name(service: &[u8], method: &[u8]) -> String {
+    format!("{}.{}", String::from_utf8_lossy(service), String::from_utf8_lossy(method))
+}
+
 /// Is told of a stream's life, each event once, in this order: start, header (a client's, if one came),
 /// sent and received, finish.
 ///

@@ -34,7 +34,9 @@ const ROWS: &[Row] = &[
     Row {
         name: "stream-core",
         ours: &["kerrors", "ttheader-codec"],
-        others: &["bytes", "futures-util", "serde_json", "slab", "socket2", "thiserror", "tokio", "tracing"],
+        others: &[
+            "bytes", "futures-util", "pin-project", "serde_json", "slab", "socket2", "thiserror", "tokio", "tracing",
+        ],
         tests: &["loom", "proptest"],
     },
     Row {

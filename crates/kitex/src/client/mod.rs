@@ -127,7 +127,7 @@ impl Client {
         let (args, options) = (encode(args)?.freeze(), self.options.clone());
         match &self.layered {
             Some(caller) => caller.call(ctx, method, options, args).await,
-            None => self.direct.call_now(ctx, method, options, args).await,
+            None => Box::pin(self.direct.call_now(ctx, method, options, args)).await,
         }
     }
 
@@ -178,7 +178,8 @@ impl Client {
         let options = self.options.clone();
         match &self.layered {
             Some(caller) => caller.open(ctx, method, options).await,
-            None => self.direct.open_now(ctx, method, options).await,
+            // Boxed: the way to a stream is short and wide, and would widen every handler that goes it.
+            None => Box::pin(self.direct.open_now(ctx, method, options)).await,
         }
     }
 }

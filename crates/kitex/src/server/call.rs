@@ -2,13 +2,16 @@
 
 use std::fmt;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use kerrors::{ApplicationException, Error, Result};
 use kitex_thrift::Payload;
 
+use crate::context::Request;
 use crate::middleware::{MessageLayers, RawStream};
 use crate::streams::{
-    BidiStreamingServer, ClientStreamingServer, MessageReceiver, ServerStreamingServer, Trailer, encode,
+    BidiStreamingServer, ClientStreamingServer, MessageReceiver, ServerStreamingServer, encode,
 };
 use crate::{Context, Method};
 
@@ -22,7 +25,7 @@ pub struct Call {
 
 pub(super) enum Input {
     Args(Bytes),
-    Stream { raw: RawStream, trailer: Trailer, layers: MessageLayers },
+    Stream { raw: RawStream, request: Arc<Request>, layers: MessageLayers },
 }
 
 /// How much there is, not what: it may be a secret.
@@ -52,22 +55,33 @@ impl Call {
     /// # Errors
     /// The call is no stream.
     pub fn into_client_streaming<Req: Payload>(self) -> Result<(Context, ClientStreamingServer<Req>)> {
-        let (ctx, raw, trailer, layers) = self.into_stream()?;
-        Ok((ctx, ClientStreamingServer::new(raw, trailer, layers)))
+        let (ctx, raw, request, layers) = self.into_stream()?;
+        Ok((ctx, ClientStreamingServer::new(raw, request, layers)))
     }
 
     /// The one request, and a stream for the answers.
     ///
     /// # Errors
     /// The call is no stream; no request came; it cannot be decoded.
-    pub async fn into_server_streaming<Req: Payload, Resp: Payload>(
+    pub fn into_server_streaming<Req: Payload, Resp: Payload>(
         self,
-    ) -> Result<(Context, Req, ServerStreamingServer<Resp>)> {
+    ) -> impl Future<Output = Result<(Context, Req, ServerStreamingServer<Resp>)>> + Send {
+        // Taken apart before the future is made and put together behind its last wait, so that it holds
+        // nothing twice.
         let method = self.method;
-        let (ctx, RawStream { sender, receiver }, trailer, layers) = self.into_stream()?;
-        let missing = || Error::other(format!("no request for {}.{}", method.service, method.name));
-        let request = MessageReceiver::new(receiver, layers.clone()).recv().await?.ok_or_else(missing)?;
-        Ok((ctx, request, ServerStreamingServer::new(sender, trailer, layers)))
+        let mut parts = self.into_stream().map(|(ctx, RawStream { sender, receiver }, request, layers)| {
+            let receiver = MessageReceiver::new(receiver, layers.clone());
+            (ctx, receiver, ServerStreamingServer::new(sender, request, layers))
+        });
+        async move {
+            let request = match &mut parts {
+                Ok((_, receiver, _)) => receiver.recv().await?,
+                Err(_) => None,
+            };
+            let (ctx, _, stream) = parts?;
+            let missing = || Error::other(format!("no request for {}.{}", method.service, method.name));
+            Ok((ctx, request.ok_or_else(missing)?, stream))
+        }
     }
 
     /// Two streams.
@@ -77,8 +91,8 @@ impl Call {
     pub fn into_bidi_streaming<Req: Payload, Resp: Payload>(
         self,
     ) -> Result<(Context, BidiStreamingServer<Req, Resp>)> {
-        let (ctx, raw, trailer, layers) = self.into_stream()?;
-        Ok((ctx, BidiStreamingServer::new(raw, trailer, layers)))
+        let (ctx, raw, request, layers) = self.into_stream()?;
+        Ok((ctx, BidiStreamingServer::new(raw, request, layers)))
     }
 
     /// The answer to a number that no method has.
@@ -102,9 +116,9 @@ impl Call {
         Self { ctx, ..self }
     }
 
-    fn into_stream(self) -> Result<(Context, RawStream, Trailer, MessageLayers)> {
+    fn into_stream(self) -> Result<(Context, RawStream, Arc<Request>, MessageLayers)> {
         match self.input {
-            Input::Stream { raw, trailer, layers } => Ok((self.ctx, raw, trailer, layers)),
+            Input::Stream { raw, request, layers } => Ok((self.ctx, raw, request, layers)),
             Input::Args(_) => Err(wrong_kind(self.method)),
         }
     }

@@ -3,13 +3,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use kerrors::{ApplicationException, Error, Result};
 use stream_core::Metadata;
-use stream_core::cancel::Scope;
 use stream_core::server::{Handler, HandlerError, Incoming, OnCancel, Peer, StreamEnd};
 use stream_core::stream::SendStream;
 use stream_core::unary::{UnaryAnswer, UnaryCall};
@@ -20,7 +18,6 @@ use super::{Answer, BindError, Service};
 use crate::Method;
 use crate::context::{Context, Request};
 use crate::middleware::{MessageLayers, RawStream};
-use crate::streams::Trailer;
 
 /// Every service of one server.
 pub(crate) struct Router {
@@ -129,53 +126,63 @@ impl Router {
         })
     }
 
-    fn context(
-        &self,
-        route: Route,
-        scope: Scope,
-        metadata: Metadata,
-        peer: Peer,
-        timeout: Option<Duration>,
-    ) -> Context {
-        let request = Request {
-            service: self.name.clone(),
-            method: route.method,
-            metadata,
-            peer: peer.address,
-            backward: Mutex::default(),
+    fn request(&self, route: Route, metadata: Metadata, peer: Peer) -> Arc<Request> {
+        Request::new(self.name.clone(), route.method, metadata, peer.address)
+    }
+
+    /// The service itself, not the `Arc` around it: that would box each call once more.
+    fn call(&self, route: Route, ctx: Context, input: Input) -> impl Future<Output = Result<Answer>> + Send {
+        (*self.services[route.service]).call(route.number, Call { ctx, method: route.method, input })
+    }
+}
+
+/// A stream on its way to its handler, and what is needed when it is back. Written out so that the future
+/// which lives as long as the stream does holds nothing twice.
+struct Served {
+    router: Arc<Router>,
+    route: Route,
+    /// Taken when the handler is called.
+    call: Option<(Context, Input)>,
+    request: Arc<Request>,
+    sender: SendStream,
+}
+
+impl Served {
+    async fn run(&mut self) -> StreamEnd {
+        let ended = match self.call.take() {
+            Some((ctx, input)) => self.router.call(self.route, ctx, input).await,
+            None => Ok(Answer::none()),
         };
-        Context::of_request(scope, timeout, request)
+        let error = match ended {
+            Ok(answer) => self.send_answer(answer).await.err(),
+            Err(error) => Some(error),
+        };
+        StreamEnd { trailer: self.request.take_trailer(), error: error.map(refuse_or_return) }
     }
 
-    async fn send_answer(&self, sender: &SendStream, answer: Answer) -> Result<()> {
+    async fn send_answer(&self, answer: Answer) -> Result<()> {
         let Some(message) = answer.into_bytes() else { return Ok(()) };
-        sender.send_bytes(self.layers.on_send(sender.info(), message)?).await
-    }
-
-    async fn run(&self, route: Route, ctx: Context, input: Input) -> Result<Answer> {
-        self.services[route.service].call(route.number, Call { ctx, method: route.method, input }).await
+        let message = self.router.layers.on_send(self.sender.info(), message)?;
+        self.sender.send_bytes(message).await
     }
 }
 
 impl Handler for Router {
-    async fn stream(&self, incoming: Incoming) -> StreamEnd {
+    fn stream(
+        self: Arc<Self>,
+        incoming: Incoming,
+    ) -> std::result::Result<impl Future<Output = StreamEnd> + Send + 'static, ApplicationException> {
         let Incoming { method, metadata, scope, timeout, sender, receiver, peer } = incoming;
-        let route = match self.find(&metadata, &String::from_utf8_lossy(&method)) {
-            Ok(route) if route.method.mode.is_stream() => route,
-            Ok(route) => return StreamEnd::refused(no_stream(route.method)),
-            Err(unknown) => return StreamEnd::refused(unknown),
-        };
-        let ctx = self.context(route, scope, metadata, peer, timeout);
-        let trailer = Trailer::default();
+        let route = self.find(&metadata, &String::from_utf8_lossy(&method))?;
+        if !route.method.mode.is_stream() {
+            return Err(no_stream(route.method));
+        }
+        let request = self.request(route, metadata, peer);
+        let ctx = Context::of_request(scope, timeout, request.clone());
         let raw = RawStream { sender: sender.clone(), receiver };
-        let input = Input::Stream { raw, trailer: trailer.clone(), layers: self.layers.clone() };
-        let ended = match self.run(route, ctx.clone(), input).await {
-            Ok(answer) => self.send_answer(&sender, answer).await,
-            Err(error) => Err(error),
-        };
-        let mut trailer = trailer.take();
-        trailer.extend(ctx.take_backward().iter().map(|(key, value)| (key.clone(), value.clone())));
-        StreamEnd { trailer, error: ended.err().map(refuse_or_return) }
+        let input = Input::Stream { raw, request: request.clone(), layers: self.layers.clone() };
+        let mut served = Served { router: self, route, call: Some((ctx, input)), request, sender };
+        Ok(async move { served.run().await })
     }
 
     fn on_cancel(&self, method: &str, metadata: &Metadata) -> Option<OnCancel> {
@@ -189,10 +196,11 @@ impl Handler for Router {
             Ok(route) => return UnaryAnswer::refused(is_stream(route.method)),
             Err(unknown) => return UnaryAnswer::refused(unknown),
         };
-        let ctx = self.context(route, scope, metadata, peer, timeout);
-        let result = self.run(route, ctx.clone(), Input::Args(body)).await;
+        let request = self.request(route, metadata, peer);
+        let ctx = Context::of_request(scope, timeout, request.clone());
+        let result = self.call(route, ctx, Input::Args(body)).await;
         let result = result.map(|answer| answer.into_bytes().unwrap_or(EMPTY_RESULT));
-        UnaryAnswer { metadata: ctx.take_backward(), result: result.map_err(refuse_or_return) }
+        UnaryAnswer { metadata: request.take_trailer(), result: result.map_err(refuse_or_return) }
     }
 }
 

@@ -8,5 +8,4 @@ mod server;
 pub use client::{BidiStreamingClient, ClientStreamingClient, ServerStreamingClient};
 pub(crate) use message::encode;
 pub use message::{MessageReceiver, MessageSender};
-pub(crate) use server::Trailer;
 pub use server::{BidiStreamingServer, ClientStreamingServer, ServerStreamingServer};

@@ -1,7 +1,7 @@
 //! The server's ends of streams: what a handler gets.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use bytes::Bytes;
@@ -12,27 +12,14 @@ use stream_core::Metadata;
 use stream_core::stream::SendStream;
 
 use super::{MessageReceiver, MessageSender};
+use crate::context::Request;
 use crate::middleware::{MessageLayers, RawStream};
-
-/// What the stream's trailer will hold; sent when the handler returns.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Trailer(Arc<Mutex<Metadata>>);
-
-impl Trailer {
-    fn set(&self, key: Bytes, value: Bytes) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, value);
-    }
-
-    pub(crate) fn take(&self) -> Metadata {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
 
 /// The header and trailer of an answer.
 #[derive(Clone, Debug)]
 struct Answering {
     sender: SendStream,
-    trailer: Trailer,
+    request: Arc<Request>,
 }
 
 impl Answering {
@@ -70,7 +57,7 @@ macro_rules! answers {
 
         /// Adds to the trailer, which leaves when the handler returns.
         pub fn set_trailer(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) {
-            self.answering.trailer.set(key.into(), value.into());
+            self.answering.request.set_trailer(key.into(), value.into());
         }
     };
 }
@@ -107,8 +94,8 @@ pub struct ServerStreamingServer<Resp> {
 }
 
 impl<Resp: Payload> ServerStreamingServer<Resp> {
-    pub(crate) fn new(sender: SendStream, trailer: Trailer, layers: MessageLayers) -> Self {
-        Self { sender: MessageSender::new(sender.clone(), layers), answering: Answering { sender, trailer } }
+    pub(crate) fn new(sender: SendStream, request: Arc<Request>, layers: MessageLayers) -> Self {
+        Self { sender: MessageSender::new(sender.clone(), layers), answering: Answering { sender, request } }
     }
 
     sends!();
@@ -124,9 +111,9 @@ pub struct ClientStreamingServer<Req> {
 }
 
 impl<Req: Payload> ClientStreamingServer<Req> {
-    pub(crate) fn new(stream: RawStream, trailer: Trailer, layers: MessageLayers) -> Self {
+    pub(crate) fn new(stream: RawStream, request: Arc<Request>, layers: MessageLayers) -> Self {
         let RawStream { sender, receiver } = stream;
-        Self { receiver: MessageReceiver::new(receiver, layers), answering: Answering { sender, trailer } }
+        Self { receiver: MessageReceiver::new(receiver, layers), answering: Answering { sender, request } }
     }
 
     receives!();
@@ -151,12 +138,12 @@ pub struct BidiStreamingServer<Req, Resp> {
 }
 
 impl<Req: Payload, Resp: Payload> BidiStreamingServer<Req, Resp> {
-    pub(crate) fn new(stream: RawStream, trailer: Trailer, layers: MessageLayers) -> Self {
+    pub(crate) fn new(stream: RawStream, request: Arc<Request>, layers: MessageLayers) -> Self {
         let RawStream { sender, receiver } = stream;
         Self {
             receiver: MessageReceiver::new(receiver, layers.clone()),
             sender: MessageSender::new(sender.clone(), layers),
-            answering: Answering { sender, trailer },
+            answering: Answering { sender, request },
         }
     }
 

@@ -221,6 +221,12 @@ impl Future for Canceled {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Reason> {
         let Self { node, waiter } = &mut *self;
+        if let Some(key) = *waiter
+            && let State::Open(members) = &*node.state.lock()
+            && members.waiters.get(key).is_some_and(|known| known.will_wake(cx.waker()))
+        {
+            return Poll::Pending;
+        }
         // Cloned before the lock, and what it replaces dropped after: a waker is somebody else's code.
         let mut waker = cx.waker().clone();
         match &mut *node.state.lock() {

@@ -101,6 +101,7 @@ impl Reader {
         let Self { link, buf, .. } = self;
         let (result, opened) = link.locked(|state| {
             let result = state.connection.handle_read(buf, Instant::now());
+            state.writer.heard(state.connection.live_streams());
             result.map(|()| state.connection.is_paused())
         });
         match result {

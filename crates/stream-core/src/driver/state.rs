@@ -110,7 +110,10 @@ impl State {
             return Poll::Ready(Err(StreamError::new(Code::TRANSPORT_CLOSING).on_side(Side::Client)));
         }
         match self.connection.open(open, now) {
-            Ok(Some(key)) => Poll::Ready(Ok(key)),
+            Ok(Some(key)) => {
+                self.writer.expect_more();
+                Poll::Ready(Ok(key))
+            }
             Ok(None) => {
                 remember(&mut self.openers, cx.waker());
                 Poll::Pending
@@ -174,7 +177,7 @@ impl State {
     }
 
     pub(super) fn opened(&mut self, key: StreamKey) -> Option<Opened> {
-        let metadata = self.connection.received_header(key)?.clone();
+        let metadata = self.connection.take_header(key)?;
         Some((self.connection.method(key)?.name().clone(), metadata, self.connection.timeout(key)))
     }
 
@@ -241,7 +244,7 @@ impl State {
             actions.wake.extend(self.reader.take());
         }
         if self.connection.has_transmit() {
-            self.writer.offer(self.connection.live_streams(), &mut actions);
+            self.writer.offer(self.connection.is_urgent(), &mut actions);
         } else if self.writer.is_idle() && self.connection.live_streams() == 0 {
             actions.close = self.close_if_retired();
         }

@@ -6,9 +6,13 @@ use std::task::{Context, Poll, Waker};
 use super::state::{Actions, State};
 use crate::proto::Transmit;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Writer {
     turn: Turn,
+    /// Writes in a row that senders may do themselves.
+    direct: u8,
+    /// The same for cancels, which wait for nobody.
+    urgent: u8,
     /// What the socket has not taken yet; empty unless the task has the turn.
     batch: Transmit,
     task: Option<Waker>,
@@ -22,19 +26,56 @@ enum Turn {
     Task,
 }
 
+/// A sender that writes a second time before it has heard anything streams, and goes on, it seems. And so
+/// does who cancels more streams than this at once.
+const DIRECT: u8 = 2;
+const URGENT: u8 = 4;
+
+impl Default for Writer {
+    fn default() -> Self {
+        Self { turn: Turn::Nobody, direct: 0, urgent: URGENT, batch: Transmit::default(), task: None }
+    }
+}
+
 impl Writer {
-    /// Something is queued. With one stream its sender writes, without a hop; with several the task
-    /// does, and gets more frames into one call.
-    pub(super) fn offer(&mut self, streams: usize, actions: &mut Actions) {
+    /// Something is queued. Where messages come one by one their sender writes, without a hop; where they
+    /// come close upon each other the task does, and gets many into one call.
+    pub(super) fn offer(&mut self, urgent: bool, actions: &mut Actions) {
         if self.turn != Turn::Nobody {
             return;
         }
+        let left = if urgent { &mut self.urgent } else { &mut self.direct };
+        match left.checked_sub(1) {
+            Some(rest) => {
+                *left = rest;
+                self.turn = Turn::Sender;
+                actions.flush = true;
+            }
+            None => {
+                self.turn = Turn::Task;
+                actions.wake.extend(self.task.take());
+            }
+        }
+    }
+
+    /// The peer has said something. What follows it on a connection of one stream is an answer.
+    pub(super) fn heard(&mut self, streams: usize) {
+        self.urgent = URGENT;
         if streams <= 1 {
-            self.turn = Turn::Sender;
-            actions.flush = true;
-        } else {
-            self.turn = Turn::Task;
-            actions.wake.extend(self.task.take());
+            self.direct = DIRECT;
+        }
+    }
+
+    /// More will be queued soon: whoever opens a stream has something to send on it.
+    pub(super) fn expect_more(&mut self) {
+        self.direct = 0;
+    }
+
+    /// The task waited for more, and nothing came: the next to send need not wait.
+    fn learn(&mut self, batch: &Transmit) {
+        if self.turn == Turn::Task {
+            self.urgent = URGENT;
+            self.direct = if batch.frames() <= 1 { DIRECT } else { 0 };
         }
     }
 
@@ -60,6 +101,7 @@ impl State {
         if self.connection.closed().is_none()
             && (!batch.is_empty() || self.connection.poll_transmit(&mut batch))
         {
+            self.writer.learn(&batch);
             return Some(batch);
         }
         self.writer.turn = Turn::Nobody;

@@ -224,7 +224,7 @@ impl Connection {
         match (&stream.state, &stream.role) {
             (State::Ended(outcome), _) => Poll::Ready(outcome.clone().map(|()| None)),
             (State::HalfClosed, Role::Server(handling)) => {
-                Poll::Ready(handling.requests_end.clone().map(|()| None))
+                Poll::Ready(handling.requests_end.clone().map(|()| None).map_err(|error| *error))
             }
             _ if mem::take(&mut stream.recv_wait.timed_out) => {
                 Poll::Ready(Err(stream.recv_timeout_error().into()))
@@ -266,7 +266,13 @@ impl Connection {
 
     /// Client: the next meta frame that nobody has looked at.
     pub fn take_meta(&mut self, key: StreamKey) -> Option<(Metadata, Bytes)> {
-        self.table.get_mut(key).and_then(|stream| stream.metas.pop_front())
+        let metas = &mut self.table.get_mut(key)?.metas;
+        (!metas.is_empty()).then(|| metas.remove(0))
+    }
+
+    /// Server: what the peer opened the stream with; from then on nothing.
+    pub fn take_header(&mut self, key: StreamKey) -> Option<Metadata> {
+        self.table.get_mut(key).and_then(|stream| stream.header.as_mut()).map(mem::take)
     }
 
     /// What the peer answered or opened the stream with, if it is there.
@@ -356,6 +362,11 @@ impl Connection {
     /// Whether something is to be written. On a closed connection nothing is.
     pub fn has_transmit(&self) -> bool {
         self.closed.is_none() && !self.outbound.is_empty()
+    }
+
+    /// Whether a cancel is among what is to be written.
+    pub fn is_urgent(&self) -> bool {
+        self.outbound.is_urgent()
     }
 
     /// What the connection was closed with.

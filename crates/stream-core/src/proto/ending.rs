@@ -153,16 +153,18 @@ impl Connection {
             return;
         };
         let Some(stream) = self.table.get_mut(key) else { return };
-        stream.idle.next_look = now.checked_add(pause);
-        stream.idle.next_look.into_iter().for_each(|at| self.timers.arm(at, Timer::Idle(key)));
+        let idle = stream.idle.get_or_insert_default();
+        idle.next_look = now.checked_add(pause);
+        idle.next_look.into_iter().for_each(|at| self.timers.arm(at, Timer::Idle(key)));
     }
 
     pub(super) fn handle_idle_check(&mut self, key: StreamKey, now: Instant) {
         let Some(stream) = self.table.get_mut(key) else { return };
         let messages = stream.sent.messages.wrapping_add(stream.received.messages);
-        let quiet = mem::replace(&mut stream.idle.messages, messages) == messages;
-        stream.idle.quiet_looks = if quiet { stream.idle.quiet_looks.saturating_add(1) } else { 0 };
-        if stream.idle.quiet_looks < IDLE_LOOKS {
+        let idle = stream.idle.get_or_insert_default();
+        let quiet = mem::replace(&mut idle.messages, messages) == messages;
+        idle.quiet_looks = if quiet { idle.quiet_looks.saturating_add(1) } else { 0 };
+        if idle.quiet_looks < IDLE_LOOKS {
             return self.watch_idle(key, now);
         }
         let timeout = self.config.stream_idle.unwrap_or_default();
@@ -227,7 +229,11 @@ impl Connection {
             }
             stream.state = State::Ended(outcome);
             let deadline = stream.call().and_then(|call| call.deadline);
-            Some((deadline, stream.recv_wait.until.take(), stream.idle.next_look.take()))
+            Some((
+                deadline,
+                stream.recv_wait.until.take(),
+                stream.idle.take().and_then(|idle| idle.next_look),
+            ))
         });
         let Some(Some((deadline, recv, idle))) = timers else { return false };
         self.timers.disarm(deadline, Timer::Stream(key));

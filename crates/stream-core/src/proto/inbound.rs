@@ -217,7 +217,7 @@ impl Connection {
         if stream.metas.len() >= MAX_METAS || payload.len() > COPY_BELOW {
             return;
         }
-        stream.metas.push_back((Metadata::from_header(header), Bytes::copy_from_slice(payload)));
+        stream.metas.push((Metadata::from_header(header), Bytes::copy_from_slice(payload)));
         self.wake(key);
     }
 
@@ -233,7 +233,7 @@ impl Connection {
             }
             (state @ State::Open, Role::Server(handling)) => {
                 *state = State::HalfClosed;
-                handling.requests_end = outcome;
+                handling.requests_end = outcome.map_err(Box::new);
                 stream.trailer = Some(trailer);
                 self.wake(key);
             }

@@ -10,7 +10,7 @@ use std::io::IoSlice;
 use std::mem;
 
 use bytes::{Buf, Bytes, BytesMut};
-use ttheader_codec::EncodeError;
+use ttheader_codec::{EncodeError, FrameType};
 
 use super::method::{Frame, Method};
 use super::stream::{Queued, Stream};
@@ -30,9 +30,15 @@ pub struct Transmit {
     head: BytesMut,
     rest: VecDeque<(Bytes, BytesMut)>,
     len: usize,
+    frames: usize,
 }
 
 impl Transmit {
+    /// Frames that it was made of.
+    pub fn frames(&self) -> usize {
+        self.frames
+    }
+
     /// Bytes that are left to write.
     pub fn len(&self) -> usize {
         self.len
@@ -59,6 +65,7 @@ impl Transmit {
     pub fn advance(&mut self, written: usize) {
         self.len = self.len.saturating_sub(written);
         if self.is_empty() {
+            self.frames = 0;
             self.head.clear();
             self.rest.clear();
             return;
@@ -88,6 +95,7 @@ impl Transmit {
         let before = buffer.len();
         put(buffer)?;
         self.len = self.len.saturating_add(buffer.len().saturating_sub(before));
+        self.frames = self.frames.saturating_add(1);
         Ok(())
     }
 
@@ -112,6 +120,8 @@ pub(super) struct Outbound {
     queued: usize,
     /// Frames in the batch that answer a peer's misdeeds rather than serve a stream.
     replies: usize,
+    /// The batch has an Rst in it.
+    urgent: bool,
 }
 
 impl Outbound {
@@ -126,6 +136,10 @@ impl Outbound {
 
     pub(super) fn replies(&self) -> usize {
         self.replies
+    }
+
+    pub(super) fn is_urgent(&self) -> bool {
+        self.urgent
     }
 
     /// Queues one message.
@@ -154,6 +168,7 @@ impl Outbound {
         stream: &mut Stream,
         frame: &Frame<'_>,
     ) -> Result<(), EncodeError> {
+        self.urgent |= frame.frame_type == FrameType::Rst;
         if stream.outbox.is_empty() {
             return self.batch.put(|out| stream.method.put_frame(stream.id, frame, out));
         }
@@ -187,6 +202,7 @@ impl Outbound {
             }
         }
         self.replies = 0;
+        self.urgent = false;
         mem::swap(&mut self.batch, out);
         served
     }

@@ -78,13 +78,14 @@ pub(super) struct Stream {
     /// What the peer ended its direction with.
     pub(super) trailer: Option<Metadata>,
     /// Meta frames that nobody has looked at yet.
-    pub(super) metas: VecDeque<(Metadata, Bytes)>,
+    pub(super) metas: Vec<(Metadata, Bytes)>,
     pub(super) inbox: Inbox,
     pub(super) outbox: Outbox,
     pub(super) sent: Traffic,
     pub(super) received: Traffic,
     pub(super) recv_wait: RecvWait,
-    pub(super) idle: IdleWatch,
+    /// `None` if it may be idle for ever.
+    pub(super) idle: Option<Box<IdleWatch>>,
     /// Who waits, so that nobody else is woken.
     pub(super) wants_recv: bool,
     pub(super) wants_send: bool,
@@ -139,7 +140,7 @@ pub(super) struct Handling {
     /// The handler has returned, or was dropped.
     pub(super) finished: bool,
     /// How the client's direction ended, if it has.
-    pub(super) requests_end: Result<(), Error>,
+    pub(super) requests_end: Result<(), Box<Error>>,
     /// What the client said was left until its deadline.
     pub(super) timeout: Option<Duration>,
 }
@@ -167,13 +168,13 @@ impl Stream {
             reset: false,
             header: None,
             trailer: None,
-            metas: VecDeque::new(),
+            metas: Vec::new(),
             inbox: Inbox::default(),
             outbox: Outbox::default(),
             sent: Traffic::default(),
             received: Traffic::default(),
             recv_wait: RecvWait::default(),
-            idle: IdleWatch::default(),
+            idle: None,
             wants_recv: false,
             wants_send: false,
             unread: false,

@@ -28,7 +28,7 @@ pub struct Server<H> {
 
 #[derive(Debug)]
 pub(crate) struct Serving<H> {
-    pub(crate) handler: H,
+    pub(crate) handler: Arc<H>,
     pub(crate) config: ServerConfig,
     connections: AtomicUsize,
     /// Each connection listens as long as it is open.
@@ -53,7 +53,7 @@ impl<H: Handler> Server<H> {
     pub async fn bind(address: &str, handler: H, config: ServerConfig) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let (phase, _) = watch::channel(Phase::Serving);
-        let shared = Serving { handler, config, connections: AtomicUsize::new(0), phase };
+        let shared = Serving { handler: Arc::new(handler), config, connections: AtomicUsize::new(0), phase };
         Ok(Self { listener, shared: Arc::new(shared) })
     }
 

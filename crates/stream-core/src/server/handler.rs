@@ -1,22 +1,29 @@
 //! Runs the handler of one stream: gives it its stream and its scope, tells it of a cancel, drops it when
 //! it does not listen, and sends what it ended with.
+//!
+//! What is here lives as long as a stream does, once for each: futures are written out so that nothing in
+//! them stands twice.
 
 use std::any::Any;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use futures_util::future::CatchUnwind;
 use kerrors::{ApplicationException, Code, Error, Side, StreamError};
-use tracing::Instrument;
+use pin_project::pin_project;
+use tokio::time::Sleep;
 use ttheader_codec::key;
 
 use super::accept::Serving;
 use super::{Handler, OnCancel, Peer};
 use crate::Metadata;
-use crate::cancel::{Reason, Scope};
+use crate::cancel::{Canceled, Reason, Scope};
 use crate::driver::Link;
 use crate::observe::StreamInfo;
 use crate::proto::{Finish, StreamKey};
@@ -61,31 +68,50 @@ pub enum HandlerError {
     Refused(ApplicationException),
 }
 
-/// Ends the stream with what the handler left, however the handler goes.
-struct Ending {
+/// Serves a stream that a peer has opened, to its end. Nothing is done before it is polled: what observers
+/// do in it is not for the reader's task.
+pub(super) fn serve_stream<H: Handler>(
+    serving: Arc<Serving<H>>,
     link: Arc<Link>,
     key: StreamKey,
-    scope: Scope,
-    finish: Finish,
+) -> impl Future<Output = ()> + Send {
+    Lazy::New(Some(move || begin(&serving, link, key)))
 }
 
-impl Drop for Ending {
-    fn drop(&mut self) {
-        self.link.with(|connection| connection.finish(self.key, &self.finish));
-        let returned = StreamError::new(Code::HANDLER_RETURNED).on_side(Side::Server);
-        self.scope.cancel(&Reason::Stream(returned));
+/// Makes a future when it is polled first, in the place where it then stays.
+#[pin_project(project = LazyProj)]
+enum Lazy<M, F> {
+    New(Option<M>),
+    Made(#[pin] F),
+}
+
+impl<M: FnOnce() -> Option<F>, F: Future<Output = ()>> Future for Lazy<M, F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if let LazyProj::New(make) = self.as_mut().project() {
+            let Some(future) = make.take().and_then(|make| make()) else { return Poll::Ready(()) };
+            self.set(Self::Made(future));
+        }
+        match self.project() {
+            LazyProj::Made(future) => future.poll(cx),
+            LazyProj::New(_) => Poll::Ready(()),
+        }
     }
 }
 
-pub(super) async fn serve_stream<H: Handler>(serving: Arc<Serving<H>>, link: Arc<Link>, key: StreamKey) {
+/// `None`: the stream is gone already, or there is no handler for it.
+fn begin<H: Handler>(
+    serving: &Arc<Serving<H>>,
+    link: Arc<Link>,
+    key: StreamKey,
+) -> Option<impl Future<Output = ()> + Send + use<H>> {
     let label = link.label(key);
     let scope = Scope::labeled(label);
     link.set_scope(key, &scope);
-    let Some((method, metadata, timeout)) = link.opened(key) else { return };
-    let dropped = ApplicationException::new(ApplicationException::INTERNAL_ERROR, "handler was dropped");
-    let finish = Finish { trailer: Metadata::new(), exception: Some(dropped) };
-    let mut ending = Ending { link: link.clone(), key, scope: scope.clone(), finish };
-
+    let (method, metadata, timeout) = link.opened(key)?;
+    let mut ending = Ending { link: link.clone(), key, scope: scope.clone(), finished: false };
+    let peer = Peer { address: link.peer() };
     let info = StreamInfo {
         label,
         parent: None,
@@ -108,69 +134,125 @@ pub(super) async fn serve_stream<H: Handler>(serving: Arc<Serving<H>>, link: Arc
         info,
     };
     let shared = handles.share();
-    let call = Called { method, metadata, scope, timeout };
-    let end = run(&serving, &shared, call).await;
-    // What ended the stream under its handler counts more than what the handler made of it.
-    let error = shared.outcome().map_or_else(|| end.told(), Result::err);
-    shared.tell_finish(error.as_ref());
-    ending.finish = end.into_finish();
-}
-
-struct Called {
-    method: Bytes,
-    metadata: Metadata,
-    scope: Scope,
-    timeout: Option<Duration>,
-}
-
-async fn run<H: Handler>(serving: &Serving<H>, shared: &Arc<Shared>, call: Called) -> StreamEnd {
-    let Called { method, metadata, scope, timeout } = call;
-    let called = call_name(&metadata, &method);
     let policy = serving.on_cancel(&String::from_utf8_lossy(&method), &metadata);
     let (sender, receiver) = shared.halves();
-    let peer = Peer { address: shared.info().peer };
     let incoming = Incoming { method, metadata, scope: scope.clone(), timeout, sender, receiver, peer };
-    let handler = async { serving.handler.stream(incoming).await }.instrument(shared.span().clone());
-    match guard(AssertUnwindSafe(handler).catch_unwind(), &scope, policy).await {
-        Ok(Ok(end)) => end,
-        Ok(Err(panic)) => StreamEnd::refused(panicked(&called, &*panic)),
-        Err(reason) => StreamEnd::failed(reason.into()),
+    match serving.handler.clone().stream(incoming) {
+        Ok(handler) => Some(Running { shared, ending, handler: Some(guard(handler, &scope, policy)) }),
+        Err(refused) => {
+            ending.finish(&shared, StreamEnd::refused(refused));
+            None
+        }
+    }
+}
+
+/// A handler at work, and the end that waits for it.
+#[pin_project]
+struct Running<F> {
+    shared: Arc<Shared>,
+    ending: Ending,
+    /// `None` once it has returned: gone before its stream's end is told.
+    #[pin]
+    handler: Option<Guard<CatchUnwind<AssertUnwindSafe<F>>>>,
+}
+
+impl<F: Future<Output = StreamEnd>> Future for Running<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        let Some(handler) = this.handler.as_mut().as_pin_mut() else { return Poll::Ready(()) };
+        let _span = this.shared.span().enter();
+        let end = match ready!(handler.poll(cx)) {
+            Ok(Ok(end)) => end,
+            Ok(Err(panic)) => StreamEnd::refused(panicked(&this.shared.info().call_name(), &*panic)),
+            Err(reason) => StreamEnd::failed(reason.into()),
+        };
+        this.handler.set(None);
+        this.ending.finish(this.shared, end);
+        Poll::Ready(())
+    }
+}
+
+/// Ends the stream, however its handler goes.
+struct Ending {
+    link: Arc<Link>,
+    key: StreamKey,
+    scope: Scope,
+    finished: bool,
+}
+
+impl Ending {
+    fn finish(&mut self, shared: &Shared, end: StreamEnd) {
+        // What ended the stream under its handler counts more than what the handler made of it.
+        let error = shared.outcome().map_or_else(|| end.told(), Result::err);
+        shared.tell_finish(error.as_ref());
+        self.leave(&end.into_finish());
+    }
+
+    fn leave(&mut self, finish: &Finish) {
+        self.finished = true;
+        self.link.with(|connection| connection.finish(self.key, finish));
+        let returned = StreamError::new(Code::HANDLER_RETURNED).on_side(Side::Server);
+        self.scope.cancel(&Reason::Stream(returned));
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if !self.finished {
+            let dropped =
+                ApplicationException::new(ApplicationException::INTERNAL_ERROR, "handler was dropped");
+            self.leave(&Finish { trailer: Metadata::new(), exception: Some(dropped) });
+        }
     }
 }
 
 /// Lets `call` run to its end, or as long after a cancel as `policy` says.
-pub(crate) async fn guard<T>(
-    call: impl Future<Output = T>,
+pub(crate) fn guard<F: Future>(
+    call: F,
     scope: &Scope,
     policy: OnCancel,
-) -> Result<T, Reason> {
-    let canceled = async {
-        let reason = scope.canceled().await;
-        match policy {
-            OnCancel::Notify => std::future::pending().await,
-            OnCancel::NotifyThenDrop(grace) => tokio::time::sleep(grace).await,
-            OnCancel::Drop => {}
-        }
-        reason
-    };
-    if policy == OnCancel::Drop {
-        // Looked at first, so that not a line of the handler runs behind the cancel.
-        return tokio::select! {
-            biased;
-            reason = canceled => Err(reason),
-            result = call => Ok(result),
-        };
-    }
-    tokio::select! {
-        biased;
-        result = call => Ok(result),
-        reason = canceled => Err(reason),
-    }
+) -> Guard<CatchUnwind<AssertUnwindSafe<F>>> {
+    let call = AssertUnwindSafe(call).catch_unwind();
+    Guard { call, canceled: scope.canceled(), policy, leave: None }
 }
 
-/// `Service.Method`, for the sentence about a panic.
-pub(crate) fn call_name(metadata: &Metadata, method: &[u8]) -> String {
-    format!("{}.{}", metadata.get_str(key::IDL_SERVICE).unwrap_or_default(), String::from_utf8_lossy(method))
+/// What [`guard`] makes of a call.
+#[pin_project]
+pub(crate) struct Guard<F> {
+    #[pin]
+    call: F,
+    canceled: Canceled,
+    policy: OnCancel,
+    /// Why it is to go, and until when it may stay.
+    leave: Option<(Reason, Pin<Box<Sleep>>)>,
+}
+
+impl<F: Future> Future for Guard<F> {
+    type Output = Result<F::Output, Reason>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        // Looked at first, so that not a line of the handler runs behind the cancel.
+        if *this.policy == OnCancel::Drop
+            && let Poll::Ready(reason) = Pin::new(&mut *this.canceled).poll(cx)
+        {
+            return Poll::Ready(Err(reason));
+        }
+        if let Poll::Ready(result) = this.call.poll(cx) {
+            return Poll::Ready(Ok(result));
+        }
+        let OnCancel::NotifyThenDrop(grace) = *this.policy else { return Poll::Pending };
+        let (reason, until) = match this.leave {
+            Some(leave) => leave,
+            none => {
+                let reason = ready!(Pin::new(this.canceled).poll(cx));
+                none.insert((reason, Box::pin(tokio::time::sleep(grace))))
+            }
+        };
+        until.as_mut().poll(cx).map(|()| Err(reason.clone()))
+    }
 }
 
 pub(crate) fn panicked(called: &str, panic: &(dyn Any + Send)) -> ApplicationException {

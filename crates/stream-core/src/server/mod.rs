@@ -12,7 +12,9 @@ use std::time::Duration;
 pub use accept::Server;
 pub(crate) use accept::{Phase, Serving};
 pub use handler::{HandlerError, Incoming, StreamEnd};
-pub(crate) use handler::{call_name, guard, panicked};
+pub(crate) use handler::{guard, panicked};
+
+use kerrors::ApplicationException;
 
 use crate::Metadata;
 use crate::observe::Observers;
@@ -79,7 +81,13 @@ impl Default for ServerConfig {
 /// Serves what peers ask for. Each call runs on a task of its own; a panic ends that call alone.
 pub trait Handler: Send + Sync + 'static {
     /// Serves one stream to its end.
-    fn stream(&self, incoming: Incoming) -> impl Future<Output = StreamEnd> + Send;
+    ///
+    /// # Errors
+    /// There is no handler for it.
+    fn stream(
+        self: Arc<Self>,
+        incoming: Incoming,
+    ) -> Result<impl Future<Output = StreamEnd> + Send + 'static, ApplicationException>;
 
     /// What becomes of this method's handler on a cancel, if not what the server's configuration says.
     fn on_cancel(&self, _method: &str, _metadata: &Metadata) -> Option<OnCancel> {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use kerrors::{Error, Side};
 
 pub use recv::{Recv, RecvStream};
-pub use send::SendStream;
+pub use send::{Send, SendStream};
 
 use crate::cancel::{Reason, Registration};
 use crate::client::Lease;
@@ -44,7 +44,7 @@ pub(crate) struct Shared {
 }
 
 /// Called once when a stream has ended, with what went wrong.
-type OnClose = Box<dyn FnOnce(Option<&Error>) + Send>;
+type OnClose = Box<dyn FnOnce(Option<&Error>) + std::marker::Send>;
 
 /// What a stream's handles are made of.
 pub(crate) struct Handles {

@@ -1,9 +1,13 @@
 //! The half of a stream that sends.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use kerrors::{Error, Side};
+use tokio::time::Sleep;
 
 use super::Shared;
 use crate::Metadata;
@@ -31,36 +35,16 @@ impl SendStream {
     /// # Errors
     /// What the stream ended with; 12005 after [`close_send`](Self::close_send), or if the message is too
     /// large for a frame.
-    pub async fn send(&self, message: &[u8]) -> Result<(), Error> {
-        self.send_payload(&Payload::Borrowed(message)).await
+    pub fn send<'a>(&'a self, message: &'a [u8]) -> Send<'a> {
+        Send { stream: self, payload: Payload::Borrowed(message), timer: None }
     }
 
     /// As [`send`](Self::send); a large message is not copied.
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub async fn send_bytes(&self, message: Bytes) -> Result<(), Error> {
-        self.send_payload(&Payload::Owned(message)).await
-    }
-
-    async fn send_payload(&self, payload: &Payload<'_>) -> Result<(), Error> {
-        let Shared { link, key, info, observers, send_timeout, .. } = &*self.shared;
-        let queue = || std::future::poll_fn(|cx| link.poll_send(cx, *key, payload));
-        let sent = match send_timeout {
-            None => queue().await,
-            Some(timeout) => match tokio::time::timeout(*timeout, queue()).await {
-                Ok(sent) => sent,
-                Err(_) => {
-                    link.with(|connection| connection.handle_send_timeout(*key, *timeout));
-                    queue().await
-                }
-            },
-        };
-        // An end that is found here is told by Recv, behind the messages that came before it, or by the drop.
-        if sent.is_ok() {
-            observers.iter().for_each(|observer| observer.sent(info, payload.as_ref().len()));
-        }
-        sent
+    pub fn send_bytes(&self, message: Bytes) -> Send<'_> {
+        Send { stream: self, payload: Payload::Owned(message), timer: None }
     }
 
     /// Client: says that nothing more will be sent.
@@ -75,7 +59,7 @@ impl SendStream {
 
     /// Calls `callback` once when the stream has ended, with what went wrong: a client's when its handles
     /// learn of the end, a server's when its handler has returned.
-    pub fn on_close(&self, callback: impl FnOnce(Option<&Error>) + Send + 'static) {
+    pub fn on_close(&self, callback: impl FnOnce(Option<&Error>) + std::marker::Send + 'static) {
         self.shared.add_on_close(Box::new(callback));
     }
 
@@ -111,5 +95,36 @@ impl Drop for SendStream {
         if self.shared.remove_sender() && self.shared.info.side == Side::Client {
             self.shared.link.with(|connection| connection.abandon_send(self.shared.key));
         }
+    }
+}
+
+/// Waits until a message is queued; see [`SendStream::send`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct Send<'a> {
+    stream: &'a SendStream,
+    payload: Payload<'a>,
+    /// Runs from the first poll that is pending. Boxed: a timer is large, and few streams have one.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Future for Send<'_> {
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { stream, payload, timer } = &mut *self;
+        let Shared { link, key, info, observers, send_timeout, .. } = &*stream.shared;
+        let mut sent = link.poll_send(cx, *key, payload);
+        if let (Poll::Pending, Some(timeout)) = (&sent, send_timeout) {
+            let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(*timeout)));
+            ready!(timer.as_mut().poll(cx));
+            link.with(|connection| connection.handle_send_timeout(*key, *timeout));
+            sent = link.poll_send(cx, *key, payload);
+        }
+        // An end that is found here is told by Recv, behind the messages that came before it, or by the drop.
+        if let Poll::Ready(Ok(())) = sent {
+            observers.iter().for_each(|observer| observer.sent(info, payload.as_ref().len()));
+        }
+        sent
     }
 }

@@ -2,18 +2,18 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::FutureExt;
 use kerrors::{ApplicationException, Code, MessageKind, StreamError};
 use tokio::net::TcpStream;
+use ttheader_codec::key;
 
 use super::wire::{Message, Outgoing, decode, encode};
 use super::{CallProtocol, UnaryAnswer, UnaryCall};
 use crate::Metadata;
 use crate::cancel::{Reason, Scope};
-use crate::server::{Handler, HandlerError, Peer, Phase, Serving, call_name, guard, panicked};
+use crate::observe::call_name;
+use crate::server::{Handler, HandlerError, Peer, Phase, Serving, guard, panicked};
 
 /// Bytes of later calls that are read while one is served.
 const READ_AHEAD: usize = 64 * 1024;
@@ -63,7 +63,7 @@ impl<H: Handler> Connection<'_, H> {
     async fn serve(&mut self, message: Message) -> io::Result<()> {
         let Message { name, kind, sequence_id, metadata, timeout, body } = message;
         let scope = Scope::new();
-        let called = call_name(&metadata, name.as_bytes());
+        let called = call_name(metadata.get(key::IDL_SERVICE).map_or(&[][..], |name| name), name.as_bytes());
         let call = UnaryCall {
             method: name.clone(),
             metadata,
@@ -86,8 +86,7 @@ impl<H: Handler> Connection<'_, H> {
     async fn run(&mut self, call: UnaryCall, called: &str, scope: &Scope, answered: bool) -> UnaryAnswer {
         let Self { serving, socket, buf, .. } = self;
         let policy = serving.on_cancel(&call.method, &call.metadata);
-        let handler = AssertUnwindSafe(async { serving.handler.unary(call).await }).catch_unwind();
-        let guarded = guard(handler, scope, policy);
+        let guarded = guard(async { serving.handler.unary(call).await }, scope, policy);
         let mut phase = serving.phase.subscribe();
         let watch = async {
             tokio::select! {
