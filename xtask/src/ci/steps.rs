@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::Result;
+use crate::bench::instructions;
 use crate::command::Cmd;
 use crate::workspace::Workspace;
 
@@ -50,6 +51,7 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "test", what: "every test, examples in the documentation too", plan: test, tests: true },
     Step { name: "examples", what: "every example runs to its end", plan: examples, tests: false },
     Step { name: "loom", what: "every order of threads in the tree and the driver's state", plan: loom, tests: true },
+    Step { name: "counts", what: "no work takes more instructions than its table says", plan: counts, tests: false },
     Step { name: "fuzz", what: "hostile bytes, for a short while", plan: fuzz, tests: false },
     Step { name: "interop", what: "against real Kitex", plan: interop, tests: true },
     Step { name: "deny", what: "licenses, bans, sources and advisories of what we use", plan: deny, tests: false },
@@ -142,6 +144,13 @@ fn loom(setting: &Setting) -> Result<Plan> {
     let test = Cmd::new("cargo test -p stream-core --release --lib --no-default-features loom --target-dir");
     let test = test.path(&setting.workspace.target.join("loom"));
     Ok(run([test.env("RUSTFLAGS", "--cfg loom").env("LOOM_MAX_PREEMPTIONS", "2")]))
+}
+
+fn counts(_: &Setting) -> Result<Plan> {
+    Ok(match instructions::obstacle()? {
+        Some(obstacle) => skip(&obstacle),
+        None => run([Cmd::new("cargo xtask bench --instructions")]),
+    })
 }
 
 fn fuzz(setting: &Setting) -> Result<Plan> {

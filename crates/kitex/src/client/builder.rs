@@ -101,6 +101,13 @@ impl ClientBuilder {
         self
     }
 
+    /// How long a shared connection may be without a stream before it is closed. Default 60 s. A long pool
+    /// has its own.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.config.idle_timeout = timeout;
+        self
+    }
+
     /// How long each Recv may wait. Default: as long as the stream lives.
     pub fn recv_timeout(mut self, timeout: RecvTimeout) -> Self {
         self.options.recv_timeout = Some(timeout);

@@ -149,6 +149,18 @@ impl ServerBuilder {
         self
     }
 
+    /// How long a new connection may take for its first eight bytes. Default 5 s.
+    pub fn preface_timeout(mut self, timeout: Duration) -> Self {
+        self.config.preface_timeout = timeout;
+        self
+    }
+
+    /// How long a connection may be without a stream before it is closed. Default 10 min.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.config.idle_timeout = timeout;
+        self
+    }
+
     /// Is told of each stream's life, after the observers before it.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.config.observers = self.config.observers.with(observer);
