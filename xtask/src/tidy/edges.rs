@@ -76,7 +76,7 @@ const ROWS: &[Row] = &[
         name: "interop",
         ours: FACADE,
         others: &["base64", "clap", "serde_json", "tokio", "tracing-subscriber"],
-        tests: &[],
+        tests: &["bytes"],
     },
     Row {
         name: "bench",

@@ -39,7 +39,12 @@ impl Lines {
 
     /// The next `count` lines that nobody has taken; fewer if the pipe ends or patience does.
     pub(crate) fn take(&self, count: usize) -> Vec<String> {
-        let mut state = self.wait(PATIENCE, |state| state.ended || state.all.len() - state.taken >= count);
+        self.take_within(count, PATIENCE)
+    }
+
+    /// As [`take`](Self::take), with another patience.
+    pub(crate) fn take_within(&self, count: usize, at_most: Duration) -> Vec<String> {
+        let mut state = self.wait(at_most, |state| state.ended || state.all.len() - state.taken >= count);
         let from = state.taken;
         state.taken = state.all.len().min(from + count);
         state.all[from..state.taken].to_vec()

@@ -10,6 +10,7 @@ mod chain;
 mod isolation;
 mod latency;
 mod lines;
+mod live;
 mod local;
 mod mixes;
 mod order;

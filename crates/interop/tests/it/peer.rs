@@ -110,6 +110,11 @@ impl Process {
         parse(&self.out.take(count))
     }
 
+    /// The next `count` lines, or what there is of them after `at_most`.
+    pub(crate) fn take_within(&self, count: usize, at_most: Duration) -> Vec<Value> {
+        parse(&self.out.take_within(count, at_most))
+    }
+
     /// How many lines there are so far.
     pub(crate) fn count(&self) -> usize {
         self.out.all().len()

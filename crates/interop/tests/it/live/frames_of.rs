@@ -1,0 +1,132 @@
+//! What a row's words come to between two live peers: which frames a proxy puts in, which each end
+//! sends, which sentence each says.
+
+use kerrors::ApplicationException;
+use kitex::bytes::Bytes;
+use kitex::{Error, Side};
+use serde_json::Value;
+use ttheader_codec::{FrameType, key};
+
+use super::frames::Seen;
+use super::proxy::Proxy;
+use super::table::ends::{LOST_BELOW, RETURNED};
+use super::table::{End, Mode, Row, State, Way};
+
+/// What the proxy makes of trailers on their way.
+pub(crate) fn edit(proxy: &Proxy, way: Way) {
+    let side = match way {
+        Way::TrailerTo(side) | Way::OddTrailerTo(side) => side,
+        Way::OddBiz => Side::Client,
+        _ => return,
+    };
+    proxy.wire_to(side).edit(Box::new(move |seen| {
+        if seen.frame_type() != Some(FrameType::Trailer) {
+            return seen;
+        }
+        match way {
+            Way::TrailerTo(_) => seen.payload(ApplicationException::new(6, "peer failed").encode("M", 1)),
+            Way::OddBiz => seen.string(key::BIZ_STATUS, "404").string(key::BIZ_EXTRA, "odd"),
+            _ => seen.payload("odd payload"),
+        }
+    }));
+}
+
+/// The proxy puts in what the row says, if it says anything.
+pub(crate) fn inject(proxy: &Proxy, way: Way) {
+    let id = proxy.id();
+    let put = |side, bytes: Bytes| proxy.wire_to(side).inject(bytes);
+    match way {
+        Way::GarbageTo(side) => put(side, Bytes::from_static(b"HTTP/1.1 200 OK")),
+        Way::RstTo(side) => put(side, gateway(id)),
+        Way::RstToBoth => [Side::Server, Side::Client].into_iter().for_each(|side| put(side, gateway(id))),
+        Way::BareRstTo(side) => put(side, Seen::new(id, FrameType::Rst).encode()),
+        Way::OddRstTo(side) => put(side, Seen::new(id, FrameType::Rst).payload("odd payload").encode()),
+        Way::HeaderTo(side) => put(side, Seen::new(id, FrameType::Header).encode()),
+        Way::DataTo(side) => put(side, Seen::new(id, FrameType::Data).payload("\0").encode()),
+        Way::UnknownTo(side) => put(side, Seen::unknown(id, b"9").encode()),
+        Way::MetaTo(side) => put(side, Seen::new(id, FrameType::Meta).encode()),
+        _ => {}
+    }
+}
+
+fn gateway(id: i32) -> Bytes {
+    Seen::rst(id, 12009, "gateway says no", "Gateway").encode()
+}
+
+/// The frames of client and server. A handler of Kitex's sends no header before it has something to say,
+/// and returns from Up and Bidi only when the client has closed its direction.
+pub(crate) fn expected(row: &Row) -> (String, String) {
+    let (client, server) = (row.client_sends, row.server_sends);
+    let client = match (row.mode, row.state) {
+        (Mode::Up | Mode::Bidi, State::Finishing) if client.contains('R') => "HDDTR",
+        (Mode::Up | Mode::Bidi, State::Finishing) => "HDDT",
+        _ => client,
+    };
+    let server = match (row.mode, row.state) {
+        (Mode::Up, _) if returns_early(row) => "HDT",
+        (Mode::Bidi, _) if returns_early(row) => "HDDT",
+        (Mode::Up, State::Flowing) => server.strip_prefix('H').unwrap_or(server),
+        _ => server,
+    };
+    (client.to_owned(), server.to_owned())
+}
+
+/// The client has closed its direction, so that the handler returns where another would go on.
+fn returns_early(row: &Row) -> bool {
+    row.mode != Mode::Down && row.server == End::Live && row.client_sends.ends_with('T')
+}
+
+/// What Kitex's handler prints as it ends.
+pub(crate) fn lines(way: Way, row: &Row) -> Vec<String> {
+    match row.server {
+        End::Error(told) if End::Error(told) == RETURNED => match way {
+            // It prints nothing of an end that it makes itself.
+            Way::ReturnBiz | Way::ReturnError => Vec::new(),
+            _ => vec![String::new()],
+        },
+        End::Live if returns_early(row) => vec![String::new()],
+        // When all is over the proxy cuts the connection.
+        End::Live => vec![sentence(LOST_BELOW)],
+        end @ (End::Error(_) | End::RecvError(_)) => vec![sentence(end)],
+        End::Unaware | End::Gone | End::Clean | End::Biz(_) => Vec::new(),
+    }
+}
+
+/// What a Recv says at this end.
+pub(crate) fn sentence(end: End) -> String {
+    match end {
+        End::Error(told) | End::RecvError(told) => plain(&told.sentence()),
+        End::Biz(text) => text.to_owned(),
+        End::Clean => CLEAN.to_owned(),
+        End::Unaware | End::Live | End::Gone => format!("{end:?}"),
+    }
+}
+
+pub(crate) fn told(end: &Result<(), Error>) -> String {
+    end.as_ref().map_or_else(|error| plain(&error.to_string()), |()| CLEAN.to_owned())
+}
+
+/// What a handler's line says.
+pub(crate) fn text_of(line: &Value) -> String {
+    plain(line["err"].as_str().unwrap_or_default())
+}
+
+/// Without measured durations, and without how a connection was lost.
+fn plain(text: &str) -> String {
+    const MEASURED: &str = "timeout in ctx: ";
+    /// Each peer adds how it came about.
+    const LOST: &str = "[ttstream error, code=12006] [client-side stream] ";
+    const LOST_BELOW: &str = "[ttstream error, code=12013] ";
+    if text.starts_with(LOST) {
+        return LOST.to_owned();
+    }
+    if text
+        .strip_prefix(LOST_BELOW)
+        .is_some_and(|how| !how.starts_with("[server-side") && !how.starts_with("[client-side"))
+    {
+        return LOST_BELOW.to_owned();
+    }
+    text.split_once(MEASURED).map_or_else(|| text.to_owned(), |(before, _)| format!("{before}{MEASURED}N"))
+}
+
+const CLEAN: &str = "the end";

@@ -1,0 +1,208 @@
+//! Something in the middle of one connection: sees every frame, holds what it is told to hold, puts in
+//! frames of its own, changes trailers, cuts. Knows nothing of what should be seen.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use kitex::Side;
+use kitex::bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+use ttheader_codec::FrameType;
+
+use super::frames::{Seen, Tap};
+
+/// What a proxy makes of a frame.
+pub(crate) type Edit = Box<dyn Fn(Seen) -> Seen + Send>;
+
+/// Which frames do not pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    Nothing,
+    /// A trailer, and what comes behind it.
+    Trailer,
+    All,
+}
+
+/// One connection to `upstream`, by way of here. Cut when it is dropped.
+pub(crate) struct Proxy {
+    pub(crate) address: String,
+    pub(crate) to_server: Arc<Wire>,
+    pub(crate) to_client: Arc<Wire>,
+    cut: watch::Sender<bool>,
+}
+
+/// One direction.
+pub(crate) struct Wire {
+    state: Mutex<State>,
+    /// Something may pass.
+    passable: Notify,
+    /// Something was sent.
+    sent: Notify,
+}
+
+struct State {
+    sent: Tap,
+    hold: Hold,
+    edit: Option<Edit>,
+    waiting: VecDeque<(Option<FrameType>, Bytes)>,
+    lost: bool,
+}
+
+impl Proxy {
+    pub(crate) async fn start(upstream: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        let (to_server, to_client) = (Arc::<Wire>::default(), Arc::<Wire>::default());
+        let (cut, lost) = watch::channel(false);
+        tokio::spawn(pass(listener, upstream, [to_server.clone(), to_client.clone()], lost));
+        Self { address, to_server, to_client, cut }
+    }
+
+    pub(crate) fn wire_to(&self, side: Side) -> &Arc<Wire> {
+        match side {
+            Side::Client => &self.to_client,
+            Side::Server => &self.to_server,
+        }
+    }
+
+    /// The connection is lost at both ends; what is held is lost with it.
+    pub(crate) fn cut(&self) {
+        [&self.to_server, &self.to_client].into_iter().for_each(|wire| wire.with(|state| state.lost = true));
+        self.cut.send_replace(true);
+    }
+
+    /// The id of the stream.
+    pub(crate) fn id(&self) -> i32 {
+        self.to_server.with(|state| state.sent.frames().first().map_or(1, |seen| seen.id))
+    }
+}
+
+impl Default for Wire {
+    fn default() -> Self {
+        let (sent, waiting) = (Tap::default(), VecDeque::new());
+        let state = State { sent, hold: Hold::Nothing, edit: None, waiting, lost: false };
+        Self { state: Mutex::new(state), passable: Notify::new(), sent: Notify::new() }
+    }
+}
+
+impl Wire {
+    pub(crate) fn hold(&self, hold: Hold) {
+        self.with(|state| state.hold = hold);
+        self.passable.notify_one();
+    }
+
+    pub(crate) fn edit(&self, edit: Edit) {
+        self.with(|state| state.edit = Some(edit));
+    }
+
+    /// Something in the middle writes, behind what is held.
+    pub(crate) fn inject(&self, bytes: impl Into<Bytes>) {
+        self.with(|state| state.waiting.push_back((None, bytes.into())));
+        self.passable.notify_one();
+    }
+
+    /// The frames that were sent so far.
+    pub(crate) fn word(&self) -> String {
+        self.with(|state| state.sent.frames().first().map(|seen| seen.id).map(|id| state.sent.word(id)))
+            .unwrap_or_default()
+    }
+
+    /// Waits until the frames that were sent are as wanted, for no longer than `at_most`. Gives them.
+    pub(crate) async fn until(&self, wanted: impl Fn(&str) -> bool, at_most: Duration) -> String {
+        let wait = async {
+            loop {
+                let sent = self.sent.notified();
+                if wanted(&self.word()) {
+                    return;
+                }
+                sent.await;
+            }
+        };
+        // Who asked sees by the word whether it came.
+        let _ = tokio::time::timeout(at_most, wait).await;
+        self.word()
+    }
+
+    fn with<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
+        change(&mut self.state.lock().expect("no test panics under it"))
+    }
+
+    fn feed(&self, bytes: &[u8]) {
+        self.with(|state| {
+            let State { sent, edit, waiting, .. } = state;
+            for seen in sent.feed(bytes) {
+                let frame = match edit {
+                    Some(edit) => edit(seen.clone()).encode(),
+                    None => seen.encode(),
+                };
+                waiting.push_back((seen.frame_type(), frame));
+            }
+        });
+        self.passable.notify_one();
+        self.sent.notify_waiters();
+    }
+
+    fn next(&self) -> Option<Bytes> {
+        self.with(|state| {
+            let (frame_type, _) = state.waiting.front()?;
+            let held = match state.hold {
+                Hold::Nothing => false,
+                Hold::Trailer => *frame_type == Some(FrameType::Trailer),
+                Hold::All => true,
+            };
+            if held || state.lost { None } else { state.waiting.pop_front().map(|(_, bytes)| bytes) }
+        })
+    }
+
+    /// Passes on what comes, and the end behind it.
+    async fn pump(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+        let reading = async {
+            let mut buffer = vec![0; 64 * 1024];
+            while let Ok(read @ 1..) = from.read(&mut buffer).await {
+                self.feed(&buffer[..read]);
+            }
+        };
+        let writing = async {
+            loop {
+                let passable = self.passable.notified();
+                while let Some(bytes) = self.next() {
+                    if to.write_all(&bytes).await.is_err() {
+                        return;
+                    }
+                }
+                passable.await;
+            }
+        };
+        tokio::select! {
+            () = reading => {}
+            () = writing => {}
+        }
+        while let Some(bytes) = self.next() {
+            let _ = to.write_all(&bytes).await;
+        }
+    }
+}
+
+async fn pass(
+    listener: TcpListener,
+    upstream: String,
+    wires: [Arc<Wire>; 2],
+    mut lost: watch::Receiver<bool>,
+) {
+    let Ok((client, _)) = listener.accept().await else { return };
+    let server = TcpStream::connect(&upstream).await.expect("the server listens");
+    for socket in [&client, &server] {
+        socket.set_nodelay(true).expect("it is a socket");
+    }
+    let ((from_client, client), (from_server, server)) = (client.into_split(), server.into_split());
+    let [to_server, to_client] = wires;
+    tokio::select! {
+        () = to_server.pump(from_client, server) => {}
+        () = to_client.pump(from_server, client) => {}
+        _ = lost.wait_for(|lost| *lost) => {}
+    }
+}
