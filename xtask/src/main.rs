@@ -6,6 +6,7 @@ mod ci;
 mod codegen;
 mod command;
 mod interop;
+mod soak;
 mod tidy;
 mod workspace;
 
@@ -27,6 +28,8 @@ enum Task {
     Codegen(codegen::Options),
     /// Builds lab-peer and its twin on real Kitex, and runs the tests of both.
     Interop,
+    /// Ends a million streams in every way, and looks what is left of them.
+    Soak(soak::Options),
     /// Checks what the compiler cannot: who uses what, and what stands where.
     Tidy,
 }
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         Task::Ci(options) => ci::run(&options),
         Task::Codegen(options) => codegen::run(&options).map(|()| ExitCode::SUCCESS),
         Task::Interop => interop::run().map(|()| ExitCode::SUCCESS),
+        Task::Soak(options) => soak::run(&options).map(|()| ExitCode::SUCCESS),
         Task::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {

@@ -34,6 +34,11 @@ impl Chain {
         Ok(Self { first })
     }
 
+    /// Where the first listens.
+    pub fn address(&self) -> SocketAddr {
+        self.first
+    }
+
     /// A client of the first.
     ///
     /// # Errors

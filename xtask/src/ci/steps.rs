@@ -53,6 +53,7 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "loom", what: "every order of threads in the tree and the driver's state", plan: loom, tests: true },
     Step { name: "counts", what: "no work takes more instructions than its table says", plan: counts, tests: false },
     Step { name: "fuzz", what: "hostile bytes, for a short while", plan: fuzz, tests: false },
+    Step { name: "soak", what: "many streams in every way of ending leave nothing", plan: soak, tests: false },
     Step { name: "interop", what: "against real Kitex", plan: interop, tests: true },
     Step { name: "deny", what: "licenses, bans, sources and advisories of what we use", plan: deny, tests: false },
 ];
@@ -84,6 +85,8 @@ pub(crate) const TESTED_EXAMPLES: &[(&str, &str)] = &[("chat", "client"), ("chat
 
 const FUZZ: &str = "crates/fuzz";
 const INSTALL_FUZZ: &str = "cargo install cargo-fuzz --locked --version 0.13.2";
+/// Enough that what one way of ending leaves is seen in the sums; a million are `cargo xtask soak`.
+const SOAK_STREAMS: u64 = 20_000;
 /// A target that has `core` and `alloc` and no `std`.
 const NO_STD_TARGET: &str = "x86_64-unknown-none";
 
@@ -186,6 +189,10 @@ fn fuzz_targets() -> Result<Vec<String>> {
     let targets = metadata["packages"][0]["targets"].as_array().into_iter().flatten();
     let programs = targets.filter(|target| target["kind"][0] == "bin");
     Ok(programs.filter_map(|target| target["name"].as_str().map(str::to_owned)).collect())
+}
+
+fn soak(_: &Setting) -> Result<Plan> {
+    Ok(run([crate::soak::command(SOAK_STREAMS)]))
 }
 
 fn interop(_: &Setting) -> Result<Plan> {
