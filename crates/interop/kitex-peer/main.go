@@ -32,6 +32,8 @@ type options struct {
 	count   int
 	size    int
 	seconds int
+	seed    int
+	cross   bool
 }
 
 // subcommands says what each subcommand runs and the defaults that differ
@@ -49,6 +51,8 @@ var subcommands = map[string]struct {
 	"slow":   {run: runSlow, seconds: 8},
 	"hold":   {run: runHold, count: 10000, seconds: 3},
 	"redial": {run: runRedial, seconds: 8},
+	// Beyond the words that both peers were given.
+	"isolate": {run: runIsolate, count: 10000},
 }
 
 func main() {
@@ -75,6 +79,8 @@ func main() {
 	flags.IntVar(&o.count, "c", sub.count, "tasks or streams")
 	flags.IntVar(&o.size, "b", 1024, "payload bytes")
 	flags.IntVar(&o.seconds, "t", sub.seconds, "seconds")
+	flags.IntVar(&o.seed, "seed", 1, "what isolate draws its lots from")
+	flags.BoolVar(&o.cross, "cross", false, "isolate: a cancel before the first message meets it on its way")
 	_ = flags.Parse(os.Args[2:])
 	if flags.NArg() > 0 {
 		usage("unknown word " + flags.Arg(0))
@@ -85,7 +91,7 @@ func main() {
 // usage ends the program because its words make no sense.
 func usage(why string) {
 	fmt.Fprintln(os.Stderr, why)
-	fmt.Fprintln(os.Stderr, "usage: kitex-lab-peer server|client|bench|lat|slow|hold|redial [--word value]...")
+	fmt.Fprintln(os.Stderr, "usage: kitex-lab-peer server|client|bench|lat|slow|hold|redial|isolate [--word value]...")
 	os.Exit(2)
 }
 

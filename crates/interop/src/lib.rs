@@ -8,6 +8,7 @@ mod generated;
 pub mod bench;
 pub mod client;
 pub mod dial;
+pub mod isolate;
 pub mod latency;
 pub mod line;
 pub mod local;

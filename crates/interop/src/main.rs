@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use interop::bench::BenchArgs;
 use interop::client::ClientArgs;
+use interop::isolate::IsolateArgs;
 use interop::latency::LatArgs;
 use interop::server::ServerArgs;
 use interop::stress::{HoldArgs, RedialArgs, SlowArgs};
@@ -34,6 +35,8 @@ enum Role {
     Hold(HoldArgs),
     /// Calls once a second, whether the server is there or not.
     Redial(RedialArgs),
+    /// Opens many streams on one connection, cancels half of them, and prints how all have ended.
+    Isolate(IsolateArgs),
 }
 
 #[tokio::main]
@@ -53,6 +56,7 @@ async fn main() -> ExitCode {
         Role::Slow(args) => interop::stress::slow(args).await,
         Role::Hold(args) => interop::stress::hold(args).await,
         Role::Redial(args) => interop::stress::redial(args).await,
+        Role::Isolate(args) => interop::isolate::run(args).await,
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

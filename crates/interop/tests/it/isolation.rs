@@ -1,14 +1,17 @@
 //! On one connection the end of a stream is the end of no other.
 
+use std::env;
 use std::time::Duration;
 
 use interop::lab::LabClient;
 use kitex::{Code, Context};
+use serde_json::json;
 
 use crate::chain::Chain;
+use crate::lines::PATIENCE;
 use crate::local::{ends, lab_client, request};
 use crate::peer::Peer::{self, Go, Rust};
-use crate::peer::go_is_here;
+use crate::peer::{Process, go_is_here, say};
 
 const STREAMS: usize = 120;
 const MESSAGES: usize = 20;
@@ -57,6 +60,60 @@ async fn check(servers: &[Peer]) {
             "{line}"
         );
     }
+}
+
+#[test]
+fn of_ten_thousand_streams_of_rust_half_are_canceled_and_the_others_live() {
+    check_many(Rust, Rust, "--cross");
+}
+
+#[test]
+fn of_ten_thousand_streams_to_kitex_half_are_canceled_and_the_others_live() {
+    if go_is_here() {
+        check_many(Rust, Go, "--cross");
+    }
+}
+
+/// A Kitex client closes the whole connection when the first answer meets its cancel on the way, whoever
+/// has sent it: of its streams those are canceled before a first answer that are never given one.
+#[test]
+fn of_ten_thousand_streams_from_kitex_half_are_canceled_and_the_others_live() {
+    if go_is_here() {
+        check_many(Go, Rust, "");
+    }
+}
+
+/// One client, one server, one connection.
+fn check_many(client: Peer, server: Peer, words: &str) {
+    const MANY: u64 = 10_000;
+    const LATE: Duration = Duration::from_secs(3);
+    let seed = env::var("INTEROP_SEED").unwrap_or_else(|_| "1".to_owned());
+    let (server, address) = Process::serve(server, "");
+    let client =
+        Process::start(client, &format!("isolate --addr {address} --c {MANY} --seed {seed} {words}"));
+    let told = client.take(1).pop().unwrap_or_else(|| panic!("{client:?}"));
+    assert_eq!(told["broken"], json!([]), "seed {seed}");
+    let count = |name: &str| told[name].as_u64().unwrap_or_default();
+    let (survivors, canceled, before) = (count("survivors"), count("canceled"), count("before"));
+    assert_eq!(survivors + canceled, MANY, "seed {seed}: {told}");
+    assert!(survivors.min(canceled) > MANY / 3 && before > MANY / 10, "seed {seed}: {told}");
+
+    // A handler whose stream was canceled before it began may never have begun.
+    let at_least = survivors + canceled - before;
+    let mut ends = Vec::new();
+    while ends.len() as u64 <= MANY {
+        let patience = if (ends.len() as u64) < at_least { PATIENCE } else { LATE };
+        let Some(line) = server.take_within(1, patience).pop() else { break };
+        ends.extend((line["ev"] == "server").then_some(line));
+    }
+    let clean = ends.iter().filter(|line| line["err"] == "").count() as u64;
+    assert_eq!(clean, survivors, "seed {seed}: handlers that sent all");
+    let who = "[ttstream error, code=12007] [server-side stream] [canceled path: ServiceA] ";
+    for line in ends.iter().filter(|line| line["err"] != "") {
+        assert!(line["err"].as_str().is_some_and(|err| err.starts_with(who)), "seed {seed}: {line}");
+    }
+    assert!(ends.len() as u64 >= at_least && ends.len() as u64 <= MANY, "seed {seed}: {} ends", ends.len());
+    say(&format!("seed {seed}: {survivors} live, {canceled} canceled, {before} of them before an answer"));
 }
 
 const FATES: &[Fate] = &[
