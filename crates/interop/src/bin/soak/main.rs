@@ -239,22 +239,8 @@ async fn spend(peers: &Arc<Peers>, at_once: u64, streams: u64) -> Result<Arc<Tal
 }
 
 async fn end(peers: &Peers, way: Way) -> kitex::Result<()> {
-    let (ctx, canceler) = Context::background().with_cancel();
-    let client = &peers.chain;
+    let ctx = Context::background();
     match way {
-        Way::Clean => drain(client, &ctx, "n=3").await,
-        Way::Biz => drain(client, &ctx, "n=1;biz=404").await,
-        Way::Fail => drain(client, &ctx, "n=1;fail").await,
-        Way::Panic => drain(client, &ctx, "panic").await,
-        Way::Deadline => drain(client, &ctx.with_timeout(Duration::from_millis(5)), "n=1;idle").await,
-        Way::RecvTimeout => {
-            let timeout = RecvTimeout::new(Duration::from_millis(5));
-            drain(&client.with_recv_timeout(timeout), &ctx, "n=1;idle").await
-        }
-        Way::CancelBeforeOpen => {
-            canceler.cancel();
-            drain(client, &ctx, "n=1").await
-        }
         Way::Idle => drain(&peers.restless, &ctx, "n=1;idle").await,
         Way::HandlerLeaves => drain(&peers.leaver, &ctx, "leave").await,
         Way::HandlerDetaches => drain(&peers.leaver, &ctx, "detach").await,
@@ -269,6 +255,27 @@ async fn end(peers: &Peers, way: Way) -> kitex::Result<()> {
             loop {
                 stream.send(&req).await?;
             }
+        }
+        way => end_at(&peers.chain, way).await,
+    }
+}
+
+/// Ways that need the chain alone.
+async fn end_at(client: &LabClient, way: Way) -> kitex::Result<()> {
+    let (ctx, canceler) = Context::background().with_cancel();
+    match way {
+        Way::Clean => drain(client, &ctx, "n=3").await,
+        Way::Biz => drain(client, &ctx, "n=1;biz=404").await,
+        Way::Fail => drain(client, &ctx, "n=1;fail").await,
+        Way::Panic => drain(client, &ctx, "panic").await,
+        Way::Deadline => drain(client, &ctx.with_timeout(Duration::from_millis(5)), "n=1;idle").await,
+        Way::RecvTimeout => {
+            let timeout = RecvTimeout::new(Duration::from_millis(5));
+            drain(&client.with_recv_timeout(timeout), &ctx, "n=1;idle").await
+        }
+        Way::CancelBeforeOpen => {
+            canceler.cancel();
+            drain(client, &ctx, "n=1").await
         }
         Way::Cancel | Way::CancelWithCause | Way::Foreign => {
             let mut stream = client.down(&ctx, request("n=1;idle")).await?;
@@ -312,6 +319,7 @@ async fn end(peers: &Peers, way: Way) -> kitex::Result<()> {
             let _one = ONE_CALL.acquire().await;
             client.unary(&ctx, request("x")).await.map(drop)
         }
+        way => Err(kitex::Error::other(format!("{way:?} needs another peer"))),
     }
 }
 

@@ -240,24 +240,24 @@ impl Ours {
             self.proxy.cut();
             let (_, end) = self.take().await;
             let lost = end.is_err_and(|error| error.code() == Some(kitex::Code::TRANSPORT_CLOSING));
-            return found.differ("client goes on", lost, true);
+            return found.differ("client goes on", &lost, &true);
         }
         let (taken, end) = self.take().await;
         // Up's answer is a message too, which the table counts.
-        found.differ("client, messages left", taken, left[0]);
-        found.differ("client", frames_of::told(&end), frames_of::sentence(client));
+        found.differ("client, messages left", &taken, &left[0]);
+        found.differ("client", &frames_of::told(&end), &frames_of::sentence(client));
         let (_, again) = self.take().await;
-        found.differ("client, once more", frames_of::told(&again), frames_of::told(&end));
+        found.differ("client, once more", &frames_of::told(&again), &frames_of::told(&end));
         let late = ends("send", self.stream().send(&request("late"))).await;
-        found.differ("client may send", late.is_ok(), false);
+        found.differ("client may send", &late.is_ok(), &false);
     }
 
     async fn compare_wires(&mut self, found: &mut Found) {
         let (client, server) = frames_of::expected(&self.row);
         let sent = self.proxy.to_server.until(|word| word == client, FRAMES).await;
-        found.differ("client sent", sent, client);
+        found.differ("client sent", &sent, &client);
         let sent = self.proxy.to_client.until(|word| word == server, FRAMES).await;
-        found.differ("Kitex sent", sent, server);
+        found.differ("Kitex sent", &sent, &server);
     }
 }
 
@@ -278,7 +278,7 @@ async fn compare_server(server: &Process, address: &str, way: Way, row: &Row, fo
         }
     }
     let told = |lines: &[String]| if lines.is_empty() { "nothing".to_owned() } else { lines.join(", ") };
-    found.differ("Kitex's handler", told(&lines), told(&expected));
+    found.differ("Kitex's handler", &told(&lines), &told(&expected));
 }
 
 /// What the handler of Down is to do.

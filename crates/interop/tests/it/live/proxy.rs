@@ -40,8 +40,8 @@ pub(crate) struct Wire {
     state: Mutex<State>,
     /// Something may pass.
     passable: Notify,
-    /// Something was sent.
-    sent: Notify,
+    /// Something was sent, or has passed.
+    changed: Notify,
 }
 
 struct State {
@@ -49,6 +49,8 @@ struct State {
     hold: Hold,
     edit: Option<Edit>,
     waiting: VecDeque<(Option<FrameType>, Bytes)>,
+    /// A frame is just being written.
+    writing: bool,
     lost: bool,
 }
 
@@ -81,11 +83,23 @@ impl Proxy {
     }
 }
 
+impl State {
+    fn may_pass(&self) -> bool {
+        let Some((frame_type, _)) = self.waiting.front() else { return false };
+        let held = match self.hold {
+            Hold::Nothing => false,
+            Hold::Trailer => *frame_type == Some(FrameType::Trailer),
+            Hold::All => true,
+        };
+        !held && !self.lost
+    }
+}
+
 impl Default for Wire {
     fn default() -> Self {
         let (sent, waiting) = (Tap::default(), VecDeque::new());
-        let state = State { sent, hold: Hold::Nothing, edit: None, waiting, lost: false };
-        Self { state: Mutex::new(state), passable: Notify::new(), sent: Notify::new() }
+        let state = State { sent, hold: Hold::Nothing, edit: None, waiting, writing: false, lost: false };
+        Self { state: Mutex::new(state), passable: Notify::new(), changed: Notify::new() }
     }
 }
 
@@ -111,15 +125,17 @@ impl Wire {
             .unwrap_or_default()
     }
 
-    /// Waits until the frames that were sent are as wanted, for no longer than `at_most`. Gives them.
+    /// Waits until the frames that were sent are as wanted and those that may pass have passed, for no
+    /// longer than `at_most`. Gives them.
     pub(crate) async fn until(&self, wanted: impl Fn(&str) -> bool, at_most: Duration) -> String {
         let wait = async {
             loop {
-                let sent = self.sent.notified();
-                if wanted(&self.word()) {
+                let mut changed = std::pin::pin!(self.changed.notified());
+                changed.as_mut().enable();
+                if wanted(&self.word()) && self.with(|state| !state.writing && !state.may_pass()) {
                     return;
                 }
-                sent.await;
+                changed.await;
             }
         };
         // Who asked sees by the word whether it came.
@@ -143,18 +159,14 @@ impl Wire {
             }
         });
         self.passable.notify_one();
-        self.sent.notify_waiters();
+        self.changed.notify_waiters();
     }
 
     fn next(&self) -> Option<Bytes> {
         self.with(|state| {
-            let (frame_type, _) = state.waiting.front()?;
-            let held = match state.hold {
-                Hold::Nothing => false,
-                Hold::Trailer => *frame_type == Some(FrameType::Trailer),
-                Hold::All => true,
-            };
-            if held || state.lost { None } else { state.waiting.pop_front().map(|(_, bytes)| bytes) }
+            let next = state.may_pass().then(|| state.waiting.pop_front()).flatten();
+            state.writing = next.is_some();
+            next.map(|(_, bytes)| bytes)
         })
     }
 
@@ -174,6 +186,7 @@ impl Wire {
                         return;
                     }
                 }
+                self.changed.notify_waiters();
                 passable.await;
             }
         };

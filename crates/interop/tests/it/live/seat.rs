@@ -13,7 +13,7 @@ use crate::local::ends;
 /// A server whose streams the test handles.
 pub(crate) struct Seat {
     pub(crate) address: String,
-    seated: mpsc::UnboundedReceiver<Seated>,
+    seated: mpsc::Receiver<Seated>,
     leave: Option<oneshot::Sender<()>>,
 }
 
@@ -30,11 +30,11 @@ pub(crate) enum Stream {
     Bidi(BidiStreamingServer<Req, Resp>),
 }
 
-struct Service(mpsc::UnboundedSender<Seated>);
+struct Service(mpsc::Sender<Seated>);
 
 impl Seat {
     pub(crate) async fn start(change: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Self {
-        let (sender, seated) = mpsc::unbounded_channel();
+        let (sender, seated) = mpsc::channel(1);
         let server = change(Server::builder("ServiceB")).service(LabServer::new(Service(sender)));
         let server = server.bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address = server.local_addr().to_string();
@@ -50,11 +50,6 @@ impl Seat {
         ends("a stream", self.seated.recv()).await.expect("the server runs")
     }
 
-    /// The stream of a handler that has begun.
-    pub(crate) fn try_next(&mut self) -> Option<Seated> {
-        self.seated.try_recv().ok()
-    }
-
     /// The server begins to shut down.
     pub(crate) fn leave(&mut self) {
         self.leave.take();
@@ -62,11 +57,12 @@ impl Seat {
 }
 
 impl Seated {
+    /// With something in it: Kitex does not know a second header from the first if that was empty.
     pub(crate) fn send_header(&self) -> Result<()> {
         match &self.stream {
-            Stream::Down(stream) => stream.send_header(),
-            Stream::Up(stream) => stream.send_header(),
-            Stream::Bidi(stream) => stream.send_header(),
+            Stream::Down(stream) => stream.set_header("hk", "hv").and_then(|()| stream.send_header()),
+            Stream::Up(stream) => stream.set_header("hk", "hv").and_then(|()| stream.send_header()),
+            Stream::Bidi(stream) => stream.set_header("hk", "hv").and_then(|()| stream.send_header()),
         }
     }
 
@@ -97,7 +93,7 @@ impl Seated {
 impl Service {
     async fn seat(&self, ctx: Context, stream: Stream) -> Result<Resp> {
         let (returns, returned) = oneshot::channel();
-        self.0.send(Seated { ctx, stream, returns }).map_err(|_| Error::other("the test is over"))?;
+        self.0.send(Seated { ctx, stream, returns }).await.map_err(|_| Error::other("the test is over"))?;
         returned.await.unwrap_or_else(|_| Err(Error::other("the test is over")))
     }
 }
