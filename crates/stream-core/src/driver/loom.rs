@@ -170,7 +170,10 @@ fn a_stream_that_is_opened_during_a_cancel_of_its_scope_ends() {
 fn spent() -> (Arc<Link>, StreamKey) {
     let link = Link::new(Side::Client, Config { send_connection: 1, ..Config::default() }, true);
     let key = link.open();
-    assert!(link.poll_send(&Count::new(), key).is_ready());
+    link.settle();
+    for _ in 0..2 {
+        assert!(link.poll_send(&Count::new(), key).is_ready());
+    }
     (link, key)
 }
 
@@ -178,16 +181,13 @@ fn spent() -> (Arc<Link>, StreamKey) {
 fn each_send_that_waits_for_quota_is_woken_or_sees_it() {
     check(|| {
         let (link, key) = spent();
-        let (task, first, second) = (Count::new(), Count::new(), Count::new());
+        let (first, second) = (Count::new(), Count::new());
         assert!(link.poll_send(&first, key).is_pending());
-        let writing = link.doing({
-            let task = task.clone();
-            move |link| link.poll_task(&task)
-        });
+        let writing = link.doing(|link| link.poll_task());
         let sent = link.poll_send(&second, key).is_ready();
         writing.join().unwrap();
         assert_eq!((first.get(), second.get()), (1, usize::from(!sent)));
-        link.poll_task(&task);
+        link.settle();
         assert!(link.poll_send(&first, key).is_ready(), "woken for nothing");
     });
 }
@@ -196,11 +196,8 @@ fn each_send_that_waits_for_quota_is_woken_or_sees_it() {
 fn an_open_that_waits_for_quota_is_woken_or_sees_it() {
     check(|| {
         let (link, _) = spent();
-        let (task, opener) = (Count::new(), Count::new());
-        let writing = link.doing({
-            let task = task.clone();
-            move |link| link.poll_task(&task)
-        });
+        let opener = Count::new();
+        let writing = link.doing(|link| link.poll_task());
         let opened = link.poll_open(&opener).is_ready();
         writing.join().unwrap();
         assert_eq!(opener.get(), usize::from(!opened));
@@ -212,16 +209,23 @@ fn an_open_that_waits_for_quota_is_woken_or_sees_it() {
 fn what_a_sender_leaves_to_the_task_is_written() {
     check(|| {
         let link = Link::new(Side::Client, Config::default(), true);
-        let task = Count::new();
-        let sending = link.doing(|link| {
-            let key = link.open();
-            assert!(link.poll_send(&Count::new(), key).is_ready());
-        });
-        link.poll_task(&task);
+        let key = link.open();
+        link.settle();
+        let sending = link.doing(move |link| assert!(link.poll_send(&Count::new(), key).is_ready()));
+        link.poll_task();
         sending.join().unwrap();
-        if task.get() > 0 {
-            link.poll_task(&task);
-        }
+        assert_written(&link, &[1]);
+    });
+}
+
+#[test]
+fn what_the_task_is_given_while_it_writes_is_written() {
+    check(|| {
+        let link = front();
+        let key = link.open();
+        let sending = link.doing(move |link| assert!(link.poll_send(&Count::new(), key).is_ready()));
+        link.poll_task();
+        sending.join().unwrap();
         assert_written(&link, &[1]);
     });
 }
@@ -231,6 +235,7 @@ fn frames_of_two_who_send_on_one_stream_are_all_written() {
     check(|| {
         let link = front();
         let key = link.open();
+        link.settle();
         let sending = link.doing(move |link| assert!(link.poll_send(&Count::new(), key).is_ready()));
         assert!(link.poll_send(&Count::new(), key).is_ready());
         sending.join().unwrap();
@@ -239,25 +244,22 @@ fn frames_of_two_who_send_on_one_stream_are_all_written() {
 }
 
 #[test]
-fn frames_of_two_streams_are_all_written_by_the_task() {
+fn frames_of_two_streams_are_all_written() {
     check(|| {
-        let (link, task) = (front(), Count::new());
+        let link = front();
         let keys = [link.open(), link.open()];
-        link.poll_task(&task);
-        let before = task.get();
+        link.settle();
         let sending = link.doing(move |link| assert!(link.poll_send(&Count::new(), keys[0]).is_ready()));
         assert!(link.poll_send(&Count::new(), keys[1]).is_ready());
-        link.poll_task(&task);
+        link.poll_task();
         sending.join().unwrap();
-        if task.get() > before {
-            link.poll_task(&task);
-        }
         assert_written(&link, &[1, 1]);
     });
 }
 
 /// The peer has each stream with as many messages, and nothing waits.
 fn assert_written(link: &Link, messages: &[usize]) {
+    link.settle();
     assert!(link.peek(|state| !state.connection.has_transmit() && state.writer.is_idle()));
     let mut peer = link.peer(Side::Server);
     let opened = peer.opened();
@@ -327,6 +329,7 @@ fn a_stream_that_begins_during_a_shutdown_is_refused_or_told() {
             link.with(|connection| connection.finish(handler, &Finish::default()));
             link.release(handler);
         }
+        link.settle();
         assert_eq!(link.closes.get(), 1);
         link.check_empty();
     });
@@ -340,6 +343,7 @@ fn a_connection_that_is_retired_as_its_last_stream_ends_is_closed_once() {
         let end = link.reading(peer.writes());
         link.locked(|state| state.retire());
         end.join().unwrap();
+        link.settle();
         assert_eq!(link.closes.get(), 1);
         assert!(matches!(link.poll_recv(&Count::new(), key), Poll::Ready(Ok(None))), "its end is its own");
         assert!(!link.written().is_empty(), "the client's trailer is written first");
@@ -359,6 +363,7 @@ fn a_stream_that_is_opened_as_the_connection_retires_is_refused_or_lives() {
             assert!(link.poll_recv(&woken, key).is_pending());
             link.release(key);
         }
+        link.settle();
         assert_eq!(link.closes.get(), 1);
         link.check_empty();
     });

@@ -1,7 +1,7 @@
 //! A connection without a socket: what is written goes to a buffer, what arrives comes from a peer's
 //! machine. As [`Link`](super::super::Link), it changes the state under its lock and acts without it.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex as SystemMutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -28,6 +28,9 @@ pub(super) struct Link {
     writing: AtomicBool,
     /// The socket takes nothing any more.
     shut: AtomicBool,
+    /// Wakes of the writer task, and how many it has followed.
+    task: Arc<Count>,
+    followed: AtomicUsize,
     /// How often it was to be closed because nothing needs it.
     pub(super) closes: Count,
 }
@@ -38,7 +41,10 @@ impl Link {
         let state = Mutex::new(State::new(side, config, started, Duration::MAX));
         let (writing, shut) = (AtomicBool::new(false), AtomicBool::new(false));
         let (wire, closes) = (SystemMutex::default(), Count::default());
-        Arc::new(Self { state, started, narrow, wire, writing, shut, closes })
+        let (task, followed) = (Count::new(), AtomicUsize::new(0));
+        let link = Self { state, started, narrow, wire, writing, shut, task, followed, closes };
+        link.poll_task();
+        Arc::new(link)
     }
 
     pub(super) fn locked<R>(&self, change: impl FnOnce(&mut State) -> R) -> (R, Vec<StreamKey>) {
@@ -91,12 +97,20 @@ impl Link {
     }
 
     /// The writer task runs: as long as it has the turn, then it waits.
-    pub(super) fn poll_task(&self, task: &Arc<Count>) {
-        let waker = task.waker();
+    pub(super) fn poll_task(&self) {
+        self.followed.store(self.task.get(), Relaxed);
+        let waker = self.task.waker();
         while self.peek(|state| state.poll_turn(&Context::from_waker(&waker))) == Poll::Ready(true) {
             if let (Some(batch), _) = self.locked(State::next_batch) {
                 self.take(batch);
             }
+        }
+    }
+
+    /// The writer task runs if it was woken, and not if it was not.
+    pub(super) fn settle(&self) {
+        while self.task.get() > self.followed.load(Relaxed) {
+            self.poll_task();
         }
     }
 
@@ -164,7 +178,11 @@ impl Link {
 
     /// Reads what of `bytes` it may. Gives the streams that were opened.
     pub(super) fn read(&self, bytes: &mut BytesMut) -> Vec<StreamKey> {
-        let (read, opened) = self.locked(|state| state.connection.handle_read(bytes, self.started));
+        let (read, opened) = self.locked(|state| {
+            let read = state.connection.handle_read(bytes, self.started);
+            state.writer.heard(state.connection.live_streams());
+            read
+        });
         read.unwrap();
         opened
     }
@@ -187,6 +205,7 @@ impl Link {
 
     /// What was written and nobody has read.
     pub(super) fn written(&self) -> BytesMut {
+        self.settle();
         self.wire.lock().unwrap().split()
     }
 
@@ -198,6 +217,7 @@ impl Link {
     }
 
     pub(super) fn check_empty(&self) {
+        self.settle();
         self.peek(|state| {
             let connection = &state.connection;
             assert_eq!((connection.held_streams(), connection.received_bytes()), (0, 0));
@@ -219,6 +239,7 @@ pub(super) struct Peer(pub(super) Connection);
 
 impl Peer {
     pub(super) fn read(&mut self, link: &Link) {
+        link.settle();
         let mut wire = link.wire.lock().unwrap();
         self.0.handle_read(&mut wire, link.started).unwrap();
         assert!(wire.is_empty(), "a frame is cut");
