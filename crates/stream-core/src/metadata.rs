@@ -22,11 +22,12 @@ impl Metadata {
 
     /// The string pairs of a frame's header, in one allocation for all of their bytes.
     pub(crate) fn from_header(header: &Header<'_>) -> Self {
-        let (mut count, mut len) = (0_usize, 0_usize);
-        for (key, value) in header.strings() {
-            count = count.saturating_add(1);
-            len = len.saturating_add(key.len()).saturating_add(value.len());
+        if header.string_count() == 0 {
+            return Self::new();
         }
+        let len = header
+            .strings()
+            .fold(0, |len: usize, (key, value)| len.saturating_add(key.len()).saturating_add(value.len()));
         let mut bytes = Vec::with_capacity(len);
         for (key, value) in header.strings() {
             bytes.extend_from_slice(key);
@@ -34,7 +35,7 @@ impl Metadata {
         }
         let mut bytes = Bytes::from(bytes);
         let mut take = |part: &[u8]| bytes.split_to(part.len());
-        let mut pairs = Vec::with_capacity(count);
+        let mut pairs = Vec::with_capacity(header.string_count());
         pairs.extend(header.strings().map(|(key, value)| (take(key), take(value))));
         Self { pairs }
     }

@@ -172,7 +172,7 @@ impl Prefix {
         if transforms > 0 {
             return Err(DecodeError::Transforms { count: transforms });
         }
-        let (frame_type, to_method) = check_blocks(blocks, limits)?;
+        let Checked { frame_type, to_method, string_count } = check_blocks(blocks, limits)?;
         Ok(Some(Header {
             flags: self.flags,
             sequence_id: self.sequence_id,
@@ -182,6 +182,7 @@ impl Prefix {
             blocks,
             frame_type,
             to_method,
+            string_count,
         }))
     }
 }
@@ -208,21 +209,28 @@ fn header_len(words: u16, frame_len: usize, limits: &Limits) -> Result<usize, De
     Ok(header_len)
 }
 
-type StreamingKeys<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+/// What is known of the blocks once they have been read.
+#[derive(Default)]
+struct Checked<'a> {
+    frame_type: Option<&'a [u8]>,
+    to_method: Option<&'a [u8]>,
+    string_count: usize,
+}
 
 /// Reads every pair once: what stands here never fails again. Keeps the two keys that a streaming
 /// frame is routed by, so that nobody has to search for them.
-fn check_blocks<'a>(blocks: &'a [u8], limits: &Limits) -> Result<StreamingKeys<'a>, DecodeError> {
-    let (mut frame_type, mut to_method) = (None, None);
+fn check_blocks<'a>(blocks: &'a [u8], limits: &Limits) -> Result<Checked<'a>, DecodeError> {
+    let mut checked = Checked::default();
     let mut pairs = Pairs::new(blocks);
     let mut left = limits.pairs;
     while let Some(pair) = pairs.read()? {
         left = left.checked_sub(1).ok_or(DecodeError::TooManyPairs { limit: limits.pairs })?;
         match pair {
-            Pair::Int(key::FRAME_TYPE, value) => frame_type = Some(value),
-            Pair::Int(key::TO_METHOD, value) => to_method = Some(value),
-            Pair::Int(..) | Pair::String(..) => {}
+            Pair::Int(key::FRAME_TYPE, value) => checked.frame_type = Some(value),
+            Pair::Int(key::TO_METHOD, value) => checked.to_method = Some(value),
+            Pair::Int(..) => {}
+            Pair::String(..) => checked.string_count = checked.string_count.saturating_add(1),
         }
     }
-    Ok((frame_type, to_method))
+    Ok(checked)
 }

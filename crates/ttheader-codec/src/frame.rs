@@ -147,6 +147,7 @@ pub struct Header<'a> {
     pub(crate) blocks: &'a [u8],
     pub(crate) frame_type: Option<&'a [u8]>,
     pub(crate) to_method: Option<&'a [u8]>,
+    pub(crate) string_count: usize,
 }
 
 impl<'a> Header<'a> {
@@ -169,6 +170,11 @@ impl<'a> Header<'a> {
     /// An ACL token surfaces under [`key::ACL_TOKEN`](crate::key::ACL_TOKEN).
     pub fn strings(&self) -> Strings<'a> {
         info::strings(self.blocks)
+    }
+
+    /// How many string pairs there are, later duplicates too, without a walk.
+    pub const fn string_count(&self) -> usize {
+        self.string_count
     }
 
     /// Type of a streaming frame, `None` if the key is absent or its value unknown.

@@ -70,6 +70,7 @@ proptest! {
         if let Ok(header) = decode_header(&wire, &Limits::default()) {
             let header = header.unwrap();
             prop_assert!(header.ints().count() + header.strings().count() <= blocks.len());
+            prop_assert_eq!(header.string_count(), header.strings().count());
         }
     }
 }

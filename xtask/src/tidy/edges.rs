@@ -35,7 +35,7 @@ const ROWS: &[Row] = &[
         name: "stream-core",
         ours: &["kerrors", "ttheader-codec"],
         others: &[
-            "bytes", "futures-util", "pin-project", "serde_json", "slab", "socket2", "thiserror", "tokio", "tracing",
+            "bytes", "foldhash", "futures-util", "pin-project", "serde_json", "slab", "socket2", "thiserror", "tokio", "tracing",
         ],
         tests: &["loom", "proptest"],
     },

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kerrors::{ApplicationException, Error, Result};
 use stream_core::Metadata;
-use stream_core::server::{Handler, HandlerError, Incoming, OnCancel, Peer, StreamEnd};
+use stream_core::server::{Handler, HandlerError, Incoming, OnCancel, Peer, Served, StreamEnd};
 use stream_core::stream::SendStream;
 use stream_core::unary::{UnaryAnswer, UnaryCall};
 use ttheader_codec::key;
@@ -138,7 +138,7 @@ impl Router {
 
 /// A stream on its way to its handler, and what is needed when it is back. Written out so that the future
 /// which lives as long as the stream does holds nothing twice.
-struct Served {
+struct StreamCall {
     router: Arc<Router>,
     route: Route,
     /// Taken when the handler is called.
@@ -147,7 +147,7 @@ struct Served {
     sender: SendStream,
 }
 
-impl Served {
+impl StreamCall {
     async fn run(&mut self) -> StreamEnd {
         let ended = match self.call.take() {
             Some((ctx, input)) => self.router.call(self.route, ctx, input).await,
@@ -171,7 +171,8 @@ impl Handler for Router {
     fn stream(
         self: Arc<Self>,
         incoming: Incoming,
-    ) -> std::result::Result<impl Future<Output = StreamEnd> + Send + 'static, ApplicationException> {
+    ) -> std::result::Result<Served<impl Future<Output = StreamEnd> + Send + 'static>, ApplicationException>
+    {
         let Incoming { method, metadata, scope, timeout, sender, receiver, peer } = incoming;
         let route = self.find(&metadata, &String::from_utf8_lossy(&method))?;
         if !route.method.mode.is_stream() {
@@ -181,26 +182,28 @@ impl Handler for Router {
         let ctx = Context::of_request(scope, timeout, request.clone());
         let raw = RawStream { sender: sender.clone(), receiver };
         let input = Input::Stream { raw, request: request.clone(), layers: self.layers.clone() };
-        let mut served = Served { router: self, route, call: Some((ctx, input)), request, sender };
-        Ok(async move { served.run().await })
+        let mut call = StreamCall { router: self, route, call: Some((ctx, input)), request, sender };
+        Ok(Served { handler: async move { call.run().await }, on_cancel: route.on_cancel })
     }
 
-    fn on_cancel(&self, method: &str, metadata: &Metadata) -> Option<OnCancel> {
-        self.find(metadata, method).ok().and_then(|route| route.on_cancel)
-    }
-
-    async fn unary(&self, call: UnaryCall) -> UnaryAnswer {
+    fn unary(
+        self: Arc<Self>,
+        call: UnaryCall,
+    ) -> std::result::Result<Served<impl Future<Output = UnaryAnswer> + Send + 'static>, ApplicationException>
+    {
         let UnaryCall { method, metadata, body, scope, timeout, peer } = call;
-        let route = match self.find_call(&metadata, &method) {
-            Ok(route) if !route.method.mode.is_stream() => route,
-            Ok(route) => return UnaryAnswer::refused(is_stream(route.method)),
-            Err(unknown) => return UnaryAnswer::refused(unknown),
-        };
+        let route = self.find_call(&metadata, &method)?;
+        if route.method.mode.is_stream() {
+            return Err(is_stream(route.method));
+        }
         let request = self.request(route, metadata, peer);
         let ctx = Context::of_request(scope, timeout, request.clone());
-        let result = self.call(route, ctx, Input::Args(body)).await;
-        let result = result.map(|answer| answer.into_bytes().unwrap_or(EMPTY_RESULT));
-        UnaryAnswer { metadata: request.take_trailer(), result: result.map_err(refuse_or_return) }
+        let handler = async move {
+            let result = self.call(route, ctx, Input::Args(body)).await;
+            let result = result.map(|answer| answer.into_bytes().unwrap_or(EMPTY_RESULT));
+            UnaryAnswer { metadata: request.take_trailer(), result: result.map_err(refuse_or_return) }
+        };
+        Ok(Served { handler, on_cancel: route.on_cancel })
     }
 }
 

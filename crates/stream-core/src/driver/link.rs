@@ -188,13 +188,6 @@ impl Link {
         result
     }
 
-    /// The scope that ends when the stream does: its handler's.
-    pub(crate) fn set_scope(&self, key: StreamKey, scope: &Scope) {
-        if let Some(error) = self.peek(|state| state.set_scope(key, scope)) {
-            scope.cancel(&Reason::Stream(error));
-        }
-    }
-
     /// The handles of the stream, for those who look at it.
     pub(crate) fn set_shared(&self, key: StreamKey, shared: &Arc<Shared>) {
         self.peek(|state| state.set_shared(key, shared));
@@ -215,9 +208,13 @@ impl Link {
         Label { connection: self.number, stream: key.id().get() }
     }
 
-    /// What the peer opened the stream with: method, strings, what is left until its deadline.
-    pub(crate) fn opened(&self, key: StreamKey) -> Option<Opened> {
-        self.peek(|state| state.opened(key))
+    /// What the peer opened the stream with; from now on `scope`, its handler's, ends when it does.
+    pub(crate) fn begin(&self, key: StreamKey, scope: &Scope) -> Option<Opened> {
+        let (opened, ended) = self.peek(|state| state.begin(key, scope))?;
+        if let Some(error) = ended {
+            scope.cancel(&Reason::Stream(error));
+        }
+        Some(opened)
     }
 
     /// No handle of the stream is left.

@@ -122,7 +122,7 @@ fn a_handler_that_returns_while_an_rst_arrives_leaves_nothing() {
     check(|| {
         let (link, handler, front, key) = server();
         let scope = Scope::new();
-        link.set_scope(handler, &scope);
+        link.begin(handler, &scope);
         front.with(|connection| connection.cancel(key, &Reason::Canceled));
         let rst = link.reading(front.written());
         link.with(|connection| connection.finish(handler, &Finish::default()));
@@ -139,7 +139,7 @@ fn a_handler_that_begins_while_an_rst_arrives_is_canceled() {
         front.with(|connection| connection.cancel(key, &Reason::Canceled));
         let rst = link.reading(front.written());
         let scope = Scope::new();
-        link.set_scope(handler, &scope);
+        link.begin(handler, &scope);
         rst.join().unwrap();
         let reason = scope.reason().expect("it was told");
         assert_eq!(reason.stream().map(kerrors::StreamError::code), Some(Code::CANCELED));
@@ -309,7 +309,7 @@ fn a_stream_that_begins_during_a_shutdown_is_refused_or_told() {
         let reading = link.doing(move |link| {
             let handler = link.read(&mut bytes).pop();
             let scope = Scope::new();
-            handler.into_iter().for_each(|handler| link.set_scope(handler, &scope));
+            handler.into_iter().for_each(|handler| link.begin(handler, &scope));
             (bytes.is_empty(), handler, scope)
         });
         link.with(|connection| connection.drain());

@@ -156,13 +156,16 @@ impl State {
         result
     }
 
-    /// The scope that ends when the stream does; what it ended with, if it has.
-    pub(super) fn set_scope(&mut self, key: StreamKey, scope: &Scope) -> Option<StreamError> {
+    /// Server: what the peer opened the stream with. From now on `scope` ends when the stream does; gives
+    /// what it ended with too, if it has.
+    pub(super) fn begin(&mut self, key: StreamKey, scope: &Scope) -> Option<(Opened, Option<StreamError>)> {
+        let metadata = self.connection.take_header(key)?;
+        let opened = (self.connection.method(key)?.name().clone(), metadata, self.connection.timeout(key));
         match self.connection.outcome(key) {
-            Some(Err(Error::Stream(error))) => Some(error),
+            Some(Err(Error::Stream(error))) => Some((opened, Some(error))),
             _ => {
                 self.slot(key).scope = Some(scope.clone());
-                None
+                Some((opened, None))
             }
         }
     }
@@ -174,11 +177,6 @@ impl State {
     pub(super) fn streams(&mut self) -> Vec<(StreamState, Weak<Shared>)> {
         let streams: Vec<_> = self.connection.streams().collect();
         streams.into_iter().map(|stream| (stream, self.slot(stream.key).shared.clone())).collect()
-    }
-
-    pub(super) fn opened(&mut self, key: StreamKey) -> Option<Opened> {
-        let metadata = self.connection.take_header(key)?;
-        Some((self.connection.method(key)?.name().clone(), metadata, self.connection.timeout(key)))
     }
 
     /// No handle of the stream is left. Gives who waited on it, to be dropped without the lock.

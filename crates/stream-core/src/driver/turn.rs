@@ -105,7 +105,6 @@ impl State {
             return Some(batch);
         }
         self.writer.turn = Turn::Nobody;
-        batch.shrink();
         self.writer.batch = batch;
         None
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use foldhash::fast::RandomState;
 use ttheader_codec::{EncodeError, FrameType, Head, HeaderTemplate, encode_header, key};
 
 use super::StreamId;
@@ -79,7 +80,7 @@ fn ints(frame_type: FrameType, name: &[u8]) -> [(u16, &[u8]); 2] {
 /// The methods that a peer has named, so that a stream costs no copy of its method. A peer that invents
 /// names fills it once and pays a copy for each stream from then on.
 #[derive(Debug, Default)]
-pub(super) struct Methods(HashMap<Bytes, Arc<Method>>);
+pub(super) struct Methods(HashMap<Bytes, Arc<Method>, RandomState>);
 
 const MAX_METHODS: usize = 256;
 

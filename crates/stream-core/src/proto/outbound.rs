@@ -5,6 +5,7 @@
 //! frame, as long as the socket keeps up. When it does not, data waits at its stream, and an Rst
 //! overtakes it: it joins the batch, and what its stream had queued is dropped.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::mem;
@@ -82,15 +83,25 @@ impl Transmit {
         }
     }
 
-    /// Gives memory back that a large batch had needed.
-    pub fn shrink(&mut self) {
-        if self.is_empty() && self.head.capacity() > TURN {
+    /// An idle connection keeps no large buffer: this thread's next batch has it, whosesoever that is.
+    fn recycle(&mut self) {
+        if (TURN..=MAX_SPARE).contains(&self.head.capacity()) {
+            let buffer = mem::take(&mut self.head);
+            SPARES.with_borrow_mut(|spares| {
+                if spares.len() < MAX_SPARES {
+                    spares.push(buffer);
+                }
+            });
+        } else if self.head.capacity() > MAX_SPARE {
             self.head = BytesMut::new();
         }
     }
 
     /// Lets `put` append to the last buffer, and counts what it appended.
     fn put(&mut self, put: impl FnOnce(&mut BytesMut) -> Result<(), EncodeError>) -> Result<(), EncodeError> {
+        if self.head.capacity() == 0 {
+            self.head = SPARES.with_borrow_mut(Vec::pop).unwrap_or_default();
+        }
         let buffer = self.rest.back_mut().map_or(&mut self.head, |(_, buffer)| buffer);
         let before = buffer.len();
         put(buffer)?;
@@ -110,6 +121,16 @@ fn step(bytes: &mut impl Buf, left: &mut usize) {
     bytes.advance(step);
     *left = left.saturating_sub(step);
 }
+
+thread_local! {
+    /// Buffers that a busy connection had and an idle one need not keep.
+    static SPARES: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A batch, and the one that fills while it is written.
+const MAX_SPARES: usize = 2;
+/// A buffer that is larger is given back to the system.
+const MAX_SPARE: usize = 4 * BATCH;
 
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
@@ -203,6 +224,11 @@ impl Outbound {
         }
         self.replies = 0;
         self.urgent = false;
+        if self.batch.is_empty() {
+            self.batch.recycle();
+            out.recycle();
+            return served;
+        }
         mem::swap(&mut self.batch, out);
         served
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use foldhash::fast::RandomState;
 use kerrors::{CancelPath, StreamError};
 use slab::Slab;
 
@@ -47,7 +48,8 @@ const MAX_RESETS: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Table {
     streams: Slab<Stream>,
-    ids: HashMap<StreamId, StreamKey>,
+    /// Few enough that a peer which chooses ids gains nothing by those that collide.
+    ids: HashMap<StreamId, StreamKey, RandomState>,
     resets: VecDeque<(StreamId, StreamError, CancelPath)>,
 }
 

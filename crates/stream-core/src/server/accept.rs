@@ -14,8 +14,7 @@ use tracing::{debug, warn};
 
 use super::handler::serve_stream;
 use super::preface::{PREFACE_LEN, Protocol, detect};
-use super::{Handler, OnCancel, ServerConfig};
-use crate::Metadata;
+use super::{Handler, ServerConfig};
 use crate::driver::{Link, configure, read_loop};
 use crate::unary::{CallProtocol, serve_calls};
 
@@ -110,10 +109,6 @@ impl<H> Drop for Admitted<H> {
 }
 
 impl<H: Handler> Serving<H> {
-    pub(crate) fn on_cancel(&self, method: &str, metadata: &Metadata) -> OnCancel {
-        self.handler.on_cancel(method, metadata).unwrap_or(self.config.on_cancel)
-    }
-
     fn admit(self: Arc<Self>, socket: TcpStream, peer: SocketAddr) {
         let admitted = Admitted(self.clone());
         if self.connections.fetch_add(1, Ordering::Relaxed) >= self.config.max_connections {

@@ -21,7 +21,7 @@ use tokio::time::Sleep;
 use ttheader_codec::key;
 
 use super::accept::Serving;
-use super::{Handler, OnCancel, Peer};
+use super::{Handler, OnCancel, Peer, Served};
 use crate::Metadata;
 use crate::cancel::{Canceled, Reason, Scope};
 use crate::driver::Link;
@@ -108,8 +108,7 @@ fn begin<H: Handler>(
 ) -> Option<impl Future<Output = ()> + Send + use<H>> {
     let label = link.label(key);
     let scope = Scope::labeled(label);
-    link.set_scope(key, &scope);
-    let (method, metadata, timeout) = link.opened(key)?;
+    let (method, metadata, timeout) = link.begin(key, &scope)?;
     let mut ending = Ending { link: link.clone(), key, scope: scope.clone(), finished: false };
     let peer = Peer { address: link.peer() };
     let info = StreamInfo {
@@ -134,11 +133,13 @@ fn begin<H: Handler>(
         info,
     };
     let shared = handles.share();
-    let policy = serving.on_cancel(&String::from_utf8_lossy(&method), &metadata);
     let (sender, receiver) = shared.halves();
     let incoming = Incoming { method, metadata, scope: scope.clone(), timeout, sender, receiver, peer };
     match serving.handler.clone().stream(incoming) {
-        Ok(handler) => Some(Running { shared, ending, handler: Some(guard(handler, &scope, policy)) }),
+        Ok(Served { handler, on_cancel }) => {
+            let handler = guard(handler, &scope, on_cancel.unwrap_or(config.on_cancel));
+            Some(Running { shared, ending, handler: Some(handler) })
+        }
         Err(refused) => {
             ending.finish(&shared, StreamEnd::refused(refused));
             None

@@ -16,7 +16,6 @@ pub(crate) use handler::{guard, panicked};
 
 use kerrors::ApplicationException;
 
-use crate::Metadata;
 use crate::observe::Observers;
 use crate::proto::Config;
 use crate::unary::{UnaryAnswer, UnaryCall};
@@ -80,22 +79,32 @@ impl Default for ServerConfig {
 
 /// Serves what peers ask for. Each call runs on a task of its own; a panic ends that call alone.
 pub trait Handler: Send + Sync + 'static {
-    /// Serves one stream to its end.
+    /// Finds who serves a stream to its end.
     ///
     /// # Errors
-    /// There is no handler for it.
+    /// There is nobody.
     fn stream(
         self: Arc<Self>,
         incoming: Incoming,
-    ) -> Result<impl Future<Output = StreamEnd> + Send + 'static, ApplicationException>;
+    ) -> Result<Served<impl Future<Output = StreamEnd> + Send + 'static>, ApplicationException>;
 
-    /// What becomes of this method's handler on a cancel, if not what the server's configuration says.
-    fn on_cancel(&self, _method: &str, _metadata: &Metadata) -> Option<OnCancel> {
-        None
-    }
+    /// Finds who serves a ping-pong call.
+    ///
+    /// # Errors
+    /// There is nobody.
+    fn unary(
+        self: Arc<Self>,
+        call: UnaryCall,
+    ) -> Result<Served<impl Future<Output = UnaryAnswer> + Send + 'static>, ApplicationException>;
+}
 
-    /// Serves one ping-pong call.
-    fn unary(&self, call: UnaryCall) -> impl Future<Output = UnaryAnswer> + Send;
+/// A call that somebody serves.
+#[derive(Debug)]
+pub struct Served<F> {
+    /// Does it.
+    pub handler: F,
+    /// What becomes of it on a cancel, if not what the server's configuration says.
+    pub on_cancel: Option<OnCancel>,
 }
 
 /// Who is at the other end of a call.

@@ -13,7 +13,7 @@ use super::{CallProtocol, UnaryAnswer, UnaryCall};
 use crate::Metadata;
 use crate::cancel::{Reason, Scope};
 use crate::observe::call_name;
-use crate::server::{Handler, HandlerError, Peer, Phase, Serving, guard, panicked};
+use crate::server::{Handler, HandlerError, Peer, Phase, Served, Serving, guard, panicked};
 
 /// Bytes of later calls that are read while one is served.
 const READ_AHEAD: usize = 64 * 1024;
@@ -85,8 +85,12 @@ impl<H: Handler> Connection<'_, H> {
 
     async fn run(&mut self, call: UnaryCall, called: &str, scope: &Scope, answered: bool) -> UnaryAnswer {
         let Self { serving, socket, buf, .. } = self;
-        let policy = serving.on_cancel(&call.method, &call.metadata);
-        let guarded = guard(async { serving.handler.unary(call).await }, scope, policy);
+        let guarded = match serving.handler.clone().unary(call) {
+            Ok(Served { handler, on_cancel }) => {
+                guard(handler, scope, on_cancel.unwrap_or(serving.config.on_cancel))
+            }
+            Err(refused) => return UnaryAnswer::refused(refused),
+        };
         let mut phase = serving.phase.subscribe();
         let watch = async {
             tokio::select! {

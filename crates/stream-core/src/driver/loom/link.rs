@@ -170,8 +170,8 @@ impl Link {
     }
 
     /// A handler's scope begins, as it does on the task that runs the handler.
-    pub(super) fn set_scope(&self, key: StreamKey, scope: &Scope) {
-        if let Some(error) = self.peek(|state| state.set_scope(key, scope)) {
+    pub(super) fn begin(&self, key: StreamKey, scope: &Scope) {
+        if let Some((_, Some(error))) = self.peek(|state| state.begin(key, scope)) {
             scope.cancel(&Reason::Stream(error));
         }
     }
