@@ -40,8 +40,11 @@ async fn a_message_beyond_the_bound_of_a_frame_costs_its_sender_one_error() {
     let peer = Peer::start(Handlers::default()).await;
     let (client, ctx) = (peer.client(), Context::background());
     let mut other = client.bidi(&ctx).await.unwrap();
-    // What the peer would refuse ends the connection there; what no peer takes is refused here.
     let mut bidi = client.bidi(&ctx).await.unwrap();
+    // Before a message of which the encoding alone may keep this thread for longer than a preface may take.
+    other.send(&req("", 0)).await.unwrap();
+    assert_eq!(soon(other.recv()).await.unwrap().unwrap().seq, Some(0));
+    // What the peer would refuse ends the connection there; what no peer takes is refused here.
     let refused = bidi.send(&large(1024 * MB)).await;
     assert_eq!(ended(&refused), "12005 client");
     bidi.send(&req("", 1)).await.unwrap();

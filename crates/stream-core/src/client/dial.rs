@@ -51,9 +51,9 @@ impl Dialer {
     pub(super) async fn link(&self) -> Result<Arc<Link>, Error> {
         let socket = self.socket().await?;
         let peer = socket.peer_addr().map_err(|error| refused("the peer", error))?;
-        let link =
+        let (link, reading) =
             Link::new(Side::Client, socket, peer, self.config.connection.clone(), self.config.idle_timeout);
-        tokio::spawn(read_loop(link.clone(), BytesMut::new(), |_| {}));
+        tokio::spawn(read_loop(link.clone(), reading, BytesMut::new(), |_| {}));
         Ok(link)
     }
 

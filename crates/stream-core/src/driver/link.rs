@@ -12,6 +12,7 @@ use bytes::Bytes;
 use kerrors::{Code, Error, Side, StreamError};
 use socket2::SockRef;
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::coop::poll_proceed;
@@ -28,7 +29,7 @@ use crate::sync::Mutex;
 /// One connection and its socket.
 pub(crate) struct Link {
     state: Mutex<State>,
-    pub(super) socket: TcpStream,
+    pub(super) socket: OwnedWriteHalf,
     local: SocketAddr,
     peer: SocketAddr,
     pub(super) write_stall: Duration,
@@ -51,19 +52,21 @@ static LAST_NUMBER: AtomicU64 = AtomicU64::new(0);
 const LINGER: Duration = Duration::from_millis(250);
 
 impl Link {
-    /// A connection that is closed when it has been without a stream for `idle`.
+    /// A connection that is closed when it has been without a stream for `idle`, and what is read from.
     pub(crate) fn new(
         side: Side,
         socket: TcpStream,
         peer: SocketAddr,
         config: Config,
         idle: Duration,
-    ) -> Arc<Self> {
+    ) -> (Arc<Self>, OwnedReadHalf) {
+        let local = socket.local_addr().unwrap_or(peer);
+        let (reading, socket) = socket.into_split();
         let (write_stall, started) = (config.write_stall, Instant::now());
         let state = State::new(side, config, started, idle);
         let link = Arc::new_cyclic(|this| Self {
             state: Mutex::new(state),
-            local: socket.local_addr().unwrap_or(peer),
+            local,
             socket,
             peer,
             write_stall,
@@ -76,7 +79,7 @@ impl Link {
             _listed: Listed::new(this.clone()),
         });
         tokio::spawn(super::write::write_loop(link.clone()));
-        link
+        (link, reading)
     }
 
     pub(crate) fn local(&self) -> SocketAddr {
@@ -243,7 +246,7 @@ impl Link {
         let (wakers, _) = self.locked(|state| state.close(error));
         wakers.into_iter().flatten().for_each(Waker::wake);
         self.closed.notify_waiters();
-        if let Err(error) = SockRef::from(&self.socket).shutdown(Shutdown::Both) {
+        if let Err(error) = SockRef::from(self.socket.as_ref()).shutdown(Shutdown::Both) {
             debug!(peer = %self.peer, %error, "connection was closed already");
         }
     }

@@ -1,13 +1,16 @@
 //! Reads the socket and keeps the connection's time.
 
+use std::future::Future;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::BytesMut;
 use kerrors::{Code, StreamError};
+use tokio::io::AsyncReadExt;
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::Sleep;
 use tracing::debug;
 
@@ -20,7 +23,8 @@ const MIN_READ: usize = 4 * 1024;
 const MAX_READ: usize = 64 * 1024;
 
 enum Wake {
-    Readable,
+    /// So many bytes were read.
+    Read(io::Result<usize>),
     /// Frames that were held back may be taken now.
     Resumed,
     Timer,
@@ -29,6 +33,7 @@ enum Wake {
 
 struct Reader {
     link: Arc<Link>,
+    socket: OwnedReadHalf,
     buf: BytesMut,
     chunk: usize,
     timer: Option<Pin<Box<Sleep>>>,
@@ -38,12 +43,17 @@ struct Reader {
 
 /// Reads until the connection is closed. `buf` holds what was read before; `opened` is called for each
 /// stream that the peer opens, and must not block.
-pub(crate) async fn read_loop(link: Arc<Link>, buf: BytesMut, mut opened: impl FnMut(StreamKey)) {
+pub(crate) async fn read_loop(
+    link: Arc<Link>,
+    socket: OwnedReadHalf,
+    buf: BytesMut,
+    mut opened: impl FnMut(StreamKey),
+) {
     let held = !buf.is_empty();
-    let mut reader = Reader { link, buf, chunk: MIN_READ, timer: None, held };
+    let mut reader = Reader { link, socket, buf, chunk: MIN_READ, timer: None, held };
     loop {
         let streams = match std::future::poll_fn(|cx| reader.poll(cx)).await {
-            Wake::Readable => match reader.read() {
+            Wake::Read(read) => match reader.learn(read) {
                 Ok(()) => reader.take_frames(),
                 Err(error) => return reader.link.close(&error),
             },
@@ -70,8 +80,15 @@ impl Reader {
         if self.held {
             return Poll::Ready(Wake::Resumed);
         }
-        // An error of the readiness is found by the read.
-        self.link.socket.poll_read_ready(cx).map(|_| Wake::Readable)
+        self.poll_read(cx).map(Wake::Read)
+    }
+
+    /// No buffer before there is something to read, so that idle connections stay small. A read that does
+    /// not fill it is not followed by another that finds nothing.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        ready!(self.socket.as_ref().poll_read_ready(cx))?;
+        self.buf.reserve(self.chunk);
+        pin!(self.socket.read_buf(&mut self.buf)).poll(cx)
     }
 
     fn poll_timer(&mut self, due: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
@@ -83,16 +100,14 @@ impl Reader {
         timer.as_mut().poll(cx)
     }
 
-    fn read(&mut self) -> Result<(), StreamError> {
-        self.buf.reserve(self.chunk);
-        match self.link.socket.try_read_buf(&mut self.buf) {
+    fn learn(&mut self, read: io::Result<usize>) -> Result<(), StreamError> {
+        match read {
             Ok(0) => Err(lost("connection closed by peer")),
             Ok(read) => {
                 let next = if read >= self.chunk { self.chunk.saturating_mul(2) } else { read };
                 self.chunk = next.clamp(MIN_READ, MAX_READ);
                 Ok(())
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(lost(&format!("connection lost: {error}"))),
         }
     }

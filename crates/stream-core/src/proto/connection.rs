@@ -144,7 +144,7 @@ impl Connection {
         let role = Role::Client(Call { service: open.service.clone(), deadline: open.deadline, timeout });
         let id = self.next_id();
         let mut stream = Stream::new(id, open.method.clone(), role);
-        stream.recv_wait.config = open.recv_timeout;
+        stream.recv_wait = open.recv_timeout.map(RecvWait::new);
         let key = self.table.insert(stream);
         let told = open.told_deadline.or(open.deadline);
         let timeout = told.map(|deadline| deadline.saturating_duration_since(now));
@@ -226,12 +226,12 @@ impl Connection {
             (State::HalfClosed, Role::Server(handling)) => {
                 Poll::Ready(handling.requests_end.clone().map(|()| None).map_err(|error| *error))
             }
-            _ if mem::take(&mut stream.recv_wait.timed_out) => {
+            _ if stream.recv_wait.as_mut().is_some_and(|wait| mem::take(&mut wait.timed_out)) => {
                 Poll::Ready(Err(stream.recv_timeout_error().into()))
             }
             _ => {
                 stream.wants_recv = true;
-                if let RecvWait { config: Some(config), until: until @ None, .. } = &mut stream.recv_wait {
+                if let Some(RecvWait { config, until: until @ None, .. }) = stream.recv_wait.as_deref_mut() {
                     *until = now.checked_add(config.timeout);
                     until.iter().for_each(|at| self.timers.arm(*at, Timer::Recv(key)));
                 }
@@ -244,8 +244,10 @@ impl Connection {
     pub fn stop_recv(&mut self, key: StreamKey) {
         let Some(stream) = self.table.get_mut(key) else { return };
         stream.wants_recv = false;
-        stream.recv_wait.timed_out = false;
-        self.timers.disarm(stream.recv_wait.until.take(), Timer::Recv(key));
+        if let Some(wait) = &mut stream.recv_wait {
+            wait.timed_out = false;
+            self.timers.disarm(wait.until.take(), Timer::Recv(key));
+        }
     }
 
     /// What the peer answered or opened the stream with, once it is there.

@@ -126,14 +126,15 @@ impl Connection {
 
     pub(super) fn handle_recv_timeout(&mut self, key: StreamKey) {
         let Some(stream) = self.table.get_mut(key) else { return };
-        stream.recv_wait.until = None;
+        let Some(wait) = &mut stream.recv_wait else { return };
+        wait.until = None;
         let requests_over = matches!((&stream.state, &stream.role), (State::HalfClosed, Role::Server(_)));
         if stream.inbox.bytes() > 0 || requests_over {
             // The Recv has its answer, though nobody has run to take it.
             return;
         }
-        if stream.recv_wait.config.is_some_and(|config| config.disable_cancel_remote) {
-            stream.recv_wait.timed_out = true;
+        if wait.config.disable_cancel_remote {
+            wait.timed_out = true;
             self.wake(key);
         } else {
             let error = stream.recv_timeout_error();
@@ -231,7 +232,7 @@ impl Connection {
             let deadline = stream.call().and_then(|call| call.deadline);
             Some((
                 deadline,
-                stream.recv_wait.until.take(),
+                stream.recv_wait.as_mut().and_then(|wait| wait.until.take()),
                 stream.idle.take().and_then(|idle| idle.next_look),
             ))
         });

@@ -9,7 +9,7 @@ use thiserror::Error as ThisError;
 use ttheader_codec::{DecodeError, EncodeError, Flags, FrameType, Header, key, peek_frame};
 
 use super::connection::{Connection, Event};
-use super::stream::{Handling, MAX_METAS, Role, State, Stream};
+use super::stream::{Handling, MAX_METAS, RecvWait, Role, State, Stream};
 use super::{StreamId, StreamKey};
 use crate::{Metadata, status};
 
@@ -184,7 +184,7 @@ impl Connection {
         let handling = Handling { timeout: told_timeout(header), ..Handling::default() };
         let mut stream = Stream::new(id, method, Role::Server(handling));
         stream.header = Some(Metadata::from_header(header));
-        stream.recv_wait.config = self.config.recv_timeout;
+        stream.recv_wait = self.config.recv_timeout.map(RecvWait::new);
         let key = self.table.insert(stream);
         self.watch_idle(key, now);
         self.running = self.running.saturating_add(1);

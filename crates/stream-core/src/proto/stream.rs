@@ -83,7 +83,8 @@ pub(super) struct Stream {
     pub(super) outbox: Outbox,
     pub(super) sent: Traffic,
     pub(super) received: Traffic,
-    pub(super) recv_wait: RecvWait,
+    /// `None` if a Recv may wait for as long as the stream lives.
+    pub(super) recv_wait: Option<Box<RecvWait>>,
     /// `None` if it may be idle for ever.
     pub(super) idle: Option<Box<IdleWatch>>,
     /// Who waits, so that nobody else is woken.
@@ -122,13 +123,19 @@ pub(super) struct Call {
 }
 
 /// How long a Recv may wait, and the one that is under way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct RecvWait {
-    pub(super) config: Option<RecvTimeout>,
+    pub(super) config: RecvTimeout,
     /// Until when the Recv that is under way may wait.
     pub(super) until: Option<Instant>,
     /// A Recv has timed out that leaves the stream usable, and nobody was told yet.
     pub(super) timed_out: bool,
+}
+
+impl RecvWait {
+    pub(super) fn new(config: RecvTimeout) -> Box<Self> {
+        Box::new(Self { config, until: None, timed_out: false })
+    }
 }
 
 /// What only the server's end of a stream has.
@@ -173,7 +180,7 @@ impl Stream {
             outbox: Outbox::default(),
             sent: Traffic::default(),
             received: Traffic::default(),
-            recv_wait: RecvWait::default(),
+            recv_wait: None,
             idle: None,
             wants_recv: false,
             wants_send: false,
@@ -211,7 +218,7 @@ impl Stream {
     }
 
     pub(super) fn recv_timeout_error(&self) -> StreamError {
-        let config = self.recv_wait.config.unwrap_or(RecvTimeout::new(Duration::ZERO));
+        let config = self.recv_wait.as_ref().map_or(RecvTimeout::new(Duration::ZERO), |wait| wait.config);
         StreamError::recv_timeout(self.side(), config)
     }
 

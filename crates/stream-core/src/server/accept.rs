@@ -145,10 +145,10 @@ impl<H: Handler> Serving<H> {
     }
 
     async fn serve_streams(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, buf: BytesMut) {
-        let link =
+        let (link, reading) =
             Link::new(Side::Server, socket, peer, self.config.connection.clone(), self.config.idle_timeout);
         let (serving, opener) = (self.clone(), link.clone());
-        let reading = read_loop(link.clone(), buf, move |key| {
+        let reading = read_loop(link.clone(), reading, buf, move |key| {
             tokio::spawn(serve_stream(serving.clone(), opener.clone(), key));
         });
         let mut phase = self.phase.subscribe();

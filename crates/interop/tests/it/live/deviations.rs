@@ -30,13 +30,6 @@ pub(crate) const OF_SERVER: &[Deviation] = &[
               our server sends no header then, over which a Kitex client would close the connection.",
     },
     Deviation {
-        way: |way| way == Way::HeaderTo(Side::Server),
-        place: ANYWHERE,
-        cells: &[("client", &["waits"]), ("client may send", &["true"]), ("Kitex's handler", &["nothing"])],
-        why: "Kitex's server takes a second header for another stream of the same id, and tells the first \
-              handler nothing any more, not even that the connection is lost. Ours closes the connection.",
-    },
-    Deviation {
         way: |way| way == Way::UnknownTo(Side::Server),
         place: ANYWHERE,
         cells: &[

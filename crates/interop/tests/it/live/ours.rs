@@ -73,6 +73,8 @@ pub(crate) fn reachable(way: Way, row: &Row) -> bool {
                 | Way::Draining
                 | Way::TrailerTo(Side::Server)
                 | Way::OddTrailerTo(Side::Server)
+                // What it would do there to a server of somebody else's is not for everybody to read.
+                | Way::HeaderTo(Side::Server)
         )
         // There the header that is put in is the first.
         && (way, row.mode, row.state) != (Way::HeaderTo(Side::Client), Mode::Up, State::Flowing)
