@@ -30,7 +30,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "STEP", value_parser = step_names())]
     skip: Vec<String>,
     /// Seconds that each fuzz target runs.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 15)]
     fuzz_seconds: u32,
     /// Prints the steps and runs none.
     #[arg(long)]

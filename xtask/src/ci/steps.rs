@@ -178,7 +178,7 @@ fn fuzz_target(target: &str, setting: &Setting) -> Result<Cmd> {
     let fuzz = fuzz.path(&setting.workspace.target.join("fuzz")).arg(target).path(&found);
     let fuzz = if seeds.exists() { fuzz.path(&seeds) } else { fuzz };
     let time = format!("-max_total_time={}", setting.fuzz_seconds);
-    Ok(fuzz.args(&["--", &time, "-verbosity=0", "-print_final_stats=1"]))
+    Ok(fuzz.args(&["--", &time, "-verbosity=0", "-print_funcs=0", "-print_final_stats=1"]))
 }
 
 fn fuzz_targets() -> Result<Vec<String>> {
