@@ -11,7 +11,8 @@ use super::peers::{Pair, Peer};
 pub(super) fn document(run: &Run, rows: &[Row]) -> String {
     let parts = [
         opening(run, rows),
-        section("Targets", TARGETS, &targets(rows)),
+        section("Targets", "", &targets(rows)),
+        section("What limits", include_str!("limits.md"), ""),
         section("Ratios", "How many times as much ours does in the same time.", &ratios(run)),
         section("Kitex at one end", ONE_END, &one_end(run)),
         section("The slowest hundredth", "p99 of an operation in microseconds.", &tails(run)),
@@ -29,7 +30,6 @@ pub(super) fn document(run: &Run, rows: &[Row]) -> String {
     parts.concat()
 }
 
-const TARGETS: &str = "";
 const ONE_END: &str = "How many times as much as Kitex at both ends.";
 const MEMORY: &str = "Resident memory (VmRSS) of the server's process: before the first connection, and with \
     10,000 idle streams on one connection, each with its handler.";
