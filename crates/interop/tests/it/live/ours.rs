@@ -57,7 +57,9 @@ pub(crate) fn reachable(way: Way, row: &Row) -> bool {
         (_, State::Answered | State::HalfClosed) => false,
     };
     // Of a handler that has said nothing nobody knows whether it has begun before it is cut off.
-    let seen = (row.state, row.server) != (State::Fresh, End::Live);
+    let cut_off = matches!(way, Way::Lost | Way::GarbageTo(_));
+    let seen = (row.state, row.server) != (State::Fresh, End::Live)
+        && !(cut_off && (row.mode, row.state) == (Mode::Up, State::Flowing));
     there
         && seen
         && !matches!(
