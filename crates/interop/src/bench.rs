@@ -1,16 +1,15 @@
 //! Throughput: many tasks over one client, each doing one thing again and again.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use kitex::{Context, Result};
-use serde_json::json;
 
 use crate::dial::{Failure, Target};
 use crate::lab::{LabClient, Req};
-use crate::line::print;
+use crate::tally::{Ran, Tally, print_bench};
 
 /// The words of `lab-peer bench`.
 #[derive(Debug, Args)]
@@ -43,17 +42,6 @@ enum What {
     Unary,
 }
 
-/// The operations of one task.
-#[derive(Default)]
-struct Tally(Mutex<Vec<f64>>);
-
-impl Tally {
-    fn add(&self, since: Instant) {
-        let micros = since.elapsed().as_secs_f64() * 1e6;
-        self.0.lock().expect("no task panics under it").push(micros);
-    }
-}
-
 /// Runs the tasks and prints what they did.
 ///
 /// # Errors
@@ -76,21 +64,10 @@ pub async fn run(args: BenchArgs) -> Result<(), Failure> {
         })
         .collect();
     tokio::time::sleep(Duration::from_secs(t)).await;
-    let mut times: Vec<f64> =
-        tallies.iter().flat_map(|tally| std::mem::take(&mut *tally.0.lock().expect("as above"))).collect();
+    let times = tallies.iter().flat_map(|tally| tally.take()).collect();
     tasks.iter().for_each(tokio::task::JoinHandle::abort);
-    times.sort_by(f64::total_cmp);
-    let ops = u64::try_from(times.len())? / t.max(1);
-    print(&json!({
-        "ev": "bench", "what": format!("{what:?}").to_lowercase(), "c": c, "b": b, "ops_s": ops,
-        "p50us": percentile(&times, 500), "p99us": percentile(&times, 990), "p999us": percentile(&times, 999),
-    }));
+    print_bench(&Ran { what: &format!("{what:?}").to_lowercase(), tasks: c, bytes: b, seconds: t }, times);
     if failed.load(Ordering::Relaxed) { Err("an operation failed".into()) } else { Ok(()) }
-}
-
-fn percentile(sorted: &[f64], per_mille: usize) -> f64 {
-    let at = sorted.len() * per_mille / 1000;
-    sorted.get(at).map_or(0.0, |micros| (micros * 10.0).round() / 10.0)
 }
 
 async fn work(client: &LabClient, what: What, bytes: usize, tally: &Tally) -> Result<()> {

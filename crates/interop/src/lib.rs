@@ -14,6 +14,7 @@ pub mod line;
 pub mod local;
 pub mod server;
 pub mod stress;
+pub mod tally;
 pub mod words;
 
 pub use generated::lab;

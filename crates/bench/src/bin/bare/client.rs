@@ -4,10 +4,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use bench::tally::{Ran, print_bench};
 use bytes::Bytes;
 use interop::lab::{Req, Resp};
 use interop::line::print;
+use interop::tally::{Ran, print_bench};
 use kitex::Payload;
 use serde_json::json;
 use tokio::net::TcpStream;

@@ -10,9 +10,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bench::tally::{Ran, Tally, print_bench};
 use bytes::{Bytes, BytesMut};
 use interop::lab::{Req, Resp};
+use interop::tally::{Ran, Tally, print_bench};
 use kitex::Payload;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

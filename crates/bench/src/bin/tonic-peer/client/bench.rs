@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bench::tally::{Ran, Tally, print_bench};
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
+use interop::tally::{Ran, Tally, print_bench};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;

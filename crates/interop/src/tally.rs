@@ -1,10 +1,11 @@
-//! Operations and their times, and the line that tells them: as `lab-peer bench` counts and prints.
+//! Operations and their times, and the line that tells them: the same for every peer that is compared.
 
 use std::sync::Mutex;
 use std::time::Instant;
 
-use interop::line::print;
 use serde_json::json;
+
+use crate::line::print;
 
 /// The operations of one task.
 #[derive(Debug, Default)]
