@@ -160,7 +160,7 @@ impl Peer {
         if !self.handles[at].closed {
             self.canceled(at);
         }
-        self.conn.abandon_send(key);
+        self.conn.abandon_send(key, &Reason::Canceled);
     }
 
     fn canceled(&mut self, at: usize) {

@@ -102,12 +102,13 @@ fn the_first_reason_stays_and_is_the_reason_of_all_below() {
     let told = Arc::new(Told::default());
     let root = Scope::new();
     let child = root.child();
-    let _registration = child.register(told.clone(), 1).unwrap();
+    let registration = child.register(told.clone(), 1).unwrap();
     root.cancel(&lost());
     root.cancel(&Reason::Canceled);
     child.cancel(&Reason::DeadlineExceeded);
     let expected = "[ttstream error, code=12013] canceled by connection closed";
     assert_eq!([text(&root), text(&child)], [Some(expected.to_owned()), Some(expected.to_owned())]);
+    assert_eq!(registration.reason().map(|reason| reason.to_string()).as_deref(), Some(expected));
     assert_eq!(*told.0.lock().unwrap(), [(1, expected.to_owned())]);
     assert_eq!(root.reason().unwrap().stream().map(StreamError::code), Some(Code::CONNECTION_CLOSED));
 }

@@ -204,8 +204,8 @@ fn a_sender_that_is_dropped_cancels_unless_it_has_closed() {
         if close {
             pair.client.conn.close_send(key);
         }
-        pair.client.conn.abandon_send(key);
-        pair.server.conn.abandon_send(handler);
+        pair.client.conn.abandon_send(key, &Reason::Canceled);
+        pair.server.conn.abandon_send(handler, &Reason::Canceled);
         pair.drive();
         assert_eq!(pair.to_server.sent.word(1), word);
         assert_eq!(pair.client.conn.outcome(key).is_some(), !close);

@@ -97,25 +97,22 @@ impl Scope {
     }
 
     /// Cancels this scope and everything below it. The first reason stays: does nothing if another
-    /// cancel has been here, though that one may still be on its way down.
+    /// cancel has been here or above, though that one may still be on its way down.
     pub fn cancel(&self, reason: &Reason) {
-        let mut pending = self.node.close(reason);
-        while let Some(child) = pending.pop() {
-            match child {
-                Child::Scope(node) => {
-                    pending.extend(node.upgrade().into_iter().flat_map(|node| node.close(reason)));
-                }
-                Child::Target(target, token) => target.cancel(token, reason),
-            }
+        if self.reason().is_none() {
+            self.close(reason).run();
         }
     }
 
-    /// Why it was canceled, if it was.
+    /// The first half of a cancel, for who holds a lock: from here on this scope and all below it have
+    /// their reason. Nobody is told before the cascade runs.
+    pub(crate) fn close(&self, reason: &Reason) -> Cascade {
+        Cascade { members: self.node.close(reason), reason: reason.clone() }
+    }
+
+    /// Why it was canceled, if it or a scope above it was.
     pub fn reason(&self) -> Option<Reason> {
-        match &*self.node.state.lock() {
-            State::Open(_) => None,
-            State::Canceled(reason) => Some(reason.clone()),
-        }
+        self.node.reason()
     }
 
     /// Waits until it is canceled. Cancel-safe.
@@ -148,25 +145,62 @@ impl fmt::Debug for Scope {
     }
 }
 
-impl Node {
-    /// Cancels this node alone and wakes who waits on it. Gives the children that are now to be told;
-    /// none if it was canceled before.
-    fn close(&self, reason: &Reason) -> Vec<Child> {
-        let members = {
-            let mut state = self.state.lock();
-            match &mut *state {
-                State::Canceled(_) => return Vec::new(),
-                State::Open(members) => {
-                    let members = mem::take(members);
-                    *state = State::Canceled(reason.clone());
-                    members
+/// The second half of a cancel: a closed scope's members, who are to be told.
+#[must_use = "nobody is told before it runs"]
+pub(crate) struct Cascade {
+    members: Members,
+    reason: Reason,
+}
+
+impl Cascade {
+    /// Tells everybody below. To be called with no lock held.
+    pub(crate) fn run(self) {
+        let Self { members, reason } = self;
+        let mut pending = members.wake();
+        while let Some(child) = pending.pop() {
+            match child {
+                Child::Scope(node) => {
+                    pending.extend(node.upgrade().into_iter().flat_map(|node| node.close(&reason).wake()));
                 }
+                Child::Target(target, token) => target.cancel(token, &reason),
             }
-        };
-        for (_, waker) in members.waiters {
+        }
+    }
+}
+
+impl Members {
+    /// Wakes who waits. Gives the children, who are to be told.
+    fn wake(self) -> Vec<Child> {
+        for (_, waker) in self.waiters {
             waker.wake();
         }
-        members.children.into_iter().map(|(_, child)| child).collect()
+        self.children.into_iter().map(|(_, child)| child).collect()
+    }
+}
+
+impl Node {
+    /// Cancels this node alone. Gives its members; none if it was canceled before.
+    fn close(&self, reason: &Reason) -> Members {
+        let mut state = self.state.lock();
+        match &mut *state {
+            State::Canceled(_) => Members::default(),
+            State::Open(members) => {
+                let members = mem::take(members);
+                *state = State::Canceled(reason.clone());
+                members
+            }
+        }
+    }
+
+    /// That of the nearest node on the way up that is canceled: a cancel above is on its way here.
+    fn reason(&self) -> Option<Reason> {
+        let mut node = self;
+        loop {
+            if let State::Canceled(reason) = &*node.state.lock() {
+                return Some(reason.clone());
+            }
+            node = &node.parent.as_ref()?.0;
+        }
     }
 
     fn leave(&self, key: usize) {
@@ -195,6 +229,13 @@ impl Drop for Node {
 pub struct Registration {
     node: Arc<Node>,
     key: usize,
+}
+
+impl Registration {
+    /// Why the scope was canceled, if it or a scope above it was.
+    pub fn reason(&self) -> Option<Reason> {
+        self.node.reason()
+    }
 }
 
 impl Drop for Registration {

@@ -20,9 +20,9 @@ use tracing::debug;
 
 use super::state::{Actions, Canceled, Close, Opened, State};
 use crate::Metadata;
-use crate::cancel::{Label, Reason, Scope, Target};
+use crate::cancel::{Cascade, Label, Reason, Scope, Target};
 use crate::observe::{CancelView, Listed, StreamView, record_cancel};
-use crate::proto::{Config, Connection, Open, Payload, StreamKey, StreamState};
+use crate::proto::{Config, Connection, Finish, Open, Payload, StreamKey, StreamState};
 use crate::stream::Shared;
 use crate::sync::Mutex;
 
@@ -220,6 +220,12 @@ impl Link {
         Some(opened)
     }
 
+    /// Its handler, which had `scope`, has returned.
+    pub(crate) fn finish(&self, key: StreamKey, finish: &Finish, scope: &Scope) {
+        let (cascade, _) = self.locked(|state| state.finish(key, finish, scope));
+        cascade.run();
+    }
+
     /// No handle of the stream is left.
     pub(crate) fn release(&self, key: StreamKey) {
         let (slot, _) = self.locked(|state| state.release(key));
@@ -280,9 +286,7 @@ impl Link {
 impl Canceled {
     fn tell(self) {
         let started = Instant::now();
-        if let Some(scope) = self.scope {
-            scope.cancel(&Reason::Stream(self.error.clone()));
-        }
+        self.cascade.into_iter().for_each(Cascade::run);
         record(&self.shared, self.error, started.elapsed());
     }
 }

@@ -146,6 +146,48 @@ fn a_handler_that_begins_while_an_rst_arrives_is_canceled() {
     });
 }
 
+/// What a handler does when its stream has ended counts as what ended the stream: it drops and cancels for
+/// that reason, though the tree may not have been told yet.
+fn check_reason_below(
+    end: impl Fn(&Arc<Link>, StreamKey, &Arc<Link>, StreamKey, Scope) + Send + Sync + 'static,
+) {
+    check(move || {
+        let (link, handler, front, key) = server();
+        let (scope, told) = (Scope::new(), Arc::new(Count::default()));
+        link.begin(handler, &scope);
+        let child = scope.child();
+        let registration = child.register(told.clone(), 1).unwrap();
+        let running = link.doing({
+            let scope = child.clone();
+            move |link| {
+                let ended = matches!(link.poll_send(&Count::new(), handler), Poll::Ready(Err(_)));
+                if ended {
+                    scope.cancel(&Reason::Canceled);
+                }
+                assert!(!ended || registration.reason().is_some_and(|reason| reason.stream().is_some()));
+                registration
+            }
+        });
+        end(&link, handler, &front, key, scope);
+        let _registration = running.join().unwrap();
+        assert!(child.reason().is_some_and(|reason| reason.stream().is_some()));
+        assert_eq!(told.get(), 1);
+    });
+}
+
+#[test]
+fn who_sees_that_a_stream_was_canceled_ends_what_is_below_for_that_reason() {
+    check_reason_below(|link, _, front, key, _| {
+        front.with(|connection| connection.cancel(key, &Reason::Canceled));
+        link.read(&mut front.written());
+    });
+}
+
+#[test]
+fn who_sees_that_a_handler_returned_ends_what_is_below_for_that_reason() {
+    check_reason_below(|link, handler, _, _, scope| link.finish(handler, &scope));
+}
+
 #[test]
 fn a_stream_that_is_opened_during_a_cancel_of_its_scope_ends() {
     check(|| {

@@ -13,8 +13,8 @@ use kerrors::{Code, Error, Side, StreamError};
 use super::Shared;
 use super::turn::Writer;
 use crate::Metadata;
-use crate::cancel::Scope;
-use crate::proto::{Config, Connection, Event, Open, Payload, StreamKey, StreamState};
+use crate::cancel::{Cascade, Reason, Scope};
+use crate::proto::{Config, Connection, Event, Finish, Open, Payload, StreamKey, StreamState};
 
 /// A connection, and who waits on it.
 pub(super) struct State {
@@ -61,9 +61,10 @@ pub(super) struct Actions {
     pub(super) close: Option<Close>,
 }
 
-/// A handler whose stream has ended under it.
+/// A handler whose stream has ended under it. Its scope is closed already: whoever sees the end of the
+/// stream sees that of the scope.
 pub(super) struct Canceled {
-    pub(super) scope: Option<Scope>,
+    pub(super) cascade: Option<Cascade>,
     pub(super) shared: Weak<Shared>,
     pub(super) error: StreamError,
 }
@@ -170,6 +171,13 @@ impl State {
         }
     }
 
+    /// Server: the handler that had `scope` has returned. Gives what ends what it has left behind.
+    pub(super) fn finish(&mut self, key: StreamKey, finish: &Finish, scope: &Scope) -> Cascade {
+        self.connection.finish(key, finish);
+        let returned = StreamError::new(Code::HANDLER_RETURNED).on_side(Side::Server);
+        scope.close(&Reason::Stream(returned))
+    }
+
     pub(super) fn set_shared(&mut self, key: StreamKey, shared: &Arc<Shared>) {
         self.slot(key).shared = Arc::downgrade(shared);
     }
@@ -267,8 +275,9 @@ impl State {
             Event::Resumed => actions.wake.extend(self.reader.take()),
             Event::Canceled(key, error) => {
                 let slot = self.slot(key);
-                let (scope, shared) = (slot.scope.clone(), slot.shared.clone());
-                actions.cancel.push(Canceled { scope, shared, error });
+                let reason = Reason::Stream(error.clone());
+                let cascade = slot.scope.as_ref().map(|scope| scope.close(&reason));
+                actions.cancel.push(Canceled { cascade, shared: slot.shared.clone(), error });
             }
             Event::Reset(key, error) => actions.reset.push((self.slot(key).shared.clone(), error)),
         }

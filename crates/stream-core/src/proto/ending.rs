@@ -33,11 +33,11 @@ impl Connection {
         self.end(key, Err(error.into()), Some(&path));
     }
 
-    /// Client: nobody will send any more, and nobody said that this is the end: cancels the stream, 12007,
-    /// unless its direction has ended.
-    pub fn abandon_send(&mut self, key: StreamKey) {
+    /// Client: nobody will send any more, and nobody said that this is the end: cancels the stream for
+    /// `reason`, unless its direction has ended.
+    pub fn abandon_send(&mut self, key: StreamKey, reason: &Reason) {
         if self.table.get(key).is_some_and(|stream| matches!(stream.state, State::Open)) {
-            self.cancel(key, &Reason::Canceled);
+            self.cancel(key, reason);
         }
     }
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::CatchUnwind;
-use kerrors::{ApplicationException, Code, Error, Side, StreamError};
+use kerrors::{ApplicationException, Error, Side};
 use pin_project::pin_project;
 use tokio::time::Sleep;
 use ttheader_codec::key;
@@ -193,9 +193,7 @@ impl Ending {
 
     fn leave(&mut self, finish: &Finish) {
         self.finished = true;
-        self.link.with(|connection| connection.finish(self.key, finish));
-        let returned = StreamError::new(Code::HANDLER_RETURNED).on_side(Side::Server);
-        self.scope.cancel(&Reason::Stream(returned));
+        self.link.finish(self.key, finish, &self.scope);
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) struct Shared {
     span: tracing::Span,
     on_close: Mutex<Vec<OnClose>>,
     /// The place in the caller's scope, and the connection's lease: given up after the stream is.
-    _registration: Option<Registration>,
+    registration: Option<Registration>,
     _lease: Option<Lease>,
 }
 
@@ -73,7 +73,7 @@ impl Handles {
             header_told: AtomicBool::new(false),
             finish_told: AtomicBool::new(false),
             on_close: Mutex::default(),
-            _registration: registration,
+            registration,
             _lease: lease,
         });
         shared.link.set_shared(key, &shared);
@@ -169,9 +169,15 @@ impl Shared {
         }
     }
 
-    /// Client: ends the stream here and there.
+    /// Client: ends the stream here and there. If the scope it was opened under is canceled, though the
+    /// stream may not have been told yet, with the scope's reason.
     fn cancel(&self, reason: &Reason) {
-        self.link.with(|connection| connection.cancel(self.key, reason));
+        let above = self.reason_above();
+        self.link.with(|connection| connection.cancel(self.key, above.as_ref().unwrap_or(reason)));
+    }
+
+    fn reason_above(&self) -> Option<Reason> {
+        self.registration.as_ref().and_then(Registration::reason)
     }
 
     fn add_sender(&self) {

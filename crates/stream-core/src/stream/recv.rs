@@ -95,10 +95,10 @@ impl RecvStream {
 impl Drop for RecvStream {
     fn drop(&mut self) {
         let Shared { link, key, info, .. } = &*self.shared;
-        link.with(|connection| match info.side {
-            Side::Client => connection.cancel(*key, &Reason::Canceled),
-            Side::Server => connection.ignore_received(*key),
-        });
+        match info.side {
+            Side::Client => self.shared.cancel(&Reason::Canceled),
+            Side::Server => link.with(|connection| connection.ignore_received(*key)),
+        }
     }
 }
 

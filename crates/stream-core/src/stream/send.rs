@@ -93,7 +93,8 @@ impl Clone for SendStream {
 impl Drop for SendStream {
     fn drop(&mut self) {
         if self.shared.remove_sender() && self.shared.info.side == Side::Client {
-            self.shared.link.with(|connection| connection.abandon_send(self.shared.key));
+            let reason = self.shared.reason_above().unwrap_or(Reason::Canceled);
+            self.shared.link.with(|connection| connection.abandon_send(self.shared.key, &reason));
         }
     }
 }

@@ -210,7 +210,7 @@ impl World {
         let conn = &mut self.pair.client.conn;
         match reason {
             Some(reason) => conn.cancel(key, &reason),
-            None => conn.abandon_send(key),
+            None => conn.abandon_send(key, &Reason::Canceled),
         }
     }
 

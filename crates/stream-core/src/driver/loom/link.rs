@@ -12,9 +12,9 @@ use loom::thread::{JoinHandle, spawn};
 
 use super::super::state::State;
 use crate::Metadata;
-use crate::cancel::{Reason, Scope, Target};
+use crate::cancel::{Cascade, Reason, Scope, Target};
 use crate::models::Count;
-use crate::proto::{Config, Connection, Event, Method, Open, Payload, StreamKey, Transmit};
+use crate::proto::{Config, Connection, Event, Finish, Method, Open, Payload, StreamKey, Transmit};
 use crate::sync::Mutex;
 
 pub(super) struct Link {
@@ -56,12 +56,7 @@ impl Link {
         for waker in actions.wake {
             waker.wake();
         }
-        for canceled in actions.cancel {
-            canceled
-                .scope
-                .into_iter()
-                .for_each(|scope| scope.cancel(&Reason::Stream(canceled.error.clone())));
-        }
+        actions.cancel.into_iter().filter_map(|canceled| canceled.cascade).for_each(Cascade::run);
         if actions.flush {
             self.flush();
         }
@@ -167,6 +162,11 @@ impl Link {
 
     pub(super) fn release(&self, key: StreamKey) {
         drop(self.locked(|state| state.release(key)));
+    }
+
+    /// The handler that had `scope` has returned.
+    pub(super) fn finish(&self, key: StreamKey, scope: &Scope) {
+        self.locked(|state| state.finish(key, &Finish::default(), scope)).0.run();
     }
 
     /// A handler's scope begins, as it does on the task that runs the handler.
