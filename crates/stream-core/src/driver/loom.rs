@@ -261,6 +261,23 @@ fn what_a_sender_leaves_to_the_task_is_written() {
 }
 
 #[test]
+fn a_sender_with_enough_for_a_write_does_not_wait_for_the_task() {
+    check(|| {
+        let link = front();
+        let key = link.open();
+        link.settle();
+        // Three in a row: the last is the task's.
+        (0..3).for_each(|_| assert!(link.poll_send(&Count::new(), key).is_ready()));
+        let sending = link
+            .doing(move |link| assert!(link.poll_send_of(&Count::new(), key, &[0; 64 * 1024]).is_ready()));
+        assert!(link.poll_send(&Count::new(), key).is_ready());
+        link.poll_task();
+        sending.join().unwrap();
+        assert_written(&link, &[5]);
+    });
+}
+
+#[test]
 fn what_the_task_is_given_while_it_writes_is_written() {
     check(|| {
         let link = front();

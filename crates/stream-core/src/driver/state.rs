@@ -250,7 +250,8 @@ impl State {
             actions.wake.extend(self.reader.take());
         }
         if self.connection.has_transmit() {
-            self.writer.offer(self.connection.is_urgent(), &mut actions);
+            let (queued, urgent) = (self.connection.transmit_bytes(), self.connection.is_urgent());
+            self.writer.offer(queued, urgent, &mut actions);
         } else if self.writer.is_idle() && self.connection.live_streams() == 0 {
             actions.close = self.close_if_retired();
         }

@@ -23,6 +23,8 @@ enum Turn {
     #[default]
     Nobody,
     Sender,
+    /// The task was woken, and has not begun.
+    Called,
     Task,
 }
 
@@ -30,6 +32,10 @@ enum Turn {
 /// does who cancels more streams than this at once.
 const DIRECT: u8 = 2;
 const URGENT: u8 = 4;
+
+/// Bytes that one write should have: so many wait for nobody, and the peer works on them while more is
+/// made here.
+const ENOUGH: usize = 64 * 1024;
 
 impl Default for Writer {
     fn default() -> Self {
@@ -40,9 +46,15 @@ impl Default for Writer {
 impl Writer {
     /// Something is queued. Where messages come one by one their sender writes, without a hop; where they
     /// come close upon each other the task does, and gets many into one call.
-    pub(super) fn offer(&mut self, urgent: bool, actions: &mut Actions) {
-        if self.turn != Turn::Nobody {
-            return;
+    pub(super) fn offer(&mut self, queued: usize, urgent: bool, actions: &mut Actions) {
+        match self.turn {
+            Turn::Nobody => {}
+            Turn::Called if queued >= ENOUGH => {
+                self.turn = Turn::Sender;
+                actions.flush = true;
+                return;
+            }
+            Turn::Sender | Turn::Called | Turn::Task => return,
         }
         let left = if urgent { &mut self.urgent } else { &mut self.direct };
         match left.checked_sub(1) {
@@ -52,7 +64,7 @@ impl Writer {
                 actions.flush = true;
             }
             None => {
-                self.turn = Turn::Task;
+                self.turn = Turn::Called;
                 actions.wake.extend(self.task.take());
             }
         }
@@ -109,6 +121,15 @@ impl State {
         None
     }
 
+    /// The task begins with its first batch, unless a sender has taken the turn meanwhile.
+    pub(super) fn begin_batch(&mut self) -> Option<Transmit> {
+        match self.writer.turn {
+            Turn::Called | Turn::Task => self.writer.turn = Turn::Task,
+            Turn::Nobody | Turn::Sender => return None,
+        }
+        self.next_batch()
+    }
+
     /// The sender that has the turn leaves the rest to the task. Gives the task, to be woken.
     pub(super) fn hand_to_task(&mut self, batch: Transmit) -> Option<Waker> {
         self.writer.batch = batch;
@@ -121,7 +142,7 @@ impl State {
         if self.connection.closed().is_some() {
             return Poll::Ready(false);
         }
-        if self.writer.turn == Turn::Task {
+        if matches!(self.writer.turn, Turn::Called | Turn::Task) {
             return Poll::Ready(true);
         }
         self.writer.task = Some(cx.waker().clone());

@@ -90,7 +90,7 @@ pub(super) async fn write_loop(link: Arc<Link>) {
     while link.turn().await {
         // Whoever is ready to run may add to the batch first.
         tokio::task::yield_now().await;
-        let (batch, _) = link.locked(State::next_batch);
+        let (batch, _) = link.locked(State::begin_batch);
         let Some(mut batch) = batch else { continue };
         match link.write_all(&mut batch).await {
             Ok(()) => link.peek(|state| state.writer.give_back(batch)),

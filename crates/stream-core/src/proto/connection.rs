@@ -366,6 +366,11 @@ impl Connection {
         self.closed.is_none() && !self.outbound.is_empty()
     }
 
+    /// Bytes that are to be written.
+    pub fn transmit_bytes(&self) -> usize {
+        self.outbound.bytes()
+    }
+
     /// Whether a cancel is among what is to be written.
     pub fn is_urgent(&self) -> bool {
         self.outbound.is_urgent()

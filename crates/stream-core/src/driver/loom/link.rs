@@ -96,7 +96,7 @@ impl Link {
         self.followed.store(self.task.get(), Relaxed);
         let waker = self.task.waker();
         while self.peek(|state| state.poll_turn(&Context::from_waker(&waker))) == Poll::Ready(true) {
-            if let (Some(batch), _) = self.locked(State::next_batch) {
+            if let (Some(batch), _) = self.locked(State::begin_batch) {
                 self.take(batch);
             }
         }
@@ -150,7 +150,16 @@ impl Link {
     }
 
     pub(super) fn poll_send(&self, count: &Arc<Count>, key: StreamKey) -> Poll<Result<(), Error>> {
-        let (waker, payload) = (count.waker(), Payload::Borrowed(MESSAGE));
+        self.poll_send_of(count, key, MESSAGE)
+    }
+
+    pub(super) fn poll_send_of(
+        &self,
+        count: &Arc<Count>,
+        key: StreamKey,
+        message: &[u8],
+    ) -> Poll<Result<(), Error>> {
+        let (waker, payload) = (count.waker(), Payload::Borrowed(message));
         self.locked(|state| state.poll_send(&Context::from_waker(&waker), key, &payload)).0
     }
 
