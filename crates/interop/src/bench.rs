@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use kitex::{Context, Result};
+use kitex::{Context, Cores, Result};
 
 use crate::dial::{Failure, Target};
 use crate::lab::{LabClient, Req};
@@ -28,6 +28,9 @@ pub struct BenchArgs {
     /// Seconds.
     #[arg(long, default_value_t = 4)]
     t: u64,
+    /// Threads with a runtime each for the tasks, instead of one runtime of all cores; 0: as many as cores.
+    #[arg(long)]
+    cores: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -48,19 +51,24 @@ enum What {
 /// The client cannot be built, or an operation failed; the line is printed all the same.
 pub async fn run(args: BenchArgs) -> Result<(), Failure> {
     let client = args.target.client()?;
-    let BenchArgs { what, c, b, t, .. } = args;
+    let BenchArgs { what, c, b, t, cores, .. } = args;
+    let cores = cores.map(Cores::start).transpose()?;
     let failed = Arc::new(AtomicBool::new(false));
     let tallies: Vec<Arc<Tally>> = (0..c).map(|_| Arc::default()).collect();
     let tasks: Vec<_> = tallies
         .iter()
         .map(|tally| {
             let (client, tally, failed) = (client.clone(), tally.clone(), failed.clone());
-            tokio::spawn(async move {
+            let task = async move {
                 if let Err(error) = work(&client, what, b, &tally).await {
                     eprintln!("lab-peer: {error}");
                     failed.store(true, Ordering::Relaxed);
                 }
-            })
+            };
+            match &cores {
+                Some(cores) => cores.spawn(task),
+                None => tokio::spawn(task),
+            }
         })
         .collect();
     tokio::time::sleep(Duration::from_secs(t)).await;

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use clap::Args;
-use kitex::server::{BoundServer, ConnectionConfig};
-use kitex::{BidiStreamingServer, ClientStreamingServer, Context, Result, Server, ServerStreamingServer};
+use kitex::server::{BoundServer, ConnectionConfig, ServerBuilder};
+use kitex::{
+    BidiStreamingServer, ClientStreamingServer, Context, Cores, Result, Server, ServerStreamingServer,
+};
 use serde_json::json;
 
 use crate::dial::{Failure, Transport};
@@ -27,6 +29,9 @@ pub struct ServerArgs {
     /// That server's service name.
     #[arg(long, default_value = "ServiceC")]
     nextname: String,
+    /// Threads with a runtime each, to serve on instead of one runtime of all cores; 0: as many as cores.
+    #[arg(long)]
+    cores: Option<usize>,
     #[command(flatten)]
     transport: Transport,
 }
@@ -36,9 +41,14 @@ pub struct ServerArgs {
 /// # Errors
 /// The address cannot be listened on, or the next one makes no sense.
 pub async fn run(args: ServerArgs) -> Result<(), Failure> {
-    let ServerArgs { addr, name, next, nextname, transport } = args;
+    let ServerArgs { addr, name, next, nextname, cores, transport } = args;
     let next = (!next.is_empty()).then(|| transport.client(&next, &nextname, &name)).transpose()?;
-    let server = bind(&addr, &name, next, Lines::Printed).await?;
+    let builder = builder(&name, next, Lines::Printed);
+    let builder = match cores {
+        Some(count) => builder.cores(Cores::start(count)?),
+        None => builder,
+    };
+    let server = builder.bind(&addr).await?;
     print(&json!({"ev": "listening"}));
     server.serve().await;
     Ok(())
@@ -54,10 +64,14 @@ pub async fn bind(
     next: Option<LabClient>,
     lines: Lines,
 ) -> Result<BoundServer, Failure> {
+    Ok(builder(name, next, lines).bind(addr).await?)
+}
+
+fn builder(name: &str, next: Option<LabClient>, lines: Lines) -> ServerBuilder {
     let service = LabServer::new(Peer { name: Arc::from(name), next, lines });
     // The checks hold more streams on one connection than a server in the open should.
     let connection = ConnectionConfig { max_streams: 100_000, ..ConnectionConfig::default() };
-    Ok(Server::builder(name).service(service).connection(connection).bind(addr).await?)
+    Server::builder(name).service(service).connection(connection)
 }
 
 /// Whether handlers print how they end.

@@ -26,9 +26,9 @@ pub use kerrors::{
 };
 pub use kitex_thrift::{Payload, generated};
 pub use pilota;
-pub use stream_core::Metadata;
 pub use stream_core::cancel::Reason;
 pub use stream_core::observe;
+pub use stream_core::{Cores, Metadata};
 
 pub use client::{CallOptions, Client};
 pub use context::{Canceler, Context};

@@ -28,6 +28,8 @@ mod sync;
 
 #[cfg(feature = "tokio")]
 pub mod client;
+#[cfg(feature = "tokio")]
+mod cores;
 // Its shared state alone where loom looks at it, which knows no socket.
 #[cfg(any(feature = "tokio", all(test, loom)))]
 mod driver;
@@ -40,5 +42,7 @@ pub mod stream;
 #[cfg(feature = "tokio")]
 pub mod unary;
 
+#[cfg(feature = "tokio")]
+pub use cores::Cores;
 pub use metadata::Metadata;
 pub use proto::Method;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kerrors::{BadServiceName, RecvTimeout, check_service_name};
+use stream_core::Cores;
 use stream_core::observe::Observer;
 use stream_core::proto::Config;
 use stream_core::server::{OnCancel, ServerConfig};
@@ -170,6 +171,13 @@ impl ServerBuilder {
     /// Connections at once. Default 65,536.
     pub fn max_connections(mut self, limit: usize) -> Self {
         self.config.max_connections = limit;
+        self
+    }
+
+    /// Serves each connection on the next of these threads; see [`Cores`] for what that gains and costs.
+    /// Default: on the runtime that [`BoundServer::serve`] runs on.
+    pub fn cores(mut self, cores: Cores) -> Self {
+        self.config.cores = Some(cores);
         self
     }
 

@@ -4,6 +4,7 @@
 
 mod cancel;
 mod context;
+mod cores;
 mod deadline;
 mod dial;
 mod drops;

@@ -12,6 +12,7 @@ use kerrors::Error;
 use tokio::sync::oneshot;
 
 use super::dial::Dialer;
+use crate::cores::Place;
 use crate::driver::Link;
 use crate::sync::Mutex;
 
@@ -19,7 +20,8 @@ use crate::sync::Mutex;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PoolKind {
-    /// All streams share this many connections (one at least); a new stream gets the least loaded.
+    /// All streams share this many connections (one at least); a new stream gets the least loaded. Threads
+    /// of [`Cores`](crate::Cores) have each their own of them, if there are as many.
     Mux(usize),
     /// A stream has a connection to itself, and gives it back when it has ended cleanly.
     Long {
@@ -238,10 +240,16 @@ fn join(waiting: &mut Vec<oneshot::Sender<Result<Arc<Link>, Error>>>) -> Dialed 
     receiver
 }
 
-/// The least loaded slot; there is one at least.
+/// The least loaded slot; there is one at least. On a thread of [`Cores`](crate::Cores) one of those that
+/// are that thread's, if there are enough, so that a stream and its connection live on the same.
 #[expect(clippy::indexing_slicing, reason = "a pool has one slot at least")]
 fn pick(slots: &[Arc<Mutex<Slot>>]) -> &Arc<Mutex<Slot>> {
-    slots.iter().min_by_key(|slot| slot.lock().load()).unwrap_or(&slots[0])
+    let (first, step) = match Place::here() {
+        Some(Place { index, count }) if count <= slots.len() => (index, count),
+        _ => (0, 1),
+    };
+    let own = slots.iter().skip(first).step_by(step);
+    own.min_by_key(|slot| slot.lock().load()).unwrap_or(&slots[0])
 }
 
 /// Connections that wait for a stream of their own. One that has waited too long closes by itself, and is

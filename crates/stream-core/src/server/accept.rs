@@ -108,6 +108,12 @@ impl<H> Drop for Admitted<H> {
     }
 }
 
+impl<H: Handler> Admitted<H> {
+    async fn serve(&self, socket: TcpStream, peer: SocketAddr) -> io::Result<()> {
+        self.0.clone().serve_connection(socket, peer).await
+    }
+}
+
 impl<H: Handler> Serving<H> {
     fn admit(self: Arc<Self>, socket: TcpStream, peer: SocketAddr) {
         let admitted = Admitted(self.clone());
@@ -115,11 +121,24 @@ impl<H: Handler> Serving<H> {
             warn!(%peer, limit = self.config.max_connections, "too many connections: closing the newest");
             return;
         }
-        tokio::spawn(async move {
-            if let Err(error) = admitted.0.clone().serve_connection(socket, peer).await {
+        let told = move |result: io::Result<()>| {
+            if let Err(error) = result {
                 debug!(%peer, %error, "connection ended");
             }
-        });
+        };
+        match &self.config.cores {
+            None => {
+                tokio::spawn(async move { told(admitted.serve(socket, peer).await) });
+            }
+            Some(cores) => {
+                // Its events are to come to the thread that serves it.
+                let socket = socket.into_std();
+                cores.spawn(async move {
+                    let served = async { admitted.serve(TcpStream::from_std(socket?)?, peer).await };
+                    told(served.await);
+                });
+            }
+        }
     }
 
     async fn serve_connection(self: Arc<Self>, socket: TcpStream, peer: SocketAddr) -> io::Result<()> {

@@ -16,6 +16,7 @@ pub(crate) use handler::{guard, panicked};
 
 use kerrors::ApplicationException;
 
+use crate::Cores;
 use crate::observe::Observers;
 use crate::proto::Config;
 use crate::unary::{UnaryAnswer, UnaryCall};
@@ -57,6 +58,8 @@ pub struct ServerConfig {
     pub service: Arc<str>,
     /// How long a connection of streams may be without one before it is closed. Default 10 min.
     pub idle_timeout: Duration,
+    /// Where connections are served, each on the next thread. Default: on the runtime that accepts them.
+    pub cores: Option<Cores>,
     /// How long what runs may go on when the server shuts down. Default 5 s.
     pub exit_wait: Duration,
 }
@@ -72,6 +75,7 @@ impl Default for ServerConfig {
             observers: Observers::default(),
             service: Arc::from(""),
             idle_timeout: Duration::from_secs(600),
+            cores: None,
             exit_wait: Duration::from_secs(5),
         }
     }

@@ -1,0 +1,116 @@
+//! Threads with a runtime each: connections take turns among them, what a connection wakes stays on its
+//! thread, and a thread does what it was given to its end.
+
+use std::collections::BTreeSet;
+use std::thread;
+
+use kitex::client::PoolKind;
+use kitex::{Context, Cores};
+use tokio::sync::watch;
+
+use crate::fixture::chain::{client as client_of, idle, relay};
+use crate::fixture::{EchoClient, Handlers, Peer, reports, req, resp, soon};
+
+fn cores(count: usize) -> Cores {
+    Cores::start(count).expect("the system has threads")
+}
+
+fn this_thread() -> String {
+    thread::current().name().unwrap_or_default().to_owned()
+}
+
+/// Handlers whose only answer says on which thread they are, and on which connection: seq is the port of
+/// the client's end.
+fn tells_thread() -> Handlers {
+    Handlers::default().bidi(|ctx, mut stream| async move {
+        let port = ctx.peer().map_or(0, |peer| i64::from(peer.port()));
+        stream.send(&resp(&this_thread(), port)).await?;
+        while stream.recv().await?.is_some() {}
+        Ok(())
+    })
+}
+
+/// Where the handler of a new stream is: thread and connection.
+async fn place(client: &EchoClient) -> (String, i64) {
+    let mut stream = client.bidi(&Context::background()).await.unwrap();
+    let answer = soon(stream.recv()).await.unwrap().unwrap();
+    stream.close_send();
+    assert_eq!(soon(stream.recv()).await.unwrap(), None);
+    (answer.msg.unwrap().to_string(), answer.seq.unwrap())
+}
+
+#[tokio::test]
+async fn connections_take_turns_and_their_handlers_stay() {
+    let peer = Peer::with(tells_thread(), |server| server.cores(cores(2))).await;
+    // A connection for each stream, one after the other.
+    let client = peer.client_with(|client| client.pool(PoolKind::Short));
+    let mut threads = Vec::new();
+    for _ in 0..6 {
+        threads.push(place(&client).await.0);
+    }
+    assert_eq!(threads, ["core-0", "core-1"].repeat(3));
+    // One for all.
+    let client = peer.client();
+    let mut places = BTreeSet::new();
+    for _ in 0..6 {
+        places.insert(place(&client).await);
+    }
+    assert_eq!(places.len(), 1);
+    peer.shut_down().await;
+}
+
+#[tokio::test]
+async fn each_thread_of_a_client_has_its_own_connection() {
+    let (peer, cores) = (Peer::start(tells_thread()).await, cores(2));
+    let client = peer.client_with(|client| client.pool(PoolKind::Mux(2)));
+    let mut places = BTreeSet::new();
+    for _ in 0..8 {
+        let client = client.clone();
+        let opened = cores.spawn(async move { (this_thread(), place(&client).await.1) });
+        places.insert(soon(opened).await.unwrap());
+    }
+    let (threads, ports): (BTreeSet<_>, BTreeSet<_>) = places.iter().cloned().unzip();
+    assert_eq!((places.len(), threads.len(), ports.len()), (2, 2, 2), "{places:?}");
+}
+
+#[tokio::test]
+async fn a_cancel_passes_from_core_to_core() {
+    let (tell, mut told) = reports();
+    let c = Peer::named("ServiceC", idle(tell.clone()), |server| server.cores(cores(2))).await;
+    let next = client_of("ServiceC", &c.address);
+    let b = Peer::named("ServiceB", relay(next, tell), |server| server.cores(cores(2))).await;
+    for _ in 0..4 {
+        let client = b.client_with(|client| client.pool(PoolKind::Short));
+        let (ctx, canceler) = Context::background().with_cancel();
+        let mut stream = client.down(&ctx, req("", 0)).await.unwrap();
+        soon(stream.recv()).await.unwrap().unwrap();
+        canceler.cancel();
+        let mut parts = [told.next().await, told.next().await];
+        parts.sort();
+        let expected =
+            [("ServiceB", "12007 client ServiceA"), ("ServiceC", "12007 server ServiceA -> ServiceB")];
+        assert_eq!(parts.each_ref().map(|(who, how)| (&**who, &**how)), expected);
+    }
+}
+
+#[tokio::test]
+async fn what_a_handler_has_left_behind_is_done_behind_the_shutdown() {
+    let (go, gone) = watch::channel(false);
+    let (tell, mut told) = reports();
+    let handlers = Handlers::default().bidi(move |_, _| {
+        let (mut gone, tell) = (gone.clone(), tell.clone());
+        async move {
+            tokio::spawn(async move {
+                gone.wait_for(|gone| *gone).await.unwrap();
+                tell.tell(this_thread());
+            });
+            Ok(())
+        }
+    });
+    let peer = Peer::with(handlers, |server| server.cores(cores(1))).await;
+    let mut stream = peer.client().bidi(&Context::background()).await.unwrap();
+    assert_eq!(soon(stream.recv()).await.unwrap(), None);
+    peer.shut_down().await;
+    go.send_replace(true);
+    assert_eq!(told.next().await, "core-0");
+}
