@@ -3,7 +3,9 @@
 use super::Run;
 use super::growth::Point;
 use super::judge::{MIXED, Row, cancels, megabytes, times};
-use super::matrix::{BARE, BARE_CURRENT, FROM_KITEX, KITEX, OURS, PAIRS, TO_KITEX, TONIC, WORKS, Work};
+use super::matrix::{
+    BARE, BARE_CURRENT, FROM_KITEX, KITEX, OURS, OURS_CORES, PAIRS, TO_KITEX, TONIC, WORKS, Work,
+};
 use super::memory::STREAMS;
 use super::peers::{Pair, Peer};
 
@@ -14,6 +16,7 @@ pub(super) fn document(run: &Run, rows: &[Row]) -> String {
         section("Targets", "", &targets(rows)),
         section("What limits", include_str!("limits.md"), ""),
         section("Ratios", "How many times as much ours does in the same time.", &ratios(run)),
+        section("A runtime a core", CORES, &cores(run)),
         section("Kitex at one end", ONE_END, &one_end(run)),
         section("The slowest hundredth", "p99 of an operation in microseconds.", &tails(run)),
         section("Memory", MEMORY, &measured(run.findings.memory.as_deref(), memory)),
@@ -30,6 +33,9 @@ pub(super) fn document(run: &Run, rows: &[Row]) -> String {
     parts.concat()
 }
 
+const CORES: &str = "How many times as much ours does when both ends run it on `kitex::Cores`, a runtime of one \
+    thread for each core, with a connection for each (`--cores 0`). An option: nobody takes over from a core whose \
+    handler computes. All else on this page is the default, one runtime of all cores, and one connection.";
 const ONE_END: &str = "How many times as much as Kitex at both ends.";
 const MEMORY: &str = "Resident memory (VmRSS) of the server's process: before the first connection, and with \
     10,000 idle streams on one connection, each with its handler.";
@@ -46,7 +52,7 @@ const GROWTH: &str = "Processor time of client and server together for one echo,
     one and read as many answers. Streams: all on one connection. Connections: one stream each.";
 const WHAT: &str = "Two processes on the loopback interface of one machine, both ends of each pair on all its \
     cores. A payload is 1 KiB; a message has a string, an integer and the payload. All streams share one \
-    connection, but for growth. Server and client are started anew for each run; rounds go through all pairs at \
+    connection, but for growth and for a runtime a core. Server and client are started anew for each run; rounds go through all pairs at \
     one work before they go to the next, so that whatever else the machine does meets everyone. Figures are \
     medians of the rounds.
 
@@ -100,6 +106,16 @@ fn ratios(run: &Run) -> String {
     let line =
         |work: Work| [work.name(), to(work, KITEX), to(work, TONIC), to(work, BARE), to(work, BARE_CURRENT)];
     let head = ["", "to Kitex", "to tonic", "to the bare loop", "to the bare loop, one thread"];
+    table(head, WORKS.into_iter().map(line))
+}
+
+fn cores(run: &Run) -> String {
+    let to = |work: Work, pair| show(run.findings.matrix.ratio(work, OURS_CORES, pair), times);
+    let line = |work: Work| {
+        let p99 = show(run.findings.matrix.figure(work, OURS_CORES).map(|figure| figure.p99), micros);
+        [work.name(), to(work, OURS), to(work, KITEX), to(work, TONIC), to(work, BARE), p99]
+    };
+    let head = ["", "to the default", "to Kitex", "to tonic", "to the bare loop", "p99, us"];
     table(head, WORKS.into_iter().map(line))
 }
 

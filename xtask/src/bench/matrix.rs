@@ -27,6 +27,7 @@ pub(super) const UNARY_100: Work = Work { what: "unary", tasks: 100 };
 pub(super) const WORKS: [Work; 6] = [ECHO_1, ECHO_100, ECHO_1000, DOWN_1, OPEN_100, UNARY_100];
 
 pub(super) const OURS: Pair = Pair::of(Peer::Ours);
+pub(super) const OURS_CORES: Pair = Pair::of(Peer::OursCores);
 pub(super) const KITEX: Pair = Pair::of(Peer::Kitex);
 pub(super) const TONIC: Pair = Pair::of(Peer::Tonic);
 pub(super) const BARE: Pair = Pair::of(Peer::Bare);
@@ -34,7 +35,8 @@ pub(super) const BARE_CURRENT: Pair = Pair::of(Peer::BareCurrent);
 pub(super) const TO_KITEX: Pair = Pair { client: Peer::Ours, server: Peer::Kitex };
 pub(super) const FROM_KITEX: Pair = Pair { client: Peer::Kitex, server: Peer::Ours };
 
-pub(super) const PAIRS: [Pair; 7] = [OURS, KITEX, TONIC, BARE, BARE_CURRENT, TO_KITEX, FROM_KITEX];
+pub(super) const PAIRS: [Pair; 8] =
+    [OURS, OURS_CORES, KITEX, TONIC, BARE, BARE_CURRENT, TO_KITEX, FROM_KITEX];
 
 /// Bytes of payload of each message.
 pub(super) const BYTES: usize = 1024;
@@ -53,9 +55,17 @@ impl Work {
     /// The client's words.
     pub(super) fn words(self, pair: Pair, seconds: u64) -> String {
         let Self { what, tasks } = self;
-        let pool = if matches!(pair.client, Peer::Ours | Peer::Kitex) { " --pool mux --psize 1" } else { "" };
+        let pool = match pair.client {
+            Peer::Ours | Peer::Kitex => " --pool mux --psize 1".to_owned(),
+            Peer::OursCores => format!(" --pool mux --psize {}", cores()),
+            Peer::Tonic | Peer::Bare | Peer::BareCurrent => String::new(),
+        };
         format!("bench --what {what} --c {tasks} --b {BYTES} --t {seconds}{pool}")
     }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, Into::into)
 }
 
 /// One run.

@@ -14,6 +14,8 @@ use crate::workspace::Workspace;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Peer {
     Ours,
+    /// Ours on a runtime and a connection for each core.
+    OursCores,
     Kitex,
     Tonic,
     /// The bare loop on a runtime of two workers.
@@ -33,6 +35,7 @@ impl Peer {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Ours => "ours",
+            Self::OursCores => "ours, a runtime a core",
             Self::Kitex => "Kitex",
             Self::Tonic => "tonic",
             Self::Bare => "bare loop",
@@ -44,6 +47,7 @@ impl Peer {
     const fn program(self) -> (&'static str, &'static [&'static str]) {
         match self {
             Self::Ours => ("release/lab-peer", &[]),
+            Self::OursCores => ("release/lab-peer", &["--cores", "0"]),
             Self::Kitex => ("kitex-lab-peer", &[]),
             Self::Tonic => ("release/tonic-peer", &[]),
             Self::Bare => ("release/bare", &["--runtime", "workers"]),
@@ -131,10 +135,9 @@ impl Programs {
     /// Command line of a client: a subcommand and its words.
     pub(super) fn client_words(&self, peer: Peer, addr: SocketAddr, words: &str) -> Vec<String> {
         let (program, extra) = peer.program();
-        let mut line = self.words(program, extra);
-        line.extend(words.split_whitespace().map(str::to_owned));
-        line.extend(["--addr".to_owned(), addr.to_string()]);
-        line
+        let addr = addr.to_string();
+        let words: Vec<&str> = words.split_whitespace().chain(["--addr", &addr]).collect();
+        self.words(program, &[&words, extra].concat())
     }
 
     pub(super) fn client(&self, peer: Peer, addr: SocketAddr, words: &str) -> Result<Running> {
@@ -144,7 +147,7 @@ impl Programs {
     /// What a server and a client of each peer are started with, as a person would type it.
     pub(super) fn lines(&self, seconds: u64) -> Vec<String> {
         let addr = SocketAddr::from(([127, 0, 0, 1], 9001));
-        let peers = [Peer::Ours, Peer::Kitex, Peer::Tonic, Peer::Bare];
+        let peers = [Peer::Ours, Peer::OursCores, Peer::Kitex, Peer::Tonic, Peer::Bare];
         let lines = peers.into_iter().flat_map(|peer| {
             let words = ECHO_100.words(Pair::of(peer), seconds);
             [self.server_words(peer, &addr.to_string()), self.client_words(peer, addr, &words)]
