@@ -95,21 +95,21 @@ func meetLot(cli labservice.Client, l lot, cross bool) error {
 	if err != nil {
 		return err
 	}
+	canceled := false
 	for n := 0; ; n++ {
 		if n == l.after {
 			if n == 0 {
 				time.Sleep(l.wait)
 			}
 			cancel()
+			canceled = true
 		}
 		_, err := stream.Recv(ctx)
 		switch {
-		case err == nil && n != l.after:
-		case err == nil:
-			return fmt.Errorf("goes on after %d messages", n)
-		case l.after < 0 && n == isolateMessages && errors.Is(err, io.EOF):
+		case err == nil: // behind a cancel: what had arrived before it
+		case !canceled && n == isolateMessages && errors.Is(err, io.EOF):
 			return nil
-		case n == l.after && errors.Is(err, kerrors.ErrStreamingCanceled):
+		case canceled && errors.Is(err, kerrors.ErrStreamingCanceled):
 			return nil
 		default:
 			return fmt.Errorf("after %d messages: %w", n, err)
