@@ -37,5 +37,5 @@ pub use method::{Method, StreamingMode};
 pub use server::{Answer, Call, Server, Service};
 pub use streams::{
     BidiStreamingClient, BidiStreamingServer, ClientStreamingClient, ClientStreamingServer, MessageReceiver,
-    MessageSender, ServerStreamingClient, ServerStreamingServer,
+    MessageSender, RecvMessage, SendMessage, ServerStreamingClient, ServerStreamingServer,
 };

@@ -90,14 +90,16 @@ pub trait MessageLayer: Send + Sync + 'static {
     }
 }
 
-/// The message layers of one client or server, the first the nearest to the user.
+/// The message layers of one client or server, the first the nearest to the user. One pointer wide, since
+/// each end of each stream has it.
 #[derive(Clone, Default)]
-pub(crate) struct MessageLayers(Option<Arc<[Arc<dyn MessageLayer>]>>);
+pub(crate) struct MessageLayers(Option<Arc<Vec<Arc<dyn MessageLayer>>>>);
 
 impl MessageLayers {
     pub(crate) fn with(&self, layer: impl MessageLayer) -> Self {
         let known = self.0.iter().flat_map(|layers| layers.iter()).cloned();
-        Self(Some(known.chain([Arc::new(layer) as Arc<dyn MessageLayer>]).collect()))
+        let layers = known.chain([Arc::new(layer) as Arc<dyn MessageLayer>]).collect();
+        Self(Some(Arc::new(layers)))
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -9,7 +9,7 @@ use kitex_thrift::Payload;
 use stream_core::Metadata;
 use stream_core::stream::RecvStream;
 
-use super::{MessageReceiver, MessageSender};
+use super::{MessageReceiver, MessageSender, RecvMessage, SendMessage};
 use crate::middleware::{MessageLayers, RawStream};
 
 macro_rules! answers {
@@ -40,8 +40,8 @@ macro_rules! receives {
         ///
         /// # Errors
         /// What the stream ended with, after every answer that came before.
-        pub async fn recv(&mut self) -> Result<Option<Resp>> {
-            self.receiver.recv().await
+        pub fn recv(&mut self) -> RecvMessage<'_, Resp> {
+            self.receiver.recv()
         }
 
         answers!();
@@ -54,8 +54,8 @@ macro_rules! sends {
         ///
         /// # Errors
         /// What the stream ended with; 12005 after `close_send`.
-        pub async fn send(&self, request: &Req) -> Result<()> {
-            self.sender.send(request).await
+        pub fn send(&self, request: &Req) -> SendMessage<'_> {
+            self.sender.send(request)
         }
     };
 }

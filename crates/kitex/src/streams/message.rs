@@ -3,15 +3,18 @@
 use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use kerrors::{Error, Result};
-use kitex_thrift::Payload;
+use kitex_thrift::Payload as Message;
 use stream_core::Metadata;
-use stream_core::stream::{RecvStream, SendStream};
+use stream_core::observe::StreamInfo;
+use stream_core::proto::Payload;
+use stream_core::stream::{Recv, RecvStream, SendStream, SendTimer};
 
 use crate::middleware::MessageLayers;
 
@@ -22,7 +25,7 @@ thread_local! {
 /// Buffers above this size are not kept for the next message.
 const MAX_SCRATCH: usize = 64 * 1024;
 
-pub(crate) fn encode(message: &impl Payload) -> Result<BytesMut> {
+pub(crate) fn encode(message: &impl Message) -> Result<BytesMut> {
     let mut buf = SCRATCH.take();
     buf.clear();
     message.encode(&mut buf).map_err(Error::codec)?;
@@ -37,12 +40,12 @@ fn recycle(buf: BytesMut) {
 
 /// Sends messages of one type. Clones send on the same stream.
 pub struct MessageSender<T> {
-    raw: SendStream,
+    pub(super) raw: SendStream,
     layers: MessageLayers,
     _type: PhantomData<fn(T)>,
 }
 
-impl<T: Payload> MessageSender<T> {
+impl<T: Message> MessageSender<T> {
     pub(crate) fn new(raw: SendStream, layers: MessageLayers) -> Self {
         Self { raw, layers, _type: PhantomData }
     }
@@ -51,14 +54,16 @@ impl<T: Payload> MessageSender<T> {
     ///
     /// # Errors
     /// What the stream ended with; 12005 if this direction has ended; that the message cannot be encoded.
-    pub async fn send(&self, message: &T) -> Result<()> {
-        let buf = encode(message)?;
-        if !self.layers.is_empty() {
-            return self.raw.send_bytes(self.layers.on_send(self.raw.info(), buf.freeze())?).await;
-        }
-        let sent = self.raw.send(&buf).await;
-        recycle(buf);
-        sent
+    pub fn send(&self, message: &T) -> SendMessage<'_> {
+        let message = match encode(message) {
+            Ok(buf) if self.layers.is_empty() => Outgoing::Scratch(buf),
+            Ok(buf) => match self.layers.on_send(self.raw.info(), buf.freeze()) {
+                Ok(message) => Outgoing::Layered(Payload::Owned(message)),
+                Err(error) => Outgoing::Refused(Some(Box::new(error))),
+            },
+            Err(error) => Outgoing::Refused(Some(Box::new(error))),
+        };
+        SendMessage { raw: &self.raw, message, timer: SendTimer::default() }
     }
 
     /// A client's: says that nothing more will be sent.
@@ -79,6 +84,53 @@ impl<T> fmt::Debug for MessageSender<T> {
     }
 }
 
+/// Waits until a message is queued; see [`MessageSender::send`].
+///
+/// Written out, as [`RecvMessage`] is: it is part of many a handler's future, and holds nothing twice.
+#[must_use = "futures do nothing unless awaited"]
+pub struct SendMessage<'a> {
+    raw: &'a SendStream,
+    message: Outgoing,
+    timer: SendTimer,
+}
+
+/// A message, encoded when Send was called.
+enum Outgoing {
+    /// In the thread's buffer, which goes back when the future is dropped.
+    Scratch(BytesMut),
+    /// As the layers have passed it on.
+    Layered(Payload<'static>),
+    /// What Send returns.
+    Refused(Option<Box<Error>>),
+}
+
+impl Future for SendMessage<'_> {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let Self { raw, message, timer } = &mut *self;
+        match message {
+            Outgoing::Scratch(buf) => raw.poll_send(cx, &Payload::Borrowed(buf), timer),
+            Outgoing::Layered(message) => raw.poll_send(cx, message, timer),
+            Outgoing::Refused(error) => Poll::Ready(error.take().map_or(Ok(()), |error| Err(*error))),
+        }
+    }
+}
+
+impl Drop for SendMessage<'_> {
+    fn drop(&mut self) {
+        if let Outgoing::Scratch(buf) = &mut self.message {
+            recycle(mem::take(buf));
+        }
+    }
+}
+
+impl fmt::Debug for SendMessage<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.raw.fmt(f)
+    }
+}
+
 /// Receives messages of one type. As a [`Stream`] it ends behind the first error that ends the stream.
 pub struct MessageReceiver<T> {
     raw: RecvStream,
@@ -87,17 +139,9 @@ pub struct MessageReceiver<T> {
     _type: PhantomData<fn() -> T>,
 }
 
-impl<T: Payload> MessageReceiver<T> {
+impl<T: Message> MessageReceiver<T> {
     pub(crate) fn new(raw: RecvStream, layers: MessageLayers) -> Self {
         Self { raw, layers, ended: false, _type: PhantomData }
-    }
-
-    fn decode(&self, message: Bytes) -> Result<T> {
-        let message = match self.layers.is_empty() {
-            true => message,
-            false => self.layers.on_recv(self.raw.info(), message)?,
-        };
-        T::decode(message).map_err(Error::codec)
     }
 
     /// The next message; `None` at the clean end of the peer's direction. Cancel-safe.
@@ -105,9 +149,8 @@ impl<T: Payload> MessageReceiver<T> {
     /// # Errors
     /// What the stream ended with, after every message that came before; that the message cannot be
     /// decoded, and then the stream goes on.
-    pub async fn recv(&mut self) -> Result<Option<T>> {
-        let message = self.raw.recv().await?;
-        message.map(|message| self.decode(message)).transpose()
+    pub fn recv(&mut self) -> RecvMessage<'_, T> {
+        RecvMessage { raw: self.raw.recv(), layers: &self.layers, _type: PhantomData }
     }
 
     /// What the server answered the stream with, once it is there.
@@ -129,7 +172,35 @@ impl<T: Payload> MessageReceiver<T> {
     }
 }
 
-impl<T: Payload> Stream for MessageReceiver<T> {
+fn decode<T: Message>(message: Bytes, layers: &MessageLayers, stream: &StreamInfo) -> Result<T> {
+    let message = if layers.is_empty() { message } else { layers.on_recv(stream, message)? };
+    T::decode(message).map_err(Error::codec)
+}
+
+/// Waits for the next message; see [`MessageReceiver::recv`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct RecvMessage<'a, T> {
+    raw: Recv<'a>,
+    layers: &'a MessageLayers,
+    _type: PhantomData<fn() -> T>,
+}
+
+impl<T: Message> Future for RecvMessage<'_, T> {
+    type Output = Result<Option<T>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let message = ready!(Pin::new(&mut self.raw).poll(cx))?;
+        Poll::Ready(message.map(|message| decode(message, self.layers, self.raw.info())).transpose())
+    }
+}
+
+impl<T> fmt::Debug for RecvMessage<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.raw.fmt(f)
+    }
+}
+
+impl<T: Message> Stream for MessageReceiver<T> {
     type Item = Result<T>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
@@ -137,7 +208,7 @@ impl<T: Payload> Stream for MessageReceiver<T> {
             return Poll::Ready(None);
         }
         match ready!(self.raw.poll_recv(cx)) {
-            Ok(Some(message)) => Poll::Ready(Some(self.decode(message))),
+            Ok(Some(message)) => Poll::Ready(Some(decode(message, &self.layers, self.raw.info()))),
             Ok(None) => {
                 self.ended = true;
                 Poll::Ready(None)

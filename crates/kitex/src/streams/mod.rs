@@ -7,5 +7,5 @@ mod server;
 
 pub use client::{BidiStreamingClient, ClientStreamingClient, ServerStreamingClient};
 pub(crate) use message::encode;
-pub use message::{MessageReceiver, MessageSender};
+pub use message::{MessageReceiver, MessageSender, RecvMessage, SendMessage};
 pub use server::{BidiStreamingServer, ClientStreamingServer, ServerStreamingServer};

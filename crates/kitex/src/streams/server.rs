@@ -11,35 +11,28 @@ use kitex_thrift::Payload;
 use stream_core::Metadata;
 use stream_core::stream::SendStream;
 
-use super::{MessageReceiver, MessageSender};
+use super::{MessageReceiver, MessageSender, RecvMessage, SendMessage};
 use crate::context::Request;
 use crate::middleware::{MessageLayers, RawStream};
 
-/// The header and trailer of an answer.
-#[derive(Clone, Debug)]
-struct Answering {
-    sender: SendStream,
-    request: Arc<Request>,
-}
-
-impl Answering {
-    fn set_header(&self, key: Bytes, value: Bytes) -> Result<()> {
-        let header = Metadata::from_iter([(key, value)]);
-        match self.sender.set_header(&header) {
-            true => Ok(()),
-            false => Err(Error::other("stream header already sent")),
-        }
+/// Adds to the header of an answer.
+fn set_header(sender: &SendStream, key: Bytes, value: Bytes) -> Result<()> {
+    let header = Metadata::from_iter([(key, value)]);
+    match sender.set_header(&header) {
+        true => Ok(()),
+        false => Err(Error::other("stream header already sent")),
     }
 }
 
+/// The header and trailer of an answer, at the end of a stream whose raw sender stands in this field.
 macro_rules! answers {
-    () => {
+    ($($sender:ident).+) => {
         /// Adds to the header of the answer, which leaves with the first message, or with the trailer.
         ///
         /// # Errors
         /// The header has left already.
         pub fn set_header(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Result<()> {
-            self.answering.set_header(key.into(), value.into())
+            set_header(&self.$($sender).+, key.into(), value.into())
         }
 
         /// Sends the header of the answer now.
@@ -47,17 +40,17 @@ macro_rules! answers {
         /// # Errors
         /// What the stream ended with; 12005 if the header is too large.
         pub fn send_header(&self) -> Result<()> {
-            self.answering.sender.send_header()
+            self.$($sender).+.send_header()
         }
 
         /// Calls `callback` once when the handler has returned, with what the stream ended with.
         pub fn on_close(&self, callback: impl FnOnce(Option<&Error>) + Send + 'static) {
-            self.answering.sender.on_close(callback);
+            self.$($sender).+.on_close(callback);
         }
 
         /// Adds to the trailer, which leaves when the handler returns.
         pub fn set_trailer(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) {
-            self.answering.request.set_trailer(key.into(), value.into());
+            self.request.set_trailer(key.into(), value.into());
         }
     };
 }
@@ -68,8 +61,8 @@ macro_rules! receives {
         ///
         /// # Errors
         /// What the stream ended with: who canceled, and along which path.
-        pub async fn recv(&mut self) -> Result<Option<Req>> {
-            self.receiver.recv().await
+        pub fn recv(&mut self) -> RecvMessage<'_, Req> {
+            self.receiver.recv()
         }
     };
 }
@@ -80,8 +73,8 @@ macro_rules! sends {
         ///
         /// # Errors
         /// What the stream ended with: who canceled, and along which path.
-        pub async fn send(&self, answer: &Resp) -> Result<()> {
-            self.sender.send(answer).await
+        pub fn send(&self, answer: &Resp) -> SendMessage<'_> {
+            self.sender.send(answer)
         }
     };
 }
@@ -90,35 +83,36 @@ macro_rules! sends {
 #[derive(Clone, Debug)]
 pub struct ServerStreamingServer<Resp> {
     sender: MessageSender<Resp>,
-    answering: Answering,
+    request: Arc<Request>,
 }
 
 impl<Resp: Payload> ServerStreamingServer<Resp> {
     pub(crate) fn new(sender: SendStream, request: Arc<Request>, layers: MessageLayers) -> Self {
-        Self { sender: MessageSender::new(sender.clone(), layers), answering: Answering { sender, request } }
+        Self { sender: MessageSender::new(sender, layers), request }
     }
 
     sends!();
 
-    answers!();
+    answers!(sender.raw);
 }
 
 /// A stream of requests, one answer: what the handler returns.
 #[derive(Debug)]
 pub struct ClientStreamingServer<Req> {
     receiver: MessageReceiver<Req>,
-    answering: Answering,
+    sender: SendStream,
+    request: Arc<Request>,
 }
 
 impl<Req: Payload> ClientStreamingServer<Req> {
     pub(crate) fn new(stream: RawStream, request: Arc<Request>, layers: MessageLayers) -> Self {
         let RawStream { sender, receiver } = stream;
-        Self { receiver: MessageReceiver::new(receiver, layers), answering: Answering { sender, request } }
+        Self { receiver: MessageReceiver::new(receiver, layers), sender, request }
     }
 
     receives!();
 
-    answers!();
+    answers!(sender);
 }
 
 impl<Req: Payload> Stream for ClientStreamingServer<Req> {
@@ -134,7 +128,7 @@ impl<Req: Payload> Stream for ClientStreamingServer<Req> {
 pub struct BidiStreamingServer<Req, Resp> {
     receiver: MessageReceiver<Req>,
     sender: MessageSender<Resp>,
-    answering: Answering,
+    request: Arc<Request>,
 }
 
 impl<Req: Payload, Resp: Payload> BidiStreamingServer<Req, Resp> {
@@ -142,8 +136,8 @@ impl<Req: Payload, Resp: Payload> BidiStreamingServer<Req, Resp> {
         let RawStream { sender, receiver } = stream;
         Self {
             receiver: MessageReceiver::new(receiver, layers.clone()),
-            sender: MessageSender::new(sender.clone(), layers),
-            answering: Answering { sender, request },
+            sender: MessageSender::new(sender, layers),
+            request,
         }
     }
 
@@ -151,7 +145,7 @@ impl<Req: Payload, Resp: Payload> BidiStreamingServer<Req, Resp> {
 
     sends!();
 
-    answers!();
+    answers!(sender.raw);
 
     /// Both directions apart, for two tasks. Set header and trailer before.
     pub fn split(self) -> (MessageReceiver<Req>, MessageSender<Resp>) {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use kerrors::{Error, Side};
 
 pub use recv::{Recv, RecvStream};
-pub use send::{Send, SendStream};
+pub use send::{Send, SendStream, SendTimer};
 
 use crate::cancel::{Reason, Registration};
 use crate::client::Lease;

@@ -109,6 +109,13 @@ pub struct Recv<'a> {
     stream: &'a mut RecvStream,
 }
 
+impl Recv<'_> {
+    /// What is known of the stream from its beginning on.
+    pub fn info(&self) -> &StreamInfo {
+        self.stream.info()
+    }
+}
+
 impl Future for Recv<'_> {
     type Output = Result<Option<Bytes>, Error>;
 

@@ -36,7 +36,7 @@ impl SendStream {
     /// What the stream ended with; 12005 after [`close_send`](Self::close_send), or if the message is too
     /// large for a frame.
     pub fn send<'a>(&'a self, message: &'a [u8]) -> Send<'a> {
-        Send { stream: self, payload: Payload::Borrowed(message), timer: None }
+        Send { stream: self, payload: Payload::Borrowed(message), timer: SendTimer::default() }
     }
 
     /// As [`send`](Self::send); a large message is not copied.
@@ -44,7 +44,30 @@ impl SendStream {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_bytes(&self, message: Bytes) -> Send<'_> {
-        Send { stream: self, payload: Payload::Owned(message), timer: None }
+        Send { stream: self, payload: Payload::Owned(message), timer: SendTimer::default() }
+    }
+
+    /// As [`send`](Self::send), for a future that holds the message itself. `timer` belongs to the one
+    /// message: the Send timeout runs from the first poll that is pending.
+    pub fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        message: &Payload<'_>,
+        timer: &mut SendTimer,
+    ) -> Poll<Result<(), Error>> {
+        let Shared { link, key, info, observers, send_timeout, .. } = &*self.shared;
+        let mut sent = link.poll_send(cx, *key, message);
+        if let (Poll::Pending, Some(timeout)) = (&sent, send_timeout) {
+            let timer = timer.0.get_or_insert_with(|| Box::pin(tokio::time::sleep(*timeout)));
+            ready!(timer.as_mut().poll(cx));
+            link.with(|connection| connection.handle_send_timeout(*key, *timeout));
+            sent = link.poll_send(cx, *key, message);
+        }
+        // An end that is found here is told by Recv, behind the messages that came before it, or by the drop.
+        if let Poll::Ready(Ok(())) = sent {
+            observers.iter().for_each(|observer| observer.sent(info, message.as_ref().len()));
+        }
+        sent
     }
 
     /// Client: says that nothing more will be sent.
@@ -99,14 +122,17 @@ impl Drop for SendStream {
     }
 }
 
+/// How long a Send has waited; see [`SendStream::poll_send`]. Boxed: a timer is large, and few Sends need one.
+#[derive(Debug, Default)]
+pub struct SendTimer(Option<Pin<Box<Sleep>>>);
+
 /// Waits until a message is queued; see [`SendStream::send`].
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
 pub struct Send<'a> {
     stream: &'a SendStream,
     payload: Payload<'a>,
-    /// Runs from the first poll that is pending. Boxed: a timer is large, and few streams have one.
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: SendTimer,
 }
 
 impl Future for Send<'_> {
@@ -114,18 +140,6 @@ impl Future for Send<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { stream, payload, timer } = &mut *self;
-        let Shared { link, key, info, observers, send_timeout, .. } = &*stream.shared;
-        let mut sent = link.poll_send(cx, *key, payload);
-        if let (Poll::Pending, Some(timeout)) = (&sent, send_timeout) {
-            let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(*timeout)));
-            ready!(timer.as_mut().poll(cx));
-            link.with(|connection| connection.handle_send_timeout(*key, *timeout));
-            sent = link.poll_send(cx, *key, payload);
-        }
-        // An end that is found here is told by Recv, behind the messages that came before it, or by the drop.
-        if let Poll::Ready(Ok(())) = sent {
-            observers.iter().for_each(|observer| observer.sent(info, payload.as_ref().len()));
-        }
-        sent
+        stream.poll_send(cx, payload, timer)
     }
 }
