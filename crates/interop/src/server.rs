@@ -121,7 +121,7 @@ impl Lab for Peer {
     }
 
     async fn down(&self, ctx: Context, req: Req, stream: ServerStreamingServer<Resp>) -> Result<()> {
-        let words = Words::parse(req.msg.as_deref().unwrap_or_default());
+        let (words, seq) = (Words::parse(req.msg.as_deref().unwrap_or_default()), req.seq);
         if words.hdr {
             stream.set_header("hk", "hv")?;
             stream.set_trailer("tk", "tv");
@@ -129,7 +129,10 @@ impl Lab for Peer {
         let mut sent = 0;
         let (part, result) = match &self.next {
             Some(next) => Box::pin(pass_on(next, &ctx, req, &stream, &mut sent)).await,
-            None => self.answer(&ctx, &req, &words, &stream, &mut sent).await,
+            None => {
+                drop(req);
+                self.answer(&ctx, seq, &words, &stream, &mut sent).await
+            }
         };
         if let Some(part) = part {
             self.print(part, &result, sent);
@@ -170,7 +173,7 @@ impl Peer {
     async fn answer(
         &self,
         ctx: &Context,
-        req: &Req,
+        seq: Option<i64>,
         words: &Words,
         stream: &ServerStreamingServer<Resp>,
         sent: &mut u64,
@@ -180,7 +183,7 @@ impl Peer {
         }
         if words.idle {
             let reason = ctx.canceled().await;
-            self.print_done(req.seq.unwrap_or_default());
+            self.print_done(seq.unwrap_or_default());
             return (Some("Down.idle"), Err(reason.into()));
         }
         if let Some(error) = words.error() {
@@ -208,7 +211,8 @@ async fn send_all(
         stream.send(&answer).await?;
         *sent += 1;
         if let Some(delay) = words.delay {
-            tokio::time::sleep(delay).await;
+            // Boxed: a timer is large, and few handlers have one.
+            Box::pin(tokio::time::sleep(delay)).await;
         }
     }
     Ok(())
