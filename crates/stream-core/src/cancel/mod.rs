@@ -14,6 +14,7 @@
 //! 5. A cancel counts below before it has come down: whoever knows of it finds its reason, not his own.
 //! 6. Depth costs heap, not stack: a cascade is a loop.
 
+mod few;
 #[cfg(all(test, loom))]
 mod loom;
 mod reason;

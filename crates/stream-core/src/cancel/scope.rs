@@ -7,9 +7,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
-use slab::Slab;
-
 use super::Reason;
+use super::few::Few;
 use crate::sync::Mutex;
 
 /// The name of what a scope belongs to: a stream, on a connection, to whoever made the scope.
@@ -48,8 +47,9 @@ enum State {
 
 #[derive(Default)]
 struct Members {
-    children: Slab<Child>,
-    waiters: Slab<Waker>,
+    children: Few<Child, 1>,
+    /// A handler that waits for its scope, and who stands over it.
+    waiters: Few<Waker, 2>,
 }
 
 enum Child {
@@ -87,10 +87,9 @@ impl Scope {
             }
             State::Open(members) => {
                 // Whole before the lock is released: a cancel must find more than the promise of a child.
-                let place = members.children.vacant_entry();
-                let parent = Some((self.node.clone(), place.key()));
+                let parent = Some((self.node.clone(), members.children.vacant_key()));
                 let child = Self::with_parent(self.node.label, parent, State::Open(Members::default()));
-                place.insert(Child::Scope(Arc::downgrade(&child.node)));
+                members.children.insert(Child::Scope(Arc::downgrade(&child.node)));
                 child
             }
         }
@@ -171,10 +170,8 @@ impl Cascade {
 impl Members {
     /// Wakes who waits. Gives the children, who are to be told.
     fn wake(self) -> Vec<Child> {
-        for (_, waker) in self.waiters {
-            waker.wake();
-        }
-        self.children.into_iter().map(|(_, child)| child).collect()
+        self.waiters.into_members().for_each(Waker::wake);
+        self.children.into_members().collect()
     }
 }
 
@@ -205,7 +202,7 @@ impl Node {
 
     fn leave(&self, key: usize) {
         let left = match &mut *self.state.lock() {
-            State::Open(members) => members.children.try_remove(key),
+            State::Open(members) => members.children.remove(key),
             State::Canceled(_) => None,
         };
         // Dropped here, after the lock: it may hold the last handle of a connection.
@@ -290,7 +287,7 @@ impl Drop for Canceled {
     fn drop(&mut self) {
         let Some(key) = self.waiter else { return };
         let left = match &mut *self.node.state.lock() {
-            State::Open(members) => members.waiters.try_remove(key),
+            State::Open(members) => members.waiters.remove(key),
             State::Canceled(_) => None,
         };
         // Dropped here, after the lock: it may be the last that holds a task.
