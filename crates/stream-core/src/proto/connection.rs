@@ -15,7 +15,7 @@ use ttheader_codec::{EncodeError, FrameType};
 use super::intake::Intake;
 use super::method::{Frame, Methods};
 use super::outbound::{Outbound, Payload, Transmit};
-use super::stream::{Call, RecvWait, Role, State, Stream, Traffic};
+use super::stream::{Call, Deadline, RecvWait, Role, State, Stream, Traffic};
 use super::table::Table;
 use super::timers::{Timer, Timers};
 use super::{Config, Method, StreamId, StreamKey};
@@ -141,7 +141,8 @@ impl Connection {
             self.quota_wanted = true;
             return Ok(None);
         }
-        let role = Role::Client(Call { service: open.service.clone(), deadline: open.deadline, timeout });
+        let deadline = open.deadline.zip(timeout).map(|(at, timeout)| Box::new(Deadline { at, timeout }));
+        let role = Role::Client(Call { service: open.service.clone(), deadline, metas: None });
         let id = self.next_id();
         let mut stream = Stream::new(id, open.method.clone(), role);
         stream.recv_wait = open.recv_timeout.map(RecvWait::new);
@@ -174,7 +175,8 @@ impl Connection {
     pub fn set_header(&mut self, key: StreamKey, header: &Metadata) -> bool {
         let handling = self.table.get_mut(key).and_then(Stream::handling);
         handling.filter(|handling| !handling.answered).is_some_and(|handling| {
-            handling.answer.extend(header.iter().map(|(key, value)| (key.clone(), value.clone())));
+            let answer = handling.answer.get_or_insert_default();
+            answer.extend(header.iter().map(|(key, value)| (key.clone(), value.clone())));
             true
         })
     }
@@ -222,7 +224,7 @@ impl Connection {
         }
         let Some(stream) = self.table.get_mut(key) else { return Poll::Ready(Err(returned())) };
         match (&stream.state, &stream.role) {
-            (State::Ended(outcome), _) => Poll::Ready(outcome.clone().map(|()| None)),
+            (State::Ended(outcome), _) => Poll::Ready((**outcome).clone().map(|()| None)),
             (State::HalfClosed, Role::Server(handling)) => {
                 Poll::Ready(handling.requests_end.clone().map(|()| None).map_err(|error| *error))
             }
@@ -258,7 +260,7 @@ impl Connection {
         let Some(stream) = self.table.get_mut(key) else { return Poll::Ready(Err(returned())) };
         match (&stream.header, &stream.state) {
             (Some(header), _) => Poll::Ready(Ok(header.clone())),
-            (None, State::Ended(outcome)) => Poll::Ready(outcome.clone().map(|()| Metadata::new())),
+            (None, State::Ended(outcome)) => Poll::Ready((**outcome).clone().map(|()| Metadata::new())),
             (None, State::Open | State::HalfClosed) => {
                 stream.wants_recv = true;
                 Poll::Pending
@@ -268,8 +270,7 @@ impl Connection {
 
     /// Client: the next meta frame that nobody has looked at.
     pub fn take_meta(&mut self, key: StreamKey) -> Option<(Metadata, Bytes)> {
-        let metas = &mut self.table.get_mut(key)?.metas;
-        (!metas.is_empty()).then(|| metas.remove(0))
+        self.table.get_mut(key)?.call()?.metas.as_mut()?.0.pop_front()
     }
 
     /// Server: what the peer opened the stream with; from then on nothing.
@@ -415,7 +416,7 @@ impl Connection {
         if mem::replace(&mut handling.answered, true) {
             return Ok(());
         }
-        let header = mem::take(&mut handling.answer);
+        let header = handling.answer.take().map_or_else(Metadata::new, |header| *header);
         self.write(key, &Frame::new(FrameType::Header, &header, &[]))
     }
 
@@ -444,8 +445,8 @@ impl Connection {
 fn check_send(stream: &Stream, side: Side) -> Result<(), Error> {
     match (&stream.state, side) {
         (State::Open, _) | (State::HalfClosed, Side::Server) => Ok(()),
-        (State::Ended(Err(error)), _) => Err(error.clone()),
-        (State::HalfClosed, Side::Client) | (State::Ended(Ok(())), _) => {
+        (State::Ended(outcome), _) if let Err(error) = &**outcome => Err(error.clone()),
+        (State::HalfClosed, Side::Client) | (State::Ended(_), _) => {
             Err(illegal_operation(side, &"stream is closed send").into())
         }
     }

@@ -25,7 +25,7 @@ impl Connection {
     pub fn cancel(&mut self, key: StreamKey, reason: &Reason) {
         let live = self.table.get_mut(key).filter(|stream| stream.outcome().is_none());
         let Some(call) = live.and_then(Stream::call) else { return };
-        let (error, path) = reason.for_stream(&call.service, call.timeout);
+        let (error, path) = reason.for_stream(&call.service, call.timeout());
         self.discard(key);
         if !matches!(reason, Reason::Stream(_)) {
             self.events.push_back(Event::Reset(key, error.clone()));
@@ -228,8 +228,8 @@ impl Connection {
             if stream.outcome().is_some() {
                 return None;
             }
-            stream.state = State::Ended(outcome);
-            let deadline = stream.call().and_then(|call| call.deadline);
+            stream.state = State::Ended(Box::new(outcome));
+            let deadline = stream.call().and_then(|call| call.deadline.as_ref()).map(|deadline| deadline.at);
             Some((
                 deadline,
                 stream.recv_wait.as_mut().and_then(|wait| wait.until.take()),

@@ -213,11 +213,12 @@ impl Connection {
 
     /// Something for the client's observers, from a proxy for one.
     fn handle_meta(&mut self, key: StreamKey, header: &Header<'_>, payload: &[u8]) {
-        let Some(stream) = self.table.get_mut(key) else { return };
-        if stream.metas.len() >= MAX_METAS || payload.len() > COPY_BELOW {
+        let Some(call) = self.table.get_mut(key).and_then(Stream::call) else { return };
+        let metas = &mut call.metas.get_or_insert_default().0;
+        if metas.len() >= MAX_METAS || payload.len() > COPY_BELOW {
             return;
         }
-        stream.metas.push((Metadata::from_header(header), Bytes::copy_from_slice(payload)));
+        metas.push_back((Metadata::from_header(header), Bytes::copy_from_slice(payload)));
         self.wake(key);
     }
 

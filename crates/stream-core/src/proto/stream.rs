@@ -43,8 +43,9 @@ pub(super) enum State {
     Open,
     /// The client's direction has ended with its trailer.
     HalfClosed,
-    /// The stream has ended for its handles, and this is why. `Ok` is a clean end.
-    Ended(Result<(), Error>),
+    /// The stream has ended for its handles, and this is why. `Ok` is a clean end. Boxed, as all is that a
+    /// stream has only at times: most of its life a stream is idle, and there are many.
+    Ended(Box<Result<(), Error>>),
 }
 
 /// Messages of one direction.
@@ -77,8 +78,6 @@ pub(super) struct Stream {
     pub(super) header: Option<Metadata>,
     /// What the peer ended its direction with.
     pub(super) trailer: Option<Metadata>,
-    /// Meta frames that nobody has looked at yet.
-    pub(super) metas: Vec<(Metadata, Bytes)>,
     pub(super) inbox: Inbox,
     pub(super) outbox: Outbox,
     pub(super) sent: Traffic,
@@ -117,9 +116,27 @@ pub(super) enum Role {
 pub(super) struct Call {
     /// Name that a cancel puts on its path.
     pub(super) service: Arc<str>,
-    pub(super) deadline: Option<Instant>,
+    pub(super) deadline: Option<Box<Deadline>>,
+    /// Meta frames that nobody has looked at yet.
+    pub(super) metas: Option<Box<Metas>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline {
+    pub(super) at: Instant,
+    /// What was left until then when the stream was opened.
+    pub(super) timeout: Duration,
+}
+
+/// Meta frames: strings and payload of each.
+#[derive(Debug, Default)]
+pub(super) struct Metas(pub(super) VecDeque<(Metadata, Bytes)>);
+
+impl Call {
     /// What was left until the deadline when the stream was opened.
-    pub(super) timeout: Option<Duration>,
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        self.deadline.as_ref().map(|deadline| deadline.timeout)
+    }
 }
 
 /// How long a Recv may wait, and the one that is under way.
@@ -141,8 +158,8 @@ impl RecvWait {
 /// What only the server's end of a stream has.
 #[derive(Debug)]
 pub(super) struct Handling {
-    /// What the answer's header frame will hold.
-    pub(super) answer: Metadata,
+    /// What the answer's header frame will hold; `None` for nothing.
+    pub(super) answer: Option<Box<Metadata>>,
     pub(super) answered: bool,
     /// The handler has returned, or was dropped.
     pub(super) finished: bool,
@@ -154,13 +171,7 @@ pub(super) struct Handling {
 
 impl Default for Handling {
     fn default() -> Self {
-        Self {
-            answer: Metadata::new(),
-            answered: false,
-            finished: false,
-            requests_end: Ok(()),
-            timeout: None,
-        }
+        Self { answer: None, answered: false, finished: false, requests_end: Ok(()), timeout: None }
     }
 }
 
@@ -175,7 +186,6 @@ impl Stream {
             reset: false,
             header: None,
             trailer: None,
-            metas: Vec::new(),
             inbox: Inbox::default(),
             outbox: Outbox::default(),
             sent: Traffic::default(),
@@ -271,9 +281,13 @@ impl Inbox {
     }
 }
 
-/// Frames that wait for their turn to be written.
+/// Frames that wait for their turn to be written: at few streams, so that the queue is made when it is
+/// needed.
 #[derive(Debug, Default)]
-pub(super) struct Outbox {
+pub(super) struct Outbox(Option<Box<Queue>>);
+
+#[derive(Debug, Default)]
+struct Queue {
     frames: VecDeque<Queued>,
     bytes: usize,
 }
@@ -296,13 +310,15 @@ impl Queued {
 
 impl Outbox {
     pub(super) fn push(&mut self, frame: Queued) {
-        self.bytes = self.bytes.saturating_add(frame.charge());
-        self.frames.push_back(frame);
+        let queue = self.0.get_or_insert_default();
+        queue.bytes = queue.bytes.saturating_add(frame.charge());
+        queue.frames.push_back(frame);
     }
 
     pub(super) fn pop(&mut self) -> Option<Queued> {
-        let frame = self.frames.pop_front()?;
-        self.bytes = self.bytes.saturating_sub(frame.charge());
+        let queue = self.0.as_mut()?;
+        let frame = queue.frames.pop_front()?;
+        queue.bytes = queue.bytes.saturating_sub(frame.charge());
         Some(frame)
     }
 
@@ -312,10 +328,10 @@ impl Outbox {
 
     /// What the frames are charged.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.0.as_ref().map_or(0, |queue| queue.bytes)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+        self.0.as_ref().is_none_or(|queue| queue.frames.is_empty())
     }
 }
