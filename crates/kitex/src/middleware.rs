@@ -106,14 +106,14 @@ impl MessageLayers {
         self.0.is_none()
     }
 
-    pub(crate) fn on_send(&self, stream: &StreamInfo, message: Bytes) -> Result<Bytes> {
-        let mut layers = self.0.iter().flat_map(|layers| layers.iter());
-        layers.try_fold(message, |message, layer| layer.on_send(stream, message))
+    pub(crate) fn on_send(&self, stream: &SendStream, message: Bytes) -> Result<Bytes> {
+        let Some(layers) = &self.0 else { return Ok(message) };
+        layers.iter().try_fold(message, |message, layer| layer.on_send(stream.info(), message))
     }
 
-    pub(crate) fn on_recv(&self, stream: &StreamInfo, message: Bytes) -> Result<Bytes> {
-        let mut layers = self.0.iter().flat_map(|layers| layers.iter().rev());
-        layers.try_fold(message, |message, layer| layer.on_recv(stream, message))
+    pub(crate) fn on_recv(&self, stream: &RecvStream, message: Bytes) -> Result<Bytes> {
+        let Some(layers) = &self.0 else { return Ok(message) };
+        layers.iter().rev().try_fold(message, |message, layer| layer.on_recv(stream.info(), message))
     }
 }
 

@@ -71,16 +71,17 @@ pub trait Observer: Send + Sync + 'static {
     fn finish(&self, _stream: &StreamInfo, _error: Option<&Error>) {}
 }
 
-/// Observers of one client or server.
+/// Observers of one client or server. One pointer wide, since each stream has it.
 #[derive(Clone, Default)]
-pub struct Observers(Option<Arc<[Arc<dyn Observer>]>>);
+pub struct Observers(Option<Arc<Vec<Arc<dyn Observer>>>>);
 
 impl Observers {
     /// One more.
     #[must_use]
     pub fn with(&self, observer: impl Observer) -> Self {
         let known = self.iter().cloned();
-        Self(Some(known.chain([Arc::new(observer) as Arc<dyn Observer>]).collect()))
+        let observers = known.chain([Arc::new(observer) as Arc<dyn Observer>]).collect();
+        Self(Some(Arc::new(observers)))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<dyn Observer>> {

@@ -162,7 +162,7 @@ impl StreamCall {
 
     async fn send_answer(&self, answer: Answer) -> Result<()> {
         let Some(message) = answer.into_bytes() else { return Ok(()) };
-        let message = self.router.layers.on_send(self.sender.info(), message)?;
+        let message = self.router.layers.on_send(&self.sender, message)?;
         self.sender.send_bytes(message).await
     }
 }

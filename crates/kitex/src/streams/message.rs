@@ -12,7 +12,6 @@ use futures_core::Stream;
 use kerrors::{Error, Result};
 use kitex_thrift::Payload as Message;
 use stream_core::Metadata;
-use stream_core::observe::StreamInfo;
 use stream_core::proto::Payload;
 use stream_core::stream::{Recv, RecvStream, SendStream, SendTimer};
 
@@ -57,7 +56,7 @@ impl<T: Message> MessageSender<T> {
     pub fn send(&self, message: &T) -> SendMessage<'_> {
         let message = match encode(message) {
             Ok(buf) if self.layers.is_empty() => Outgoing::Scratch(buf),
-            Ok(buf) => match self.layers.on_send(self.raw.info(), buf.freeze()) {
+            Ok(buf) => match self.layers.on_send(&self.raw, buf.freeze()) {
                 Ok(message) => Outgoing::Layered(Payload::Owned(message)),
                 Err(error) => Outgoing::Refused(Some(Box::new(error))),
             },
@@ -172,9 +171,8 @@ impl<T: Message> MessageReceiver<T> {
     }
 }
 
-fn decode<T: Message>(message: Bytes, layers: &MessageLayers, stream: &StreamInfo) -> Result<T> {
-    let message = if layers.is_empty() { message } else { layers.on_recv(stream, message)? };
-    T::decode(message).map_err(Error::codec)
+fn decode<T: Message>(message: Bytes, layers: &MessageLayers, stream: &RecvStream) -> Result<T> {
+    T::decode(layers.on_recv(stream, message)?).map_err(Error::codec)
 }
 
 /// Waits for the next message; see [`MessageReceiver::recv`].
@@ -190,7 +188,7 @@ impl<T: Message> Future for RecvMessage<'_, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let message = ready!(Pin::new(&mut self.raw).poll(cx))?;
-        Poll::Ready(message.map(|message| decode(message, self.layers, self.raw.info())).transpose())
+        Poll::Ready(message.map(|message| decode(message, self.layers, self.raw.stream())).transpose())
     }
 }
 
@@ -208,7 +206,7 @@ impl<T: Message> Stream for MessageReceiver<T> {
             return Poll::Ready(None);
         }
         match ready!(self.raw.poll_recv(cx)) {
-            Ok(Some(message)) => Poll::Ready(Some(decode(message, &self.layers, self.raw.info()))),
+            Ok(Some(message)) => Poll::Ready(Some(decode(message, &self.layers, &self.raw))),
             Ok(None) => {
                 self.ended = true;
                 Poll::Ready(None)

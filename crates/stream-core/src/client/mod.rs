@@ -20,9 +20,9 @@ use ttheader_codec::key;
 
 use crate::Metadata;
 use crate::cancel::{Reason, Scope};
-use crate::observe::{Observers, StreamInfo};
+use crate::observe::Observers;
 use crate::proto::{Config, Method, Open, StreamKey};
-use crate::stream::{Handles, RecvStream, SendStream};
+use crate::stream::{Above, Handles, RecvStream, SendStream};
 use crate::unary::{CallAnswer, CallRequest, Calls};
 
 /// How a client reaches its server.
@@ -163,25 +163,16 @@ impl Client {
                 None
             }
         };
-        let info = StreamInfo {
-            label: link.label(key),
-            parent: request.scope.and_then(Scope::label),
-            side: Side::Client,
-            service: request.metadata.get(key::IDL_SERVICE).cloned().unwrap_or_default(),
-            method: request.method.name().clone(),
-            local: link.local(),
-            peer: link.peer(),
-            opened: Instant::now(),
-        };
+        let parent = request.scope.and_then(Scope::label);
         let handles = Handles {
             link,
             key,
-            info,
+            side: Side::Client,
+            service: request.metadata.get(key::IDL_SERVICE).cloned().unwrap_or_default(),
             timed: request.recv_timeout.is_some(),
             send_timeout: request.send_timeout,
             observers: self.observers.clone(),
-            registration,
-            lease,
+            above: Above { parent, registration, lease },
         };
         Ok(handles.share().halves())
     }

@@ -211,6 +211,12 @@ impl Link {
         Label { connection: self.number, stream: key.id().get() }
     }
 
+    /// The name of the stream's method; empty if nobody holds it any more.
+    pub(crate) fn method(&self, key: StreamKey) -> Bytes {
+        self.peek(|state| state.connection.method(key).map(|method| method.name().clone()))
+            .unwrap_or_default()
+    }
+
     /// What the peer opened the stream with; from now on `scope`, its handler's, ends when it does.
     pub(crate) fn begin(&self, key: StreamKey, scope: &Scope) -> Option<Opened> {
         let (opened, ended) = self.peek(|state| state.begin(key, scope))?;

@@ -5,12 +5,13 @@
 //! them stands twice.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -25,10 +26,9 @@ use super::{Handler, OnCancel, Peer, Served};
 use crate::Metadata;
 use crate::cancel::{Canceled, Reason, Scope};
 use crate::driver::Link;
-use crate::observe::StreamInfo;
 use crate::proto::{Finish, StreamKey};
 use crate::status;
-use crate::stream::{Handles, RecvStream, SendStream, Shared};
+use crate::stream::{Above, Handles, RecvStream, SendStream, Shared};
 
 /// A stream that a peer has opened.
 #[derive(Debug)]
@@ -106,42 +106,31 @@ fn begin<H: Handler>(
     link: Arc<Link>,
     key: StreamKey,
 ) -> Option<impl Future<Output = ()> + Send + use<H>> {
-    let label = link.label(key);
-    let scope = Scope::labeled(label);
+    let scope = Scope::labeled(link.label(key));
     let (method, metadata, timeout) = link.begin(key, &scope)?;
-    let mut ending = Ending { link: link.clone(), key, scope: scope.clone(), finished: false };
     let peer = Peer { address: link.peer() };
-    let info = StreamInfo {
-        label,
-        parent: None,
-        side: Side::Server,
-        service: metadata.get(key::IDL_SERVICE).cloned().unwrap_or_default(),
-        method: method.clone(),
-        local: link.local(),
-        peer: link.peer(),
-        opened: Instant::now(),
-    };
     let config = &serving.config;
     let handles = Handles {
+        side: Side::Server,
+        service: metadata.get(key::IDL_SERVICE).cloned().unwrap_or_default(),
         timed: config.connection.recv_timeout.is_some(),
         send_timeout: config.send_timeout,
         observers: config.observers.clone(),
-        registration: None,
-        lease: None,
+        above: Above::default(),
         link,
         key,
-        info,
     };
     let shared = handles.share();
     let (sender, receiver) = shared.halves();
+    let ending = Ending { shared, scope: scope.clone(), finished: Cell::new(false) };
     let incoming = Incoming { method, metadata, scope: scope.clone(), timeout, sender, receiver, peer };
     match serving.handler.clone().stream(incoming) {
         Ok(Served { handler, on_cancel }) => {
             let handler = guard(handler, &scope, on_cancel.unwrap_or(config.on_cancel));
-            Some(Running { shared, ending, handler: Some(handler) })
+            Some(Running { ending, handler: Some(handler) })
         }
         Err(refused) => {
-            ending.finish(&shared, StreamEnd::refused(refused));
+            ending.finish(StreamEnd::refused(refused));
             None
         }
     }
@@ -150,7 +139,6 @@ fn begin<H: Handler>(
 /// A handler at work, and the end that waits for it.
 #[pin_project]
 struct Running<F> {
-    shared: Arc<Shared>,
     ending: Ending,
     /// `None` once it has returned: gone before its stream's end is told.
     #[pin]
@@ -163,43 +151,43 @@ impl<F: Future<Output = StreamEnd>> Future for Running<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         let Some(handler) = this.handler.as_mut().as_pin_mut() else { return Poll::Ready(()) };
-        let _span = this.shared.span().enter();
+        let shared = &this.ending.shared;
+        let _span = shared.enter();
         let end = match ready!(handler.poll(cx)) {
             Ok(Ok(end)) => end,
-            Ok(Err(panic)) => StreamEnd::refused(panicked(&this.shared.info().call_name(), &*panic)),
+            Ok(Err(panic)) => StreamEnd::refused(panicked(&shared.info().call_name(), &*panic)),
             Err(reason) => StreamEnd::failed(reason.into()),
         };
         this.handler.set(None);
-        this.ending.finish(this.shared, end);
+        this.ending.finish(end);
         Poll::Ready(())
     }
 }
 
 /// Ends the stream, however its handler goes.
 struct Ending {
-    link: Arc<Link>,
-    key: StreamKey,
+    shared: Arc<Shared>,
     scope: Scope,
-    finished: bool,
+    finished: Cell<bool>,
 }
 
 impl Ending {
-    fn finish(&mut self, shared: &Shared, end: StreamEnd) {
+    fn finish(&self, end: StreamEnd) {
         // What ended the stream under its handler counts more than what the handler made of it.
-        let error = shared.outcome().map_or_else(|| end.told(), Result::err);
-        shared.tell_finish(error.as_ref());
+        let error = self.shared.outcome().map_or_else(|| end.told(), Result::err);
+        self.shared.tell_finish(error.as_ref());
         self.leave(&end.into_finish());
     }
 
-    fn leave(&mut self, finish: &Finish) {
-        self.finished = true;
-        self.link.finish(self.key, finish, &self.scope);
+    fn leave(&self, finish: &Finish) {
+        self.finished.set(true);
+        self.shared.finish(finish, &self.scope);
     }
 }
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        if !self.finished {
+        if !self.finished.get() {
             let dropped =
                 ApplicationException::new(ApplicationException::INTERNAL_ERROR, "handler was dropped");
             self.leave(&Finish { trailer: Metadata::new(), exception: Some(dropped) });
@@ -225,7 +213,15 @@ pub(crate) struct Guard<F> {
     canceled: Canceled,
     policy: OnCancel,
     /// Why it is to go, and until when it may stay.
-    leave: Option<(Reason, Pin<Box<Sleep>>)>,
+    leave: Option<Pin<Box<Leaving>>>,
+}
+
+/// Boxed where it is held: few calls are canceled, and a timer is large.
+#[pin_project]
+struct Leaving {
+    reason: Reason,
+    #[pin]
+    until: Sleep,
 }
 
 impl<F: Future> Future for Guard<F> {
@@ -243,14 +239,15 @@ impl<F: Future> Future for Guard<F> {
             return Poll::Ready(Ok(result));
         }
         let OnCancel::NotifyThenDrop(grace) = *this.policy else { return Poll::Pending };
-        let (reason, until) = match this.leave {
+        let leave = match this.leave {
             Some(leave) => leave,
             none => {
                 let reason = ready!(Pin::new(this.canceled).poll(cx));
-                none.insert((reason, Box::pin(tokio::time::sleep(grace))))
+                none.insert(Box::pin(Leaving { reason, until: tokio::time::sleep(grace) }))
             }
         };
-        until.as_mut().poll(cx).map(|()| Err(reason.clone()))
+        let leave = leave.as_mut().project();
+        leave.until.poll(cx).map(|()| Err(leave.reason.clone()))
     }
 }
 

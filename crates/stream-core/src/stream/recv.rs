@@ -47,14 +47,14 @@ impl RecvStream {
     }
 
     fn tell(&self, received: Result<&Option<Bytes>, &Error>) {
-        let Shared { info, observers, .. } = &*self.shared;
+        let Shared { side, observers, .. } = &*self.shared;
         match received {
             Ok(Some(message)) if !observers.is_empty() => {
                 self.shared.tell_header();
-                observers.iter().for_each(|observer| observer.received(info, message.len()));
+                observers.iter().for_each(|observer| observer.received(self.info(), message.len()));
             }
             Ok(Some(_)) => {}
-            Ok(None) | Err(_) if info.side == Side::Client => self.shared.tell_if_ended(),
+            Ok(None) | Err(_) if *side == Side::Client => self.shared.tell_if_ended(),
             Ok(None) | Err(_) => {}
         }
     }
@@ -83,7 +83,7 @@ impl RecvStream {
     /// Calls `callback` once when the stream has ended, with what went wrong: a client's when its handles
     /// learn of the end, a server's when its handler has returned.
     pub fn on_close(&self, callback: impl FnOnce(Option<&Error>) + Send + 'static) {
-        self.shared.add_on_close(Box::new(callback));
+        self.shared.add_on_close(callback);
     }
 
     /// Client: ends the stream here, at once, and at the peer. Does nothing if it has ended.
@@ -94,8 +94,8 @@ impl RecvStream {
 
 impl Drop for RecvStream {
     fn drop(&mut self) {
-        let Shared { link, key, info, .. } = &*self.shared;
-        match info.side {
+        let Shared { link, key, side, .. } = &*self.shared;
+        match side {
             Side::Client => self.shared.cancel(&Reason::Canceled),
             Side::Server => link.with(|connection| connection.ignore_received(*key)),
         }
@@ -110,9 +110,9 @@ pub struct Recv<'a> {
 }
 
 impl Recv<'_> {
-    /// What is known of the stream from its beginning on.
-    pub fn info(&self) -> &StreamInfo {
-        self.stream.info()
+    /// The stream that is received on.
+    pub fn stream(&self) -> &RecvStream {
+        self.stream
     }
 }
 

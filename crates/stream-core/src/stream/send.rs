@@ -55,7 +55,7 @@ impl SendStream {
         message: &Payload<'_>,
         timer: &mut SendTimer,
     ) -> Poll<Result<(), Error>> {
-        let Shared { link, key, info, observers, send_timeout, .. } = &*self.shared;
+        let Shared { link, key, observers, send_timeout, .. } = &*self.shared;
         let mut sent = link.poll_send(cx, *key, message);
         if let (Poll::Pending, Some(timeout)) = (&sent, send_timeout) {
             let timer = timer.0.get_or_insert_with(|| Box::pin(tokio::time::sleep(*timeout)));
@@ -65,7 +65,7 @@ impl SendStream {
         }
         // An end that is found here is told by Recv, behind the messages that came before it, or by the drop.
         if let Poll::Ready(Ok(())) = sent {
-            observers.iter().for_each(|observer| observer.sent(info, message.as_ref().len()));
+            observers.iter().for_each(|observer| observer.sent(self.info(), message.as_ref().len()));
         }
         sent
     }
@@ -83,7 +83,7 @@ impl SendStream {
     /// Calls `callback` once when the stream has ended, with what went wrong: a client's when its handles
     /// learn of the end, a server's when its handler has returned.
     pub fn on_close(&self, callback: impl FnOnce(Option<&Error>) + std::marker::Send + 'static) {
-        self.shared.add_on_close(Box::new(callback));
+        self.shared.add_on_close(callback);
     }
 
     /// Client: ends the stream here, at once, and at the peer. Does nothing if it has ended.
@@ -115,7 +115,7 @@ impl Clone for SendStream {
 
 impl Drop for SendStream {
     fn drop(&mut self) {
-        if self.shared.remove_sender() && self.shared.info.side == Side::Client {
+        if self.shared.remove_sender() && self.shared.side == Side::Client {
             let reason = self.shared.reason_above().unwrap_or(Reason::Canceled);
             self.shared.link.with(|connection| connection.abandon_send(self.shared.key, &reason));
         }
