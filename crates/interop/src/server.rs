@@ -121,21 +121,16 @@ impl Lab for Peer {
     }
 
     async fn down(&self, ctx: Context, req: Req, stream: ServerStreamingServer<Resp>) -> Result<()> {
-        let (words, seq) = (Words::parse(req.msg.as_deref().unwrap_or_default()), req.seq);
-        if words.hdr {
-            stream.set_header("hk", "hv")?;
-            stream.set_trailer("tk", "tv");
-        }
-        let mut sent = 0;
+        let (mut down, req) = Down::begin(self, ctx, req, stream)?;
         let (part, result) = match &self.next {
-            Some(next) => Box::pin(pass_on(next, &ctx, req, &stream, &mut sent)).await,
+            Some(next) => Box::pin(down.pass_on(next, req)).await,
             None => {
                 drop(req);
-                self.answer(&ctx, seq, &words, &stream, &mut sent).await
+                down.answer().await
             }
         };
         if let Some(part) = part {
-            self.print(part, &result, sent);
+            self.print(part, &result, down.sent);
         }
         result
     }
@@ -169,74 +164,88 @@ impl Peer {
             print(&json!({"ev": "done", "svc": &*self.name, "seq": seq, "ts": now()}));
         }
     }
+}
 
-    async fn answer(
-        &self,
-        ctx: &Context,
-        seq: Option<i64>,
-        words: &Words,
-        stream: &ServerStreamingServer<Resp>,
-        sent: &mut u64,
-    ) -> Ended {
-        if let Err(error) = send_all(ctx, words, stream, sent).await {
+/// One call of Down. In one piece, so that the futures below it need one pointer each.
+struct Down<'a> {
+    peer: &'a Peer,
+    ctx: Context,
+    stream: ServerStreamingServer<Resp>,
+    words: Words,
+    seq: i64,
+    sent: u64,
+}
+
+impl<'a> Down<'a> {
+    /// Gives the request back: by value, so that the handler's future does not hold it twice.
+    fn begin(
+        peer: &'a Peer,
+        ctx: Context,
+        req: Req,
+        stream: ServerStreamingServer<Resp>,
+    ) -> Result<(Self, Req)> {
+        let words = Words::parse(req.msg.as_deref().unwrap_or_default());
+        if words.hdr {
+            stream.set_header("hk", "hv")?;
+            stream.set_trailer("tk", "tv");
+        }
+        Ok((Self { peer, ctx, stream, words, seq: req.seq.unwrap_or_default(), sent: 0 }, req))
+    }
+
+    async fn answer(&mut self) -> Ended {
+        if let Err(error) = self.send_all().await {
             return (Some("Down.send"), Err(error));
         }
-        if words.idle {
-            let reason = ctx.canceled().await;
-            self.print_done(seq.unwrap_or_default());
+        if self.words.idle {
+            let reason = self.ctx.canceled().await;
+            self.peer.print_done(self.seq);
             return (Some("Down.idle"), Err(reason.into()));
         }
-        if let Some(error) = words.error() {
+        if let Some(error) = self.words.error() {
             return (None, Err(error));
         }
-        assert!(!words.panic, "lab panic");
+        assert!(!self.words.panic, "lab panic");
         (Some("Down"), Ok(()))
     }
-}
 
-async fn send_all(
-    ctx: &Context,
-    words: &Words,
-    stream: &ServerStreamingServer<Resp>,
-    sent: &mut u64,
-) -> Result<()> {
-    let text = |value: Option<&kitex::bytes::Bytes>| {
-        value.map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
-    };
-    let msg = format!("pk={};tk={}", text(ctx.persistent("pk")), text(ctx.transient("tk")));
-    let payload = kitex::bytes::Bytes::from(vec![0; words.size]);
-    let mut answer = Resp { msg: Some(msg.into()), seq: Some(0), payload: Some(payload) };
-    for seq in (0..).take_while(|seq| words.n < 0 || *seq < words.n) {
-        answer.seq = Some(seq);
-        stream.send(&answer).await?;
-        *sent += 1;
-        if let Some(delay) = words.delay {
-            // Boxed: a timer is large, and few handlers have one.
-            Box::pin(tokio::time::sleep(delay)).await;
+    async fn send_all(&mut self) -> Result<()> {
+        let mut answer = self.resp();
+        for seq in (0..).take_while(|seq| self.words.n < 0 || *seq < self.words.n) {
+            answer.seq = Some(seq);
+            self.stream.send(&answer).await?;
+            self.sent += 1;
+            if let Some(delay) = self.words.delay {
+                // Boxed: a timer is large, and few handlers have one.
+                Box::pin(tokio::time::sleep(delay)).await;
+            }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-async fn pass_on(
-    next: &LabClient,
-    ctx: &Context,
-    req: Req,
-    stream: &ServerStreamingServer<Resp>,
-    sent: &mut u64,
-) -> Ended {
-    let mut answers = match next.down(ctx, req).await {
-        Ok(answers) => answers,
-        Err(error) => return (Some("Down.open"), Err(error)),
-    };
-    loop {
-        match answers.recv().await {
-            Ok(Some(answer)) => match stream.send(&answer).await {
-                Ok(()) => *sent += 1,
-                Err(error) => return (Some("Down.send"), Err(error)),
-            },
-            Ok(None) => return (Some("Down"), Ok(())),
-            Err(error) => return (Some("Down.recv"), Err(error)),
+    fn resp(&self) -> Resp {
+        let text = |value: Option<&kitex::bytes::Bytes>| {
+            value.map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
+        };
+        let (pk, tk) = (self.ctx.persistent("pk"), self.ctx.transient("tk"));
+        let msg = format!("pk={};tk={}", text(pk), text(tk));
+        let payload = kitex::bytes::Bytes::from(vec![0; self.words.size]);
+        Resp { msg: Some(msg.into()), seq: Some(0), payload: Some(payload) }
+    }
+
+    async fn pass_on(&mut self, next: &LabClient, req: Req) -> Ended {
+        let mut answers = match next.down(&self.ctx, req).await {
+            Ok(answers) => answers,
+            Err(error) => return (Some("Down.open"), Err(error)),
+        };
+        loop {
+            match answers.recv().await {
+                Ok(Some(answer)) => match self.stream.send(&answer).await {
+                    Ok(()) => self.sent += 1,
+                    Err(error) => return (Some("Down.send"), Err(error)),
+                },
+                Ok(None) => return (Some("Down"), Ok(())),
+                Err(error) => return (Some("Down.recv"), Err(error)),
+            }
         }
     }
 }
