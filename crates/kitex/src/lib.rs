@@ -34,7 +34,7 @@ pub use client::{CallOptions, Client};
 pub use context::{Canceler, Context};
 pub use metainfo::Propagation;
 pub use method::{Method, StreamingMode};
-pub use server::{Answer, Call, Server, Service};
+pub use server::{Answer, Answering, Call, Server, Service};
 pub use streams::{
     BidiStreamingClient, BidiStreamingServer, ClientStreamingClient, ClientStreamingServer, MessageReceiver,
     MessageSender, RecvMessage, SendMessage, ServerStreamingClient, ServerStreamingServer,

@@ -61,26 +61,30 @@ pub mod chat {
         }
     }
 
-    #[::kitex::async_trait]
     impl<__H: Chat> ::kitex::Service for ChatServer<__H> {
         fn methods(&self) -> &'static [::kitex::Method] {
             &CHAT_METHODS
         }
 
-        async fn call(
-            &self,
+        fn call<'s, 'a>(
+            &'s self,
             method: usize,
             call: ::kitex::Call,
-        ) -> ::kitex::Result<::kitex::Answer> {
+        ) -> ::kitex::Answering<'a>
+        where
+            's: 'a,
+            Self: 'a,
+        {
             match method {
                 0 => {
-                    let (ctx, request, stream) = call
-                        .into_server_streaming::<Question, Token>()
-                        .await?;
-                    __H::ask(&self.handler, ctx, request, stream).await?;
-                    Ok(::kitex::Answer::none())
+                    call.serve_server_streaming(move |ctx, request, stream| __H::ask(
+                        &self.handler,
+                        ctx,
+                        request,
+                        stream,
+                    ))
                 }
-                _ => Err(call.unknown_method()),
+                _ => call.unknown_method(),
             }
         }
     }

@@ -101,50 +101,62 @@ pub mod lab {
         }
     }
 
-    #[::kitex::async_trait]
     impl<__H: Lab> ::kitex::Service for LabServer<__H> {
         fn methods(&self) -> &'static [::kitex::Method] {
             &LAB_METHODS
         }
 
-        async fn call(
-            &self,
+        fn call<'s, 'a>(
+            &'s self,
             method: usize,
             call: ::kitex::Call,
-        ) -> ::kitex::Result<::kitex::Answer> {
+        ) -> ::kitex::Answering<'a>
+        where
+            's: 'a,
+            Self: 'a,
+        {
             match method {
                 0 => {
-                    let (ctx, args) = call.into_args::<LabPingArgs>()?;
-                    let result = match __H::ping(&self.handler, ctx, args.req).await {
-                        Ok(response) => LabPingResult::Ok(response),
-                        Err(LabPingError::E(error)) => LabPingResult::E(error),
-                        Err(LabPingError::Other(error)) => return Err(error),
-                    };
-                    ::kitex::Answer::message(&result)
+                    Box::pin(async move {
+                        let (ctx, args) = call.into_args::<LabPingArgs>()?;
+                        let result = match __H::ping(&self.handler, ctx, args.req).await {
+                            Ok(response) => LabPingResult::Ok(response),
+                            Err(LabPingError::E(error)) => LabPingResult::E(error),
+                            Err(LabPingError::Other(error)) => return Err(error),
+                        };
+                        ::kitex::Answer::message(&result)
+                    })
                 }
                 1 => {
-                    let (ctx, args) = call.into_args::<LabUnaryArgs>()?;
-                    let response = __H::unary(&self.handler, ctx, args.req).await?;
-                    ::kitex::Answer::message(&LabUnaryResult::Ok(response))
+                    Box::pin(async move {
+                        let (ctx, args) = call.into_args::<LabUnaryArgs>()?;
+                        let response = __H::unary(&self.handler, ctx, args.req).await?;
+                        ::kitex::Answer::message(&LabUnaryResult::Ok(response))
+                    })
                 }
                 2 => {
-                    let (ctx, stream) = call.into_client_streaming::<Req>()?;
-                    let response = __H::up(&self.handler, ctx, stream).await?;
-                    ::kitex::Answer::message(&response)
+                    call.serve_client_streaming(|ctx, stream| __H::up(
+                        &self.handler,
+                        ctx,
+                        stream,
+                    ))
                 }
                 3 => {
-                    let (ctx, request, stream) = call
-                        .into_server_streaming::<Req, Resp>()
-                        .await?;
-                    __H::down(&self.handler, ctx, request, stream).await?;
-                    Ok(::kitex::Answer::none())
+                    call.serve_server_streaming(move |ctx, request, stream| __H::down(
+                        &self.handler,
+                        ctx,
+                        request,
+                        stream,
+                    ))
                 }
                 4 => {
-                    let (ctx, stream) = call.into_bidi_streaming::<Req, Resp>()?;
-                    __H::bidi(&self.handler, ctx, stream).await?;
-                    Ok(::kitex::Answer::none())
+                    call.serve_bidi_streaming(|ctx, stream| __H::bidi(
+                        &self.handler,
+                        ctx,
+                        stream,
+                    ))
                 }
-                _ => Err(call.unknown_method()),
+                _ => call.unknown_method(),
             }
         }
     }

@@ -42,7 +42,7 @@ fn handler(method: &Method) -> String {
 pub(super) fn server(service: &Service) -> String {
     let Service { wire_name, name, table, methods, .. } = service;
     let arms: String = methods.iter().enumerate().map(|(number, method)| arm(number, method)).collect();
-    let unknown = "::core::result::Result::Err(call.unknown_method())";
+    let unknown = "call.unknown_method()";
     // A match with nothing but a wildcard is no match.
     let (number, body) = match methods.is_empty() {
         true => ("_method", unknown.to_owned()),
@@ -61,38 +61,34 @@ pub(super) fn server(service: &Service) -> String {
             fn clone(&self) -> Self {{ Self {{ handler: ::std::sync::Arc::clone(&self.handler) }} }}
         }}
 
-        #[::kitex::async_trait]
         impl<__H: {name}> ::kitex::Service for {name}Server<__H> {{
             fn methods(&self) -> &'static [::kitex::Method] {{ &{table} }}
 
-            async fn call(&self, {number}: usize, call: ::kitex::Call) -> ::kitex::Result<::kitex::Answer> {{ {body} }}
+            fn call<'s, 'a>(&'s self, {number}: usize, call: ::kitex::Call) -> ::kitex::Answering<'a>
+            where 's: 'a, Self: 'a {{ {body} }}
         }}"
     )
 }
 
-/// Handlers are called by their trait's name: a method called `clone` would be the `Arc`'s.
+/// Each method has a future of its own, so that none costs as much as the largest. Handlers are called by
+/// their trait's name: a method called `clone` would be the `Arc`'s.
 fn arm(number: usize, method: &Method) -> String {
-    let Method { name, result, .. } = method;
-    let request = method.request();
+    let name = &method.name;
     let body = match method.mode {
-        Mode::PingPong | Mode::Unary => call(method),
-        Mode::Client => format!(
-            "let (ctx, stream) = call.into_client_streaming::<{request}>()?;
-            let response = __H::{name}(&self.handler, ctx, stream).await?;
-            ::kitex::Answer::message(&response)"
-        ),
+        Mode::PingPong | Mode::Unary => {
+            format!("::std::boxed::Box::pin(async move {{ {} }})", call(method))
+        }
+        Mode::Client => {
+            format!("call.serve_client_streaming(|ctx, stream| __H::{name}(&self.handler, ctx, stream))")
+        }
         Mode::Server => format!(
-            "let (ctx, request, stream) = call.into_server_streaming::<{request}, {result}>().await?;
-            __H::{name}(&self.handler, ctx, request, stream).await?;
-            ::core::result::Result::Ok(::kitex::Answer::none())"
+            "call.serve_server_streaming(move |ctx, request, stream| __H::{name}(&self.handler, ctx, request, stream))"
         ),
-        Mode::Bidirectional => format!(
-            "let (ctx, stream) = call.into_bidi_streaming::<{request}, {result}>()?;
-            __H::{name}(&self.handler, ctx, stream).await?;
-            ::core::result::Result::Ok(::kitex::Answer::none())"
-        ),
+        Mode::Bidirectional => {
+            format!("call.serve_bidi_streaming(|ctx, stream| __H::{name}(&self.handler, ctx, stream))")
+        }
     };
-    format!("{number} => {{ {body} }}")
+    format!("{number} => {body},")
 }
 
 /// A call with a thrift message each way, or with none back.

@@ -102,33 +102,43 @@ pub mod acme {
             }
         }
 
-        #[::kitex::async_trait]
         impl<__H: Health> ::kitex::Service for HealthServer<__H> {
             fn methods(&self) -> &'static [::kitex::Method] {
                 &HEALTH_METHODS
             }
 
-            async fn call(
-                &self,
+            fn call<'s, 'a>(
+                &'s self,
                 method: usize,
                 call: ::kitex::Call,
-            ) -> ::kitex::Result<::kitex::Answer> {
+            ) -> ::kitex::Answering<'a>
+            where
+                's: 'a,
+                Self: 'a,
+            {
                 match method {
                     0 => {
-                        let (ctx, args) = call.into_args::<HealthCheckArgs>()?;
-                        let result = match __H::check(&self.handler, ctx, args.caller).await {
-                            Ok(response) => HealthCheckResult::Ok(response),
-                            Err(HealthCheckError::Busy(error)) => HealthCheckResult::Busy(error),
-                            Err(HealthCheckError::Other(error)) => return Err(error),
-                        };
-                        ::kitex::Answer::message(&result)
+                        Box::pin(async move {
+                            let (ctx, args) = call.into_args::<HealthCheckArgs>()?;
+                            let result = match __H::check(&self.handler, ctx, args.caller).await
+                            {
+                                Ok(response) => HealthCheckResult::Ok(response),
+                                Err(HealthCheckError::Busy(error)) => {
+                                    HealthCheckResult::Busy(error)
+                                }
+                                Err(HealthCheckError::Other(error)) => return Err(error),
+                            };
+                            ::kitex::Answer::message(&result)
+                        })
                     }
                     1 => {
-                        let (ctx, _args) = call.into_args::<HealthTouchArgs>()?;
-                        __H::touch(&self.handler, ctx).await?;
-                        ::kitex::Answer::message(&HealthTouchResult::Ok(()))
+                        Box::pin(async move {
+                            let (ctx, _args) = call.into_args::<HealthTouchArgs>()?;
+                            __H::touch(&self.handler, ctx).await?;
+                            ::kitex::Answer::message(&HealthTouchResult::Ok(()))
+                        })
                     }
-                    _ => Err(call.unknown_method()),
+                    _ => call.unknown_method(),
                 }
             }
         }
@@ -1310,98 +1320,125 @@ pub mod acme {
             }
         }
 
-        #[::kitex::async_trait]
         impl<__H: Zoo> ::kitex::Service for ZooServer<__H> {
             fn methods(&self) -> &'static [::kitex::Method] {
                 &ZOO_METHODS
             }
 
-            async fn call(
-                &self,
+            fn call<'s, 'a>(
+                &'s self,
                 method: usize,
                 call: ::kitex::Call,
-            ) -> ::kitex::Result<::kitex::Answer> {
+            ) -> ::kitex::Answering<'a>
+            where
+                's: 'a,
+                Self: 'a,
+            {
                 match method {
                     0 => {
-                        let (ctx, args) = call.into_args::<super::shared::HealthCheckArgs>()?;
-                        let result = match __H::check(&self.handler, ctx, args.caller).await {
-                            Ok(response) => super::shared::HealthCheckResult::Ok(response),
-                            Err(super::shared::HealthCheckError::Busy(error)) => {
-                                super::shared::HealthCheckResult::Busy(error)
-                            }
-                            Err(super::shared::HealthCheckError::Other(error)) => {
-                                return Err(error);
-                            }
-                        };
-                        ::kitex::Answer::message(&result)
+                        Box::pin(async move {
+                            let (ctx, args) = call
+                                .into_args::<super::shared::HealthCheckArgs>()?;
+                            let result = match __H::check(&self.handler, ctx, args.caller).await
+                            {
+                                Ok(response) => super::shared::HealthCheckResult::Ok(response),
+                                Err(super::shared::HealthCheckError::Busy(error)) => {
+                                    super::shared::HealthCheckResult::Busy(error)
+                                }
+                                Err(super::shared::HealthCheckError::Other(error)) => {
+                                    return Err(error);
+                                }
+                            };
+                            ::kitex::Answer::message(&result)
+                        })
                     }
                     1 => {
-                        let (ctx, _args) = call.into_args::<super::shared::HealthTouchArgs>()?;
-                        __H::touch(&self.handler, ctx).await?;
-                        ::kitex::Answer::message(&super::shared::HealthTouchResult::Ok(()))
+                        Box::pin(async move {
+                            let (ctx, _args) = call
+                                .into_args::<super::shared::HealthTouchArgs>()?;
+                            __H::touch(&self.handler, ctx).await?;
+                            ::kitex::Answer::message(&super::shared::HealthTouchResult::Ok(()))
+                        })
                     }
                     2 => {
-                        let (ctx, args) = call.into_args::<ZooGetArgs>()?;
-                        let result = match __H::get(&self.handler, ctx, args.id, args.color)
-                            .await
-                        {
-                            Ok(response) => ZooGetResult::Ok(response),
-                            Err(ZooGetError::Missing(error)) => ZooGetResult::Missing(error),
-                            Err(ZooGetError::Busy(error)) => ZooGetResult::Busy(error),
-                            Err(ZooGetError::Other(error)) => return Err(error),
-                        };
-                        ::kitex::Answer::message(&result)
+                        Box::pin(async move {
+                            let (ctx, args) = call.into_args::<ZooGetArgs>()?;
+                            let result = match __H::get(&self.handler, ctx, args.id, args.color)
+                                .await
+                            {
+                                Ok(response) => ZooGetResult::Ok(response),
+                                Err(ZooGetError::Missing(error)) => ZooGetResult::Missing(error),
+                                Err(ZooGetError::Busy(error)) => ZooGetResult::Busy(error),
+                                Err(ZooGetError::Other(error)) => return Err(error),
+                            };
+                            ::kitex::Answer::message(&result)
+                        })
                     }
                     3 => {
-                        let (ctx, args) = call.into_args::<ZooForGetArgs>()?;
-                        let response = __H::for_get(&self.handler, ctx, args.ids).await?;
-                        ::kitex::Answer::message(&ZooForGetResult::Ok(response))
+                        Box::pin(async move {
+                            let (ctx, args) = call.into_args::<ZooForGetArgs>()?;
+                            let response = __H::for_get(&self.handler, ctx, args.ids).await?;
+                            ::kitex::Answer::message(&ZooForGetResult::Ok(response))
+                        })
                     }
                     4 => {
-                        let (ctx, args) = call.into_args::<ZooFeedArgs>()?;
-                        let result = match __H::feed(
-                                &self.handler,
-                                ctx,
-                                args.food,
-                                args.ctx,
-                                args.args,
-                            )
-                            .await
-                        {
-                            Ok(()) => ZooFeedResult::Ok(()),
-                            Err(ZooFeedError::Missing(error)) => ZooFeedResult::Missing(error),
-                            Err(ZooFeedError::Other(error)) => return Err(error),
-                        };
-                        ::kitex::Answer::message(&result)
+                        Box::pin(async move {
+                            let (ctx, args) = call.into_args::<ZooFeedArgs>()?;
+                            let result = match __H::feed(
+                                    &self.handler,
+                                    ctx,
+                                    args.food,
+                                    args.ctx,
+                                    args.args,
+                                )
+                                .await
+                            {
+                                Ok(()) => ZooFeedResult::Ok(()),
+                                Err(ZooFeedError::Missing(error)) => {
+                                    ZooFeedResult::Missing(error)
+                                }
+                                Err(ZooFeedError::Other(error)) => return Err(error),
+                            };
+                            ::kitex::Answer::message(&result)
+                        })
                     }
                     5 => {
-                        let (ctx, args) = call.into_args::<ZooLogArgs>()?;
-                        __H::log(&self.handler, ctx, args.line).await?;
-                        Ok(::kitex::Answer::none())
+                        Box::pin(async move {
+                            let (ctx, args) = call.into_args::<ZooLogArgs>()?;
+                            __H::log(&self.handler, ctx, args.line).await?;
+                            Ok(::kitex::Answer::none())
+                        })
                     }
                     6 => {
-                        let (ctx, args) = call.into_args::<ZooLookArgs>()?;
-                        let response = __H::look(&self.handler, ctx, args.r#type).await?;
-                        ::kitex::Answer::message(&ZooLookResult::Ok(response))
+                        Box::pin(async move {
+                            let (ctx, args) = call.into_args::<ZooLookArgs>()?;
+                            let response = __H::look(&self.handler, ctx, args.r#type).await?;
+                            ::kitex::Answer::message(&ZooLookResult::Ok(response))
+                        })
                     }
                     7 => {
-                        let (ctx, stream) = call.into_client_streaming::<Animal>()?;
-                        let response = __H::r#move(&self.handler, ctx, stream).await?;
-                        ::kitex::Answer::message(&response)
+                        call.serve_client_streaming(|ctx, stream| __H::r#move(
+                            &self.handler,
+                            ctx,
+                            stream,
+                        ))
                     }
                     8 => {
-                        let (ctx, request, stream) = call
-                            .into_server_streaming::<super::shared::Someone, Animal>()
-                            .await?;
-                        __H::watch(&self.handler, ctx, request, stream).await?;
-                        Ok(::kitex::Answer::none())
+                        call.serve_server_streaming(move |ctx, request, stream| __H::watch(
+                            &self.handler,
+                            ctx,
+                            request,
+                            stream,
+                        ))
                     }
                     9 => {
-                        let (ctx, stream) = call.into_bidi_streaming::<Food, Food>()?;
-                        __H::talk(&self.handler, ctx, stream).await?;
-                        Ok(::kitex::Answer::none())
+                        call.serve_bidi_streaming(|ctx, stream| __H::talk(
+                            &self.handler,
+                            ctx,
+                            stream,
+                        ))
                     }
-                    _ => Err(call.unknown_method()),
+                    _ => call.unknown_method(),
                 }
             }
         }
@@ -1698,18 +1735,21 @@ pub mod acme {
             }
         }
 
-        #[::kitex::async_trait]
         impl<__H: Empties> ::kitex::Service for EmptiesServer<__H> {
             fn methods(&self) -> &'static [::kitex::Method] {
                 &EMPTIES_METHODS
             }
 
-            async fn call(
-                &self,
+            fn call<'s, 'a>(
+                &'s self,
                 _method: usize,
                 call: ::kitex::Call,
-            ) -> ::kitex::Result<::kitex::Answer> {
-                Err(call.unknown_method())
+            ) -> ::kitex::Answering<'a>
+            where
+                's: 'a,
+                Self: 'a,
+            {
+                call.unknown_method()
             }
         }
 
@@ -1764,40 +1804,56 @@ pub mod acme {
             }
         }
 
-        #[::kitex::async_trait]
         impl<__H: Getter> ::kitex::Service for GetterServer<__H> {
             fn methods(&self) -> &'static [::kitex::Method] {
                 &GETTER_METHODS
             }
 
-            async fn call(
-                &self,
+            fn call<'s, 'a>(
+                &'s self,
                 method: usize,
                 call: ::kitex::Call,
-            ) -> ::kitex::Result<::kitex::Answer> {
+            ) -> ::kitex::Answering<'a>
+            where
+                's: 'a,
+                Self: 'a,
+            {
                 match method {
                     0 => {
-                        let (ctx, _args) = call.into_args::<GetterGetAllArgs>()?;
-                        __H::get_all(&self.handler, ctx).await?;
-                        ::kitex::Answer::message(&GetterGetAllResult::Ok(()))
+                        Box::pin(async move {
+                            let (ctx, _args) = call.into_args::<GetterGetAllArgs>()?;
+                            __H::get_all(&self.handler, ctx).await?;
+                            ::kitex::Answer::message(&GetterGetAllResult::Ok(()))
+                        })
                     }
                     1 => {
-                        let (ctx, args) = call.into_args::<GetterNewArgs>()?;
-                        __H::new_(&self.handler, ctx, args.ctx).await?;
-                        ::kitex::Answer::message(&GetterNewResult::Ok(()))
+                        Box::pin(async move {
+                            let (ctx, args) = call.into_args::<GetterNewArgs>()?;
+                            __H::new_(&self.handler, ctx, args.ctx).await?;
+                            ::kitex::Answer::message(&GetterNewResult::Ok(()))
+                        })
                     }
                     2 => {
-                        let (ctx, args) = call.into_args::<GetterCloneArgs>()?;
-                        let response = __H::clone(&self.handler, ctx, args.self_).await?;
-                        ::kitex::Answer::message(&GetterCloneResult::Ok(response))
+                        Box::pin(async move {
+                            let (ctx, args) = call.into_args::<GetterCloneArgs>()?;
+                            let response = __H::clone(&self.handler, ctx, args.self_).await?;
+                            ::kitex::Answer::message(&GetterCloneResult::Ok(response))
+                        })
                     }
                     3 => {
-                        let (ctx, args) = call.into_args::<GetterToStringArgs>()?;
-                        let response = __H::to_string(&self.handler, ctx, args.call, args.error)
-                            .await?;
-                        ::kitex::Answer::message(&GetterToStringResult::Ok(response))
+                        Box::pin(async move {
+                            let (ctx, args) = call.into_args::<GetterToStringArgs>()?;
+                            let response = __H::to_string(
+                                    &self.handler,
+                                    ctx,
+                                    args.call,
+                                    args.error,
+                                )
+                                .await?;
+                            ::kitex::Answer::message(&GetterToStringResult::Ok(response))
+                        })
                     }
-                    _ => Err(call.unknown_method()),
+                    _ => call.unknown_method(),
                 }
             }
         }

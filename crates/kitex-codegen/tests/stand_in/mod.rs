@@ -5,6 +5,7 @@ use std::{
     collections::VecDeque,
     fmt,
     marker::PhantomData,
+    pin::Pin,
     sync::{Arc, Mutex},
     task::{Poll, Waker},
 };
@@ -98,30 +99,49 @@ impl Call {
         Ok((Context, A::decode(pop(&self.incoming).unwrap_or_default())?))
     }
 
-    pub fn into_client_streaming<Req: Payload>(self) -> Result<(Context, ClientStreamingServer<Req>)> {
-        Ok((Context, ClientStreamingServer { incoming: self.incoming, of: PhantomData }))
-    }
-
-    pub async fn into_server_streaming<Req: Payload, Resp: Payload>(
+    pub fn serve_client_streaming<'a, Req: Payload, Resp: Payload, F>(
         self,
-    ) -> Result<(Context, Req, ServerStreamingServer<Resp>)> {
-        let request = Req::decode(pop(&self.incoming).unwrap_or_default())?;
-        Ok((Context, request, ServerStreamingServer { outgoing: self.outgoing, of: PhantomData }))
+        handler: impl FnOnce(Context, ClientStreamingServer<Req>) -> F,
+    ) -> Answering<'a>
+    where
+        F: Future<Output = Result<Resp>> + Send + 'a,
+    {
+        let handling = handler(Context, ClientStreamingServer { incoming: self.incoming, of: PhantomData });
+        Box::pin(async move { Answer::message(&handling.await?) })
     }
 
-    pub fn into_bidi_streaming<Req: Payload, Resp: Payload>(
+    pub fn serve_server_streaming<'a, Req: Payload, Resp: Payload, F>(
         self,
-    ) -> Result<(Context, BidiStreamingServer<Req, Resp>)> {
-        Ok((
-            Context,
-            BidiStreamingServer { incoming: self.incoming, outgoing: self.outgoing, of: PhantomData },
-        ))
+        handler: impl FnOnce(Context, Req, ServerStreamingServer<Resp>) -> F + Send + 'a,
+    ) -> Answering<'a>
+    where
+        F: Future<Output = Result<()>> + Send + 'a,
+    {
+        Box::pin(async move {
+            let request = Req::decode(pop(&self.incoming).unwrap_or_default())?;
+            let stream = ServerStreamingServer { outgoing: self.outgoing, of: PhantomData };
+            handler(Context, request, stream).await.map(|()| Answer::none())
+        })
     }
 
-    pub fn unknown_method(&self) -> Error {
-        Error::new("unknown method")
+    pub fn serve_bidi_streaming<'a, Req: Payload, Resp: Payload, F>(
+        self,
+        handler: impl FnOnce(Context, BidiStreamingServer<Req, Resp>) -> F,
+    ) -> Answering<'a>
+    where
+        F: Future<Output = Result<()>> + Send + 'a,
+    {
+        let Self { incoming, outgoing } = self;
+        let handling = handler(Context, BidiStreamingServer { incoming, outgoing, of: PhantomData });
+        Box::pin(async move { handling.await.map(|()| Answer::none()) })
+    }
+
+    pub fn unknown_method<'a>(self) -> Answering<'a> {
+        Box::pin(std::future::ready(Err(Error::new("unknown method"))))
     }
 }
+
+pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Answer>> + Send + 'a>>;
 
 pub struct Answer(Option<Bytes>);
 

@@ -1,8 +1,9 @@
 //! One call on its way from the router to a handler, and its answer on the way back.
 
 use std::fmt;
-
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, ready};
 
 use bytes::Bytes;
 use kerrors::{ApplicationException, Error, Result};
@@ -50,54 +51,65 @@ impl Call {
         }
     }
 
-    /// A stream of requests.
-    ///
-    /// # Errors
-    /// The call is no stream.
-    pub fn into_client_streaming<Req: Payload>(self) -> Result<(Context, ClientStreamingServer<Req>)> {
-        let (ctx, raw, request, layers) = self.into_stream()?;
-        Ok((ctx, ClientStreamingServer::new(raw, request, layers)))
-    }
-
-    /// The one request, and a stream for the answers.
-    ///
-    /// # Errors
-    /// The call is no stream; no request came; it cannot be decoded.
-    pub fn into_server_streaming<Req: Payload, Resp: Payload>(
+    /// Serves a stream of requests.
+    pub fn serve_client_streaming<'a, Req, Resp, F>(
         self,
-    ) -> impl Future<Output = Result<(Context, Req, ServerStreamingServer<Resp>)>> + Send {
-        // Taken apart before the future is made and put together behind its last wait, so that it holds
-        // nothing twice.
-        let method = self.method;
-        let mut parts = self.into_stream().map(|(ctx, RawStream { sender, receiver }, request, layers)| {
-            let receiver = MessageReceiver::new(receiver, layers.clone());
-            (ctx, receiver, ServerStreamingServer::new(sender, request, layers))
-        });
-        async move {
-            let request = match &mut parts {
-                Ok((_, receiver, _)) => receiver.recv().await?,
-                Err(_) => None,
-            };
-            let (ctx, _, stream) = parts?;
-            let missing = || Error::other(format!("no request for {}.{}", method.service, method.name));
-            Ok((ctx, request.ok_or_else(missing)?, stream))
+        handler: impl FnOnce(Context, ClientStreamingServer<Req>) -> F,
+    ) -> Answering<'a>
+    where
+        Req: Payload,
+        Resp: Payload,
+        F: Future<Output = Result<Resp>> + Send + 'a,
+    {
+        match self.into_stream() {
+            Ok((ctx, raw, request, layers)) => {
+                let handling = handler(ctx, ClientStreamingServer::new(raw, request, layers));
+                Box::pin(async move { Answer::message(&handling.await?) })
+            }
+            Err(error) => refuse(error),
         }
     }
 
-    /// Two streams.
-    ///
-    /// # Errors
-    /// The call is no stream.
-    pub fn into_bidi_streaming<Req: Payload, Resp: Payload>(
-        self,
-    ) -> Result<(Context, BidiStreamingServer<Req, Resp>)> {
-        let (ctx, raw, request, layers) = self.into_stream()?;
-        Ok((ctx, BidiStreamingServer::new(raw, request, layers)))
+    /// Serves one request with a stream of answers. Fails if no request comes, or one that cannot be decoded.
+    pub fn serve_server_streaming<'a, Req, Resp, H, F>(self, handler: H) -> Answering<'a>
+    where
+        Req: Payload,
+        Resp: Payload,
+        H: FnOnce(Context, Req, ServerStreamingServer<Resp>) -> F + Send + Unpin + 'a,
+        F: Future<Output = Result<()>> + Send + Unpin + 'a,
+    {
+        match self.into_stream() {
+            Ok((ctx, RawStream { sender, receiver }, request, layers)) => {
+                let receiver = MessageReceiver::new(receiver, layers.clone());
+                let stream = ServerStreamingServer::new(sender, request, layers);
+                Box::pin(ServeOne::Waiting(Some((ctx, receiver, stream, handler))))
+            }
+            Err(error) => refuse(error),
+        }
     }
 
-    /// The answer to a number that no method has.
-    pub fn unknown_method(&self) -> Error {
-        Error::Remote(ApplicationException::unknown_method(self.method.name))
+    /// Serves two streams.
+    pub fn serve_bidi_streaming<'a, Req, Resp, F>(
+        self,
+        handler: impl FnOnce(Context, BidiStreamingServer<Req, Resp>) -> F,
+    ) -> Answering<'a>
+    where
+        Req: Payload,
+        Resp: Payload,
+        F: Future<Output = Result<()>> + Send + 'a,
+    {
+        match self.into_stream() {
+            Ok((ctx, raw, request, layers)) => {
+                let handling = handler(ctx, BidiStreamingServer::new(raw, request, layers));
+                Box::pin(async move { handling.await.map(|()| Answer::none()) })
+            }
+            Err(error) => refuse(error),
+        }
+    }
+
+    /// Fails as a number does that no method has.
+    pub fn unknown_method<'a>(self) -> Answering<'a> {
+        refuse(Error::Remote(ApplicationException::unknown_method(self.method.name)))
     }
 
     /// The context of the call.
@@ -122,6 +134,52 @@ impl Call {
             Input::Args(_) => Err(wrong_kind(self.method)),
         }
     }
+}
+
+/// A call that is being served.
+pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Answer>> + Send + 'a>>;
+
+fn refuse<'a>(error: Error) -> Answering<'a> {
+    Box::pin(std::future::ready(Err(error)))
+}
+
+/// Waits for the one request, then for the handler: never for both, so that it holds one or the other.
+enum ServeOne<Req, Resp, H, F> {
+    /// Taken when the request is there.
+    Waiting(Option<(Context, MessageReceiver<Req>, ServerStreamingServer<Resp>, H)>),
+    Handling(F),
+}
+
+impl<Req, Resp, H, F> Future for ServeOne<Req, Resp, H, F>
+where
+    Req: Payload,
+    Resp: Payload,
+    H: FnOnce(Context, Req, ServerStreamingServer<Resp>) -> F + Unpin,
+    F: Future<Output = Result<()>> + Unpin,
+{
+    type Output = Result<Answer>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        if let Self::Waiting(waiting) = &mut *self
+            && let Some((_, receiver, ..)) = waiting
+        {
+            let request = ready!(Pin::new(&mut receiver.recv()).poll(cx))?;
+            if let Some((ctx, _, stream, handler)) = waiting.take() {
+                let request = request.ok_or_else(|| missing(&ctx))?;
+                *self = Self::Handling(handler(ctx, request, stream));
+            }
+        }
+        match &mut *self {
+            Self::Handling(handling) => Pin::new(handling).poll(cx).map_ok(|()| Answer::none()),
+            // Polled though it has failed.
+            Self::Waiting(_) => Poll::Pending,
+        }
+    }
+}
+
+fn missing(ctx: &Context) -> Error {
+    let called = ctx.method().map(|method| format!("{}.{}", method.service, method.name));
+    Error::other(format!("no request for {}", called.unwrap_or_default()))
 }
 
 fn wrong_kind(method: &Method) -> Error {

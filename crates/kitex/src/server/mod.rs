@@ -5,7 +5,7 @@ mod call;
 mod router;
 
 pub use builder::{BindError, BoundServer, ServerBuilder};
-pub use call::{Answer, Call};
+pub use call::{Answer, Answering, Call};
 pub use stream_core::proto::Config as ConnectionConfig;
 pub use stream_core::server::OnCancel;
 

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -130,41 +131,24 @@ impl Router {
         Request::new(self.name.clone(), route.method, metadata, peer.address)
     }
 
+    /// Boxed: few streams have an answer beside their messages.
+    fn send_answer<'a>(
+        &'a self,
+        sender: &'a SendStream,
+        answer: Answer,
+    ) -> Option<Pin<Box<impl Future<Output = Result<()>> + Send + use<'a>>>> {
+        let message = answer.into_bytes()?;
+        Some(Box::pin(async move { sender.send_bytes(self.layers.on_send(sender, message)?).await }))
+    }
+
     /// The service itself, not the `Arc` around it: that would box each call once more.
     fn call(&self, route: Route, ctx: Context, input: Input) -> impl Future<Output = Result<Answer>> + Send {
         (*self.services[route.service]).call(route.number, Call { ctx, method: route.method, input })
     }
 }
 
-/// A stream on its way to its handler, and what is needed when it is back. Written out so that the future
-/// which lives as long as the stream does holds nothing twice.
-struct StreamCall {
-    router: Arc<Router>,
-    route: Route,
-    /// Taken when the handler is called.
-    call: Option<(Context, Input)>,
-    request: Arc<Request>,
-    sender: SendStream,
-}
-
-impl StreamCall {
-    async fn run(&mut self) -> StreamEnd {
-        let ended = match self.call.take() {
-            Some((ctx, input)) => self.router.call(self.route, ctx, input).await,
-            None => Ok(Answer::none()),
-        };
-        let error = match ended {
-            Ok(answer) => self.send_answer(answer).await.err(),
-            Err(error) => Some(error),
-        };
-        StreamEnd { trailer: self.request.take_trailer(), error: error.map(refuse_or_return) }
-    }
-
-    async fn send_answer(&self, answer: Answer) -> Result<()> {
-        let Some(message) = answer.into_bytes() else { return Ok(()) };
-        let message = self.router.layers.on_send(&self.sender, message)?;
-        self.sender.send_bytes(message).await
-    }
+fn ended(request: &Request, ended: Result<()>) -> StreamEnd {
+    StreamEnd { trailer: request.take_trailer(), error: ended.err().map(refuse_or_return) }
 }
 
 impl Handler for Router {
@@ -178,12 +162,26 @@ impl Handler for Router {
         if !route.method.mode.is_stream() {
             return Err(no_stream(route.method));
         }
+        let Route { service, number, on_cancel, .. } = route;
         let request = self.request(route, metadata, peer);
         let ctx = Context::of_request(scope, timeout, request.clone());
-        let raw = RawStream { sender: sender.clone(), receiver };
-        let input = Input::Stream { raw, request: request.clone(), layers: self.layers.clone() };
-        let mut call = StreamCall { router: self, route, call: Some((ctx, input)), request, sender };
-        Ok(Served { handler: async move { call.run().await }, on_cancel: route.on_cancel })
+        // Lives as long as the stream does, so it holds as little as it can while the handler runs.
+        let handler = async move {
+            let raw = RawStream { sender: sender.clone(), receiver };
+            let input = Input::Stream { raw, request: request.clone(), layers: self.layers.clone() };
+            let call = Call { ctx, method: request.method, input };
+            // The service itself, not the `Arc` around it: that would box each call once more.
+            let answer = match (*self.services[service]).call(number, call).await {
+                Ok(answer) => answer,
+                Err(error) => return ended(&request, Err(error)),
+            };
+            let sent = match self.send_answer(&sender, answer) {
+                Some(sending) => sending.await,
+                None => Ok(()),
+            };
+            ended(&request, sent)
+        };
+        Ok(Served { handler, on_cancel })
     }
 
     fn unary(
