@@ -54,10 +54,18 @@ impl<T, const N: usize> Few<T, N> {
         }
     }
 
-    /// Every member, in no order.
-    pub(super) fn into_members(self) -> impl Iterator<Item = T> {
-        let more = self.more.into_iter().flat_map(|more| *more).map(|(_, member)| member);
-        self.first.into_iter().flatten().chain(more)
+    pub(super) fn len(&self) -> usize {
+        let first = self.first.iter().flatten().count();
+        first.saturating_add(self.more.as_ref().map_or(0, |more| more.len()))
+    }
+
+    /// Gives away every member, in no order.
+    pub(super) fn for_each(self, mut take: impl FnMut(T)) {
+        self.first.into_iter().flatten().for_each(&mut take);
+        let Some(more) = self.more else { return };
+        for (_, member) in *more {
+            take(member);
+        }
     }
 }
 
@@ -80,7 +88,9 @@ mod tests {
         assert_eq!((few.remove(0), few.remove(0), few.remove(2)), (Some(0), None, Some(2)));
         assert_eq!((few.insert(5), few.insert(6)), (0, 2));
         *few.get_mut(3).expect("is there") = 7;
-        let mut left: Vec<i32> = few.into_members().collect();
+        assert_eq!(few.len(), 4);
+        let mut left = Vec::new();
+        few.for_each(|member| left.push(member));
         left.sort_unstable();
         assert_eq!(left, [1, 5, 6, 7]);
     }

@@ -170,8 +170,10 @@ impl Cascade {
 impl Members {
     /// Wakes who waits. Gives the children, who are to be told.
     fn wake(self) -> Vec<Child> {
-        self.waiters.into_members().for_each(Waker::wake);
-        self.children.into_members().collect()
+        self.waiters.for_each(Waker::wake);
+        let mut children = Vec::with_capacity(self.children.len());
+        self.children.for_each(|child| children.push(child));
+        children
     }
 }
 
