@@ -21,5 +21,6 @@ mod reason;
 mod scope;
 
 pub use reason::Reason;
+#[cfg(any(feature = "tokio", all(test, loom)))]
 pub(crate) use scope::Cascade;
 pub use scope::{Canceled, Label, Registration, Scope, Target};
