@@ -210,8 +210,10 @@ impl<'a> Down<'a> {
 
     async fn send_all(&mut self) -> Result<()> {
         let mut answer = self.resp();
-        for seq in (0..).take_while(|seq| self.words.n < 0 || *seq < self.words.n) {
+        let mut seq = 0;
+        while self.words.n < 0 || seq < self.words.n {
             answer.seq = Some(seq);
+            seq += 1;
             self.stream.send(&answer).await?;
             self.sent += 1;
             if let Some(delay) = self.words.delay {

@@ -23,14 +23,20 @@ pub struct Context(Option<Arc<Inner>>);
 #[derive(Clone, Debug, Default)]
 struct Inner {
     scope: Option<Scope>,
-    /// Set here.
-    deadline: Option<Instant>,
-    /// What the caller said it has.
-    callers_deadline: Option<Instant>,
+    /// Boxed, since most contexts have none.
+    deadlines: Option<Box<Deadlines>>,
     metainfo: Option<Arc<Metainfo>>,
     request: Option<Arc<Request>>,
     /// What answers have sent back.
     backward: Option<Arc<Mutex<Metadata>>>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Deadlines {
+    /// Set here.
+    own: Option<Instant>,
+    /// What the caller said it has.
+    callers: Option<Instant>,
 }
 
 /// What a handler's context knows of its call.
@@ -43,7 +49,7 @@ pub(crate) struct Request {
     pub(crate) peer: SocketAddr,
     /// What the answer's header or the stream's trailer will hold: what is sent back, and what the handler
     /// has set.
-    trailer: Mutex<Metadata>,
+    trailer: Mutex<Option<Box<Metadata>>>,
 }
 
 impl Request {
@@ -57,16 +63,16 @@ impl Request {
     }
 
     pub(crate) fn set_trailer(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) {
-        lock(&self.trailer).insert(key, value);
+        lock(&self.trailer).get_or_insert_default().insert(key, value);
     }
 
     pub(crate) fn take_trailer(&self) -> Metadata {
-        std::mem::take(&mut *lock(&self.trailer))
+        lock(&self.trailer).take().map(|trailer| *trailer).unwrap_or_default()
     }
 }
 
-fn lock(metadata: &Mutex<Metadata>) -> MutexGuard<'_, Metadata> {
-    metadata.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Context {
@@ -76,9 +82,10 @@ impl Context {
     }
 
     pub(crate) fn of_request(scope: Scope, timeout: Option<Duration>, request: Arc<Request>) -> Self {
+        let callers = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         Self(Some(Arc::new(Inner {
             scope: Some(scope),
-            callers_deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+            deadlines: callers.map(|_| Box::new(Deadlines { own: None, callers })),
             metainfo: Metainfo::received(&request.metadata).map(Arc::new),
             request: Some(request),
             ..Inner::default()
@@ -114,7 +121,10 @@ impl Context {
     /// A child that ends at `deadline`, or when this one does.
     #[must_use]
     pub fn with_deadline(&self, deadline: Instant) -> Self {
-        self.child(|child| child.deadline = earlier(child.deadline, Some(deadline)))
+        self.child(|child| {
+            let deadlines = child.deadlines.get_or_insert_default();
+            deadlines.own = earlier(deadlines.own, Some(deadline));
+        })
     }
 
     /// A child whose calls take `key` along for one hop.
@@ -135,8 +145,7 @@ impl Context {
     pub fn detach(&self) -> Self {
         self.child(|child| {
             child.scope = None;
-            child.deadline = None;
-            child.callers_deadline = None;
+            child.deadlines = None;
         })
     }
 
@@ -171,16 +180,18 @@ impl Context {
 
     /// When it ends by itself: set here, or said by the caller.
     pub fn deadline(&self) -> Option<Instant> {
-        self.look(|inner| earlier(inner.deadline, inner.callers_deadline))
+        self.deadlines().and_then(|deadlines| earlier(deadlines.own, deadlines.callers))
     }
 
     /// When this end acts on it. The caller's own cancel comes first, if it comes, since it can say who
     /// and along which path.
     pub(crate) fn enforced_deadline(&self) -> Option<Instant> {
-        self.look(|inner| {
-            let callers = inner.callers_deadline.and_then(|deadline| deadline.checked_add(CALLERS_GRACE));
-            earlier(inner.deadline, callers)
-        })
+        let Deadlines { own, callers } = *self.deadlines()?;
+        earlier(own, callers.and_then(|deadline| deadline.checked_add(CALLERS_GRACE)))
+    }
+
+    fn deadlines(&self) -> Option<&Deadlines> {
+        self.look(|inner| inner.deadlines.as_deref())
     }
 
     /// Why it has ended, if it has.
@@ -193,18 +204,25 @@ impl Context {
     /// Waits until it ends, and says why: for a handler, who canceled its stream and along which path.
     /// Cancel-safe.
     pub async fn canceled(&self) -> Reason {
-        let canceled = async {
-            match self.scope() {
-                Some(scope) => scope.canceled().await,
-                None => std::future::pending().await,
-            }
-        };
-        let Some(deadline) = self.enforced_deadline() else { return canceled.await };
+        match self.enforced_deadline() {
+            // Boxed: a timer is large, and this future is part of many handlers.
+            Some(deadline) => Box::pin(self.canceled_or_late(deadline)).await,
+            None => self.scope_canceled().await,
+        }
+    }
+
+    async fn canceled_or_late(&self, deadline: Instant) -> Reason {
         tokio::select! {
             biased;
-            reason = canceled => reason,
-            // Boxed: a timer is large, and this future is part of many handlers.
-            () = Box::pin(tokio::time::sleep_until(deadline.into())) => Reason::DeadlineExceeded,
+            reason = self.scope_canceled() => reason,
+            () = tokio::time::sleep_until(deadline.into()) => Reason::DeadlineExceeded,
+        }
+    }
+
+    async fn scope_canceled(&self) -> Reason {
+        match self.scope() {
+            Some(scope) => scope.canceled().await,
+            None => std::future::pending().await,
         }
     }
 
