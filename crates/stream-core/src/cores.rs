@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -83,6 +83,11 @@ impl Place {
     /// Where the caller runs; `None` if that is no thread of [`Cores`].
     pub(crate) fn here() -> Option<Self> {
         PLACE.get()
+    }
+
+    /// Which thread of [`Cores`] the caller runs on; `None` if it is none.
+    pub(crate) fn thread() -> Option<ThreadId> {
+        Self::here().map(|_| thread::current().id())
     }
 
     fn start(self, gone: watch::Receiver<()>) -> io::Result<Handle> {

@@ -1,11 +1,13 @@
 //! Threads with a runtime each: connections take turns among them, what a connection wakes stays on its
 //! thread, and a thread does what it was given to its end.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::thread;
 
 use kitex::client::PoolKind;
 use kitex::{Context, Cores};
+use tokio::sync::mpsc::{Sender, channel};
 use tokio::sync::watch;
 
 use crate::fixture::chain::{client as client_of, idle, relay};
@@ -113,4 +115,28 @@ async fn what_a_handler_has_left_behind_is_done_behind_the_shutdown() {
     peer.shut_down().await;
     go.send_replace(true);
     assert_eq!(told.next().await, "core-0");
+}
+
+thread_local! {
+    /// Dropped as the thread ends.
+    static LAST: RefCell<Option<Sender<()>>> = const { RefCell::new(None) };
+}
+
+/// Its socket waited for the next call, and went with the thread that had dialed it.
+#[tokio::test]
+async fn a_call_does_not_use_the_connection_of_a_thread_that_is_gone() {
+    let peer = Peer::start(Handlers::default().unary(|_, _| async { Ok(resp(&this_thread(), 0)) })).await;
+    let (client, cores) = (peer.client(), cores(1));
+    let (gone, mut ended) = channel::<()>(1);
+    let call = {
+        let client = client.clone();
+        async move {
+            LAST.set(Some(gone));
+            client.unary(&Context::background(), req("", 0)).await.unwrap();
+        }
+    };
+    soon(cores.spawn(call)).await.unwrap();
+    drop(cores);
+    assert_eq!(soon(ended.recv()).await, None);
+    soon(client.unary(&Context::background(), req("", 0))).await.unwrap();
 }

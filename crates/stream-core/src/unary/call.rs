@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -15,6 +16,7 @@ use super::serve::{read_some, write_all};
 use super::wire::{Message, Outgoing, RequestInts, decode, encode};
 use super::{CallAnswer, CallRequest};
 use crate::client::Dialer;
+use crate::cores::Place;
 use crate::sync::Mutex;
 use crate::{Metadata, status};
 
@@ -26,9 +28,18 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Calls {
     dialer: Arc<Dialer>,
-    idle: Mutex<VecDeque<(Instant, Socket)>>,
+    idle: Mutex<VecDeque<Idle>>,
     last_id: AtomicI32,
     reuse: bool,
+}
+
+/// A connection that waits for the next call.
+#[derive(Debug)]
+struct Idle {
+    since: Instant,
+    /// Where alone it may be used: a socket's events come to the thread that dialed, and end with it.
+    home: Option<ThreadId>,
+    socket: Socket,
 }
 
 #[derive(Debug)]
@@ -107,10 +118,11 @@ impl Calls {
     }
 
     fn take_idle(&self) -> Option<Socket> {
-        let mut idle = self.idle.lock();
-        while let Some((since, connection)) = idle.pop_back() {
-            if since.elapsed() < IDLE_TIMEOUT && connection.is_quiet() {
-                return Some(connection);
+        let (mut idle, here) = (self.idle.lock(), Place::thread());
+        while let Some(last) = idle.iter().rposition(|waiting| waiting.home == here) {
+            let Idle { since, socket, .. } = idle.remove(last)?;
+            if since.elapsed() < IDLE_TIMEOUT && socket.is_quiet() {
+                return Some(socket);
             }
         }
         None
@@ -121,7 +133,7 @@ impl Calls {
             return;
         }
         let mut idle = self.idle.lock();
-        idle.push_back((Instant::now(), connection));
+        idle.push_back(Idle { since: Instant::now(), home: Place::thread(), socket: connection });
         let oldest = if idle.len() > MAX_IDLE { idle.pop_front() } else { None };
         drop(idle);
         drop(oldest);
