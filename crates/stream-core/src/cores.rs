@@ -54,7 +54,7 @@ impl Cores {
     /// The system gives no thread, or no runtime.
     pub fn start(count: usize) -> io::Result<Self> {
         let count = match count {
-            0 => thread::available_parallelism().map_or(1, Into::into),
+            0 => processors(),
             count => count,
         };
         let (alive, gone) = watch::channel(());
@@ -100,6 +100,11 @@ impl Place {
         })?;
         Ok(handle)
     }
+}
+
+/// How many processors the process may use.
+pub(crate) fn processors() -> usize {
+    thread::available_parallelism().map_or(1, Into::into)
 }
 
 fn run(runtime: &Runtime, mut gone: watch::Receiver<()>) {

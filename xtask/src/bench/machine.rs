@@ -33,10 +33,15 @@ pub(super) fn describe(workspace: &Workspace) -> Result<Machine> {
     Ok(Machine { date: first_line(&Cmd::new("date -u +%Y-%m-%d")), facts })
 }
 
+/// Cores that the programs may use.
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, Into::into)
+}
+
 fn processor() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    let cores = std::thread::available_parallelism().map_or(1, Into::into);
+    let cores = cores();
     let model = model.map_or("unknown", |(_, model)| model.trim());
     format!("{model}, {cores} cores for all programs together")
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::Scale;
+use super::machine;
 use super::peers::{Pair, Peer, Programs};
 use super::process::Lines;
 use crate::Result;
@@ -57,15 +58,11 @@ impl Work {
         let Self { what, tasks } = self;
         let pool = match pair.client {
             Peer::Ours | Peer::Kitex => " --pool mux --psize 1".to_owned(),
-            Peer::OursCores => format!(" --pool mux --psize {}", cores()),
+            Peer::OursCores => format!(" --pool mux --psize {}", machine::cores()),
             Peer::Tonic | Peer::Bare | Peer::BareCurrent => String::new(),
         };
         format!("bench --what {what} --c {tasks} --b {BYTES} --t {seconds}{pool}")
     }
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, Into::into)
 }
 
 /// One run.

@@ -142,8 +142,8 @@ impl Router {
     }
 
     /// The service itself, not the `Arc` around it: that would box each call once more.
-    fn call(&self, route: Route, ctx: Context, input: Input) -> impl Future<Output = Result<Answer>> + Send {
-        (*self.services[route.service]).call(route.number, Call { ctx, method: route.method, input })
+    fn call(&self, service: usize, number: usize, call: Call) -> impl Future<Output = Result<Answer>> + Send {
+        (*self.services[service]).call(number, call)
     }
 }
 
@@ -170,8 +170,7 @@ impl Handler for Router {
             let raw = RawStream { sender: sender.clone(), receiver };
             let input = Input::Stream { raw, request: request.clone(), layers: self.layers.clone() };
             let call = Call { ctx, method: request.method, input };
-            // The service itself, not the `Arc` around it: that would box each call once more.
-            let answer = match (*self.services[service]).call(number, call).await {
+            let answer = match self.call(service, number, call).await {
                 Ok(answer) => answer,
                 Err(error) => return ended(&request, Err(error)),
             };
@@ -197,7 +196,8 @@ impl Handler for Router {
         let request = self.request(route, metadata, peer);
         let ctx = Context::of_request(scope, timeout, request.clone());
         let handler = async move {
-            let result = self.call(route, ctx, Input::Args(body)).await;
+            let call = Call { ctx, method: route.method, input: Input::Args(body) };
+            let result = self.call(route.service, route.number, call).await;
             let result = result.map(|answer| answer.into_bytes().unwrap_or(EMPTY_RESULT));
             UnaryAnswer { metadata: request.take_trailer(), result: result.map_err(refuse_or_return) }
         };

@@ -12,7 +12,7 @@ use kerrors::Error;
 use tokio::sync::oneshot;
 
 use super::dial::Dialer;
-use crate::cores::Place;
+use crate::cores::{Place, processors};
 use crate::driver::Link;
 use crate::sync::Mutex;
 
@@ -37,7 +37,7 @@ pub enum PoolKind {
 impl Default for PoolKind {
     /// Mux with one connection a core.
     fn default() -> Self {
-        Self::Mux(std::thread::available_parallelism().map_or(1, Into::into))
+        Self::Mux(processors())
     }
 }
 

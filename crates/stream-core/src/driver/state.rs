@@ -14,7 +14,9 @@ use super::Shared;
 use super::turn::Writer;
 use crate::Metadata;
 use crate::cancel::{Cascade, Reason, Scope};
-use crate::proto::{Config, Connection, Event, Finish, Open, Payload, StreamKey, StreamState};
+use crate::proto::{
+    Config, Connection, Event, Finish, Open, Payload, StreamKey, StreamState, handler_returned,
+};
 
 /// A connection, and who waits on it.
 pub(super) struct State {
@@ -174,8 +176,7 @@ impl State {
     /// Server: the handler that had `scope` has returned. Gives what ends what it has left behind.
     pub(super) fn finish(&mut self, key: StreamKey, finish: &Finish, scope: &Scope) -> Cascade {
         self.connection.finish(key, finish);
-        let returned = StreamError::new(Code::HANDLER_RETURNED).on_side(Side::Server);
-        scope.close(&Reason::Stream(returned))
+        scope.close(&Reason::Stream(handler_returned()))
     }
 
     pub(super) fn set_shared(&mut self, key: StreamKey, shared: &Arc<Shared>) {

@@ -4,7 +4,7 @@ use std::mem;
 use std::task::{Context, Poll, Waker};
 
 use super::state::{Actions, State};
-use crate::proto::Transmit;
+use crate::proto::{BATCH, Transmit};
 
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -33,10 +33,6 @@ enum Turn {
 const DIRECT: u8 = 2;
 const URGENT: u8 = 4;
 
-/// Bytes that one write should have: so many wait for nobody, and the peer works on them while more is
-/// made here.
-const ENOUGH: usize = 64 * 1024;
-
 impl Default for Writer {
     fn default() -> Self {
         Self { turn: Turn::Nobody, direct: 0, urgent: URGENT, batch: Transmit::default(), task: None }
@@ -49,7 +45,8 @@ impl Writer {
     pub(super) fn offer(&mut self, queued: usize, urgent: bool, actions: &mut Actions) {
         match self.turn {
             Turn::Nobody => {}
-            Turn::Called if queued >= ENOUGH => {
+            // A write's worth waits for nobody, and the peer works on it while more is made here.
+            Turn::Called if queued >= BATCH => {
                 self.turn = Turn::Sender;
                 actions.flush = true;
                 return;

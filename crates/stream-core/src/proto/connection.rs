@@ -458,5 +458,10 @@ fn illegal_operation(side: Side, cause: &impl ToString) -> StreamError {
 
 /// What a handle is told whose stream is gone: only a server's can be, after its handler returned.
 fn returned() -> Error {
-    StreamError::new(Code::HANDLER_RETURNED).on_side(Side::Server).into()
+    handler_returned().into()
+}
+
+/// What ends whatever a handler has left behind.
+pub(crate) fn handler_returned() -> StreamError {
+    StreamError::new(Code::HANDLER_RETURNED).on_side(Side::Server)
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use kerrors::{ApplicationException, CancelPath, Code, Error, Side, StreamError};
 use ttheader_codec::{EncodeError, FrameType, key};
 
-use super::connection::{Connection, Event, Finish};
+use super::connection::{Connection, Event, Finish, handler_returned};
 use super::method::{Frame, Method};
 use super::stream::{Role, State, Stream};
 use super::timers::Timer;
@@ -58,8 +58,7 @@ impl Connection {
         self.write_trailer(key, finish);
         self.discard(key);
         self.table.unroute(key);
-        let returned = StreamError::new(Code::HANDLER_RETURNED).on_side(Side::Server);
-        self.set_ended(key, Err(returned.into()));
+        self.set_ended(key, Err(handler_returned().into()));
         self.forget(key);
     }
 

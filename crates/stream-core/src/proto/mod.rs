@@ -41,9 +41,13 @@ mod table;
 mod timers;
 
 pub use config::Config;
+#[cfg(any(feature = "tokio", all(test, loom)))]
+pub(crate) use connection::handler_returned;
 pub use connection::{Connection, Event, Finish, Open, StreamState};
 pub use inbound::ConnectionError;
 pub use method::Method;
+#[cfg(any(feature = "tokio", all(test, loom)))]
+pub(crate) use outbound::BATCH;
 pub use outbound::{Payload, Transmit};
 pub use stream::{StreamId, Traffic};
 pub use table::StreamKey;

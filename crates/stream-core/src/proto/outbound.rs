@@ -19,7 +19,7 @@ use super::table::Table;
 use super::{StreamId, StreamKey};
 
 /// Bytes that one write should have. Beyond them data waits at its stream.
-const BATCH: usize = 64 * 1024;
+pub(crate) const BATCH: usize = 64 * 1024;
 /// Bytes that a stream may add in its turn.
 const TURN: usize = 16 * 1024;
 /// Payloads from this size on are not copied.

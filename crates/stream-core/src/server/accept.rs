@@ -109,8 +109,11 @@ impl<H> Drop for Admitted<H> {
 }
 
 impl<H: Handler> Admitted<H> {
-    async fn serve(&self, socket: TcpStream, peer: SocketAddr) -> io::Result<()> {
-        self.0.clone().serve_connection(socket, peer).await
+    async fn serve(self, socket: impl FnOnce() -> io::Result<TcpStream>, peer: SocketAddr) {
+        let served = async { self.0.clone().serve_connection(socket()?, peer).await };
+        if let Err(error) = served.await {
+            debug!(%peer, %error, "connection ended");
+        }
     }
 }
 
@@ -121,24 +124,14 @@ impl<H: Handler> Serving<H> {
             warn!(%peer, limit = self.config.max_connections, "too many connections: closing the newest");
             return;
         }
-        let told = move |result: io::Result<()>| {
-            if let Err(error) = result {
-                debug!(%peer, %error, "connection ended");
-            }
-        };
         match &self.config.cores {
-            None => {
-                tokio::spawn(async move { told(admitted.serve(socket, peer).await) });
-            }
+            None => tokio::spawn(admitted.serve(|| Ok(socket), peer)),
             Some(cores) => {
                 // Its events are to come to the thread that serves it.
                 let socket = socket.into_std();
-                cores.spawn(async move {
-                    let served = async { admitted.serve(TcpStream::from_std(socket?)?, peer).await };
-                    told(served.await);
-                });
+                cores.spawn(admitted.serve(|| TcpStream::from_std(socket?), peer))
             }
-        }
+        };
     }
 
     async fn serve_connection(self: Arc<Self>, socket: TcpStream, peer: SocketAddr) -> io::Result<()> {

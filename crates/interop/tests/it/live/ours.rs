@@ -235,13 +235,16 @@ impl Ours {
     /// The same, through timeouts that the stream survives: what comes next may take longer than one.
     async fn take_on(&mut self) -> (usize, Result<(), Error>) {
         let mut taken = 0;
-        loop {
-            let (more, end) = self.take().await;
-            taken += more;
-            if !is_kept(&end) {
-                return (taken, end);
+        let take = async {
+            loop {
+                let (more, end) = self.take().await;
+                taken += more;
+                if !is_kept(&end) {
+                    return (taken, end);
+                }
             }
-        }
+        };
+        ends("the stream", take).await
     }
 
     async fn compare_client(&mut self, found: &mut Found) {
@@ -252,11 +255,11 @@ impl Ours {
         if client == End::Live {
             // It goes on: what is injected has passed, and another message gets through.
             self.proxy.cut();
-            let (_, end) = ends("the stream", self.take_on()).await;
+            let (_, end) = self.take_on().await;
             let lost = end.is_err_and(|error| error.code() == Some(kitex::Code::TRANSPORT_CLOSING));
             return found.differ("client goes on", &lost, &true);
         }
-        let (taken, end) = ends("the stream", self.take_on()).await;
+        let (taken, end) = self.take_on().await;
         // Up's answer is a message too, which the table counts.
         found.differ("client, messages left", &taken, &left[0]);
         found.differ("client", &frames_of::told(&end), &frames_of::sentence(client));
