@@ -27,3 +27,4 @@ mod services;
 mod shutdown;
 mod strangers;
 mod times;
+mod turns;

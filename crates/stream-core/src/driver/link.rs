@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use tokio::task::coop::poll_proceed;
 use tracing::debug;
 
-use super::state::{Actions, Canceled, Close, Opened, State};
+use super::state::{Actions, Canceled, Close, News, Opened, State};
 use crate::Metadata;
 use crate::cancel::{Cascade, Label, Reason, Scope, Target};
 use crate::observe::{CancelView, Listed, StreamView, record_cancel};
@@ -92,22 +92,28 @@ impl Link {
 
     /// Changes the connection, then does what that asks for.
     pub(crate) fn with<R>(&self, change: impl FnOnce(&mut Connection) -> R) -> R {
-        let (result, _) = self.with_opened(change);
-        result
-    }
-
-    /// As [`with`](Self::with); gives the streams too that the peer has opened.
-    pub(super) fn with_opened<R>(&self, change: impl FnOnce(&mut Connection) -> R) -> (R, Vec<StreamKey>) {
         self.locked(|state| change(&mut state.connection))
     }
 
-    pub(super) fn locked<R>(&self, change: impl FnOnce(&mut State) -> R) -> (R, Vec<StreamKey>) {
+    pub(super) fn locked<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         let (result, actions) = {
             let mut state = self.state.lock();
             let result = change(&mut state);
             (result, state.collect())
         };
-        (result, self.run(actions))
+        self.run(actions);
+        result
+    }
+
+    /// As [`locked`](Self::locked), for a read: gives whom it concerns, to be told by the reader.
+    pub(super) fn read<R>(&self, read: impl FnOnce(&mut State) -> R) -> (R, News) {
+        let (result, (actions, news)) = {
+            let mut state = self.state.lock();
+            let result = read(&mut state);
+            (result, state.collect_read())
+        };
+        self.run(actions);
+        (result, news)
     }
 
     /// Under the lock, without looking for what is to be done: for the reader's and writer's own state.
@@ -115,7 +121,7 @@ impl Link {
         look(&mut self.state.lock())
     }
 
-    fn run(&self, actions: Actions) -> Vec<StreamKey> {
+    fn run(&self, actions: Actions) {
         actions.wake.into_iter().for_each(Waker::wake);
         actions.cancel.into_iter().for_each(Canceled::tell);
         for (shared, error) in actions.reset {
@@ -129,7 +135,6 @@ impl Link {
             Some(Close::Now) => self.close(&StreamError::new(Code::TRANSPORT_CLOSING)),
             Some(Close::Later) => self.close_later(StreamError::new(Code::TRANSPORT_CLOSING)),
         }
-        actions.opened
     }
 
     pub(super) fn close_later(&self, error: StreamError) {
@@ -146,8 +151,7 @@ impl Link {
         open: &Open<'_>,
     ) -> Poll<Result<StreamKey, StreamError>> {
         let now = Instant::now();
-        let (result, _) = self.locked(|state| state.poll_open(cx, open, now));
-        result
+        self.locked(|state| state.poll_open(cx, open, now))
     }
 
     pub(crate) fn poll_send(
@@ -157,7 +161,7 @@ impl Link {
         payload: &Payload<'_>,
     ) -> Poll<Result<(), Error>> {
         let budget = ready!(poll_proceed(cx));
-        let (result, _) = self.locked(|state| state.poll_send(cx, key, payload));
+        let result = self.locked(|state| state.poll_send(cx, key, payload));
         if result.is_ready() {
             budget.made_progress();
         }
@@ -184,7 +188,7 @@ impl Link {
         poll: impl FnOnce(&mut Connection) -> Poll<R>,
     ) -> Poll<R> {
         let budget = ready!(poll_proceed(cx));
-        let (result, _) = self.locked(|state| state.poll_recv(cx, key, poll));
+        let result = self.locked(|state| state.poll_recv(cx, key, poll));
         if result.is_ready() {
             budget.made_progress();
         }
@@ -228,14 +232,12 @@ impl Link {
 
     /// Its handler, which had `scope`, has returned.
     pub(crate) fn finish(&self, key: StreamKey, finish: &Finish, scope: &Scope) {
-        let (cascade, _) = self.locked(|state| state.finish(key, finish, scope));
-        cascade.run();
+        self.locked(|state| state.finish(key, finish, scope)).run();
     }
 
     /// No handle of the stream is left.
     pub(crate) fn release(&self, key: StreamKey) {
-        let (slot, _) = self.locked(|state| state.release(key));
-        drop(slot);
+        drop(self.locked(|state| state.release(key)));
     }
 
     /// Takes no new stream any more, and closes the connection when none is left and all is written.
@@ -255,7 +257,7 @@ impl Link {
 
     /// Ends every stream with `error`, and the connection.
     pub(crate) fn close(&self, error: &StreamError) {
-        let (wakers, _) = self.locked(|state| state.close(error));
+        let wakers = self.locked(|state| state.close(error));
         wakers.into_iter().flatten().for_each(Waker::wake);
         self.closed.notify_waiters();
         if let Err(error) = SockRef::from(self.socket.as_ref()).shutdown(Shutdown::Both) {

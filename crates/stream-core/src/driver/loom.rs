@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use kerrors::{Code, Error, Side};
 
 use self::link::{Link, Peer};
@@ -316,10 +317,57 @@ fn frames_of_two_streams_are_all_written() {
     });
 }
 
-/// The peer has each stream with as many messages, and nothing waits.
-fn assert_written(link: &Link, messages: &[usize]) {
+/// A client's connection with two streams that receive, and what the server is about to say to both.
+fn two_that_receive() -> (Arc<Link>, [StreamKey; 2], Peer, Vec<StreamKey>, BytesMut) {
+    let link = front();
+    let keys = [link.open(), link.open()];
+    let mut peer = link.peer(Side::Server);
+    let handlers = peer.opened();
+    handlers.iter().for_each(|handler| peer.send(*handler, 1));
+    for key in keys {
+        assert!(link.poll_recv(&Count::new(), key).is_pending());
+    }
+    let news = peer.writes();
+    (link, keys, peer, handlers, news)
+}
+
+#[test]
+fn what_is_answered_while_the_reader_tells_others_is_written() {
+    check(|| {
+        let (link, keys, mut peer, handlers, news) = two_that_receive();
+        let reading = link.reading(news);
+        assert!(link.poll_send(&Count::new(), keys[0]).is_ready());
+        reading.join().unwrap();
+        assert_nothing_waits(&link);
+        peer.read(&link);
+        assert_eq!(peer.messages(handlers[0]), 1);
+    });
+}
+
+#[test]
+fn a_cancel_does_not_wait_for_the_reader_that_tells_others() {
+    check(|| {
+        let (link, keys, mut peer, handlers, mut news) = two_that_receive();
+        let canceling = link.doing(move |link| {
+            link.with(|connection| connection.cancel(keys[0], &Reason::Canceled));
+        });
+        let (_, several) = link.tell(&mut news);
+        canceling.join().unwrap();
+        peer.read(&link);
+        assert_eq!(code(&peer.0.outcome(handlers[0])), Some(Code::CANCELED));
+        link.let_go(several);
+        assert_nothing_waits(&link);
+    });
+}
+
+fn assert_nothing_waits(link: &Link) {
     link.settle();
     assert!(link.peek(|state| !state.connection.has_transmit() && state.writer.is_idle()));
+}
+
+/// The peer has each stream with as many messages, and nothing waits.
+fn assert_written(link: &Link, messages: &[usize]) {
+    assert_nothing_waits(link);
     let mut peer = link.peer(Side::Server);
     let opened = peer.opened();
     let read: Vec<_> = opened.into_iter().map(|key| peer.messages(key)).collect();

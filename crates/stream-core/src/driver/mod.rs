@@ -4,7 +4,8 @@
 //! # Rules
 //! 1. Handles lock the connection and change it themselves; no message goes to a task for it.
 //! 2. Who finds something to write and nobody writing, writes: on an idle connection that is the sender
-//!    itself, on a busy one the writer task, which first lets the others add to its batch.
+//!    itself, on a busy one the writer task, which first lets the others add to its batch, and while the
+//!    reader tells several what one read has brought, the reader, when they have had their turn.
 //! 3. What an event asks for (a wake, a cancel of a scope, a handler) happens after the lock is released.
 //! 4. Reading never waits for writing, nor writing for reading.
 //! 5. What they share is `State`, which knows no socket; `loom` tries every order of threads on it.

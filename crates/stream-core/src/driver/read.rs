@@ -2,10 +2,11 @@
 
 use std::future::Future;
 use std::io;
+use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use kerrors::{Code, StreamError};
@@ -15,12 +16,15 @@ use tokio::time::Sleep;
 use tracing::debug;
 
 use super::link::Link;
-use super::state::Parked;
+use super::state::{News, Parked};
 use crate::proto::StreamKey;
 
 /// Bytes that one read may bring. Grows while reads fill it, so that idle connections stay small.
 const MIN_READ: usize = 4 * 1024;
 const MAX_READ: usize = 64 * 1024;
+
+/// How long answers wait for others that may leave with them.
+const HOLD: Duration = Duration::from_micros(250);
 
 enum Wake {
     /// So many bytes were read.
@@ -52,16 +56,15 @@ pub(crate) async fn read_loop(
     let held = !buf.is_empty();
     let mut reader = Reader { link, socket, buf, chunk: MIN_READ, timer: None, held };
     loop {
-        let streams = match std::future::poll_fn(|cx| reader.poll(cx)).await {
+        match std::future::poll_fn(|cx| reader.poll(cx)).await {
             Wake::Read(read) => match reader.learn(read) {
-                Ok(()) => reader.take_frames(),
+                Ok(()) => reader.pass_on(&mut opened).await,
                 Err(error) => return reader.link.close(&error),
             },
-            Wake::Resumed => reader.take_frames(),
+            Wake::Resumed => reader.pass_on(&mut opened).await,
             Wake::Timer => reader.link.pass_time(Instant::now()),
             Wake::Closed => return,
-        };
-        streams.into_iter().for_each(&mut opened);
+        }
     }
 }
 
@@ -112,9 +115,39 @@ impl Reader {
         }
     }
 
-    fn take_frames(&mut self) -> Vec<StreamKey> {
+    /// Takes the frames that were read and tells everyone whom they concern, one after another: whoever is
+    /// told runs next, and the reader behind him. A thread that has nothing to do takes over the reader, and
+    /// tells the next. Were all told at once, threads would be woken for handlers that are done before they
+    /// come. What is answered meanwhile is written with one call.
+    async fn pass_on(&mut self, opened: &mut impl FnMut(StreamKey)) {
+        let News { wake, opened: keys, several } = self.take_frames();
+        let mut held = several.then(Instant::now);
+        for waker in wake {
+            waker.wake();
+            self.let_run(several, &mut held).await;
+        }
+        for key in keys {
+            opened(key);
+            self.let_run(several, &mut held).await;
+        }
+        if held.is_some() {
+            self.link.flush_answers();
+        }
+    }
+
+    /// Lets whoever was told run. Where that takes long, what was answered before waits no longer.
+    async fn let_run(&self, several: bool, held: &mut Option<Instant>) {
+        if several {
+            requeue().await;
+        }
+        if held.take_if(|since| since.elapsed() >= HOLD).is_some() {
+            self.link.flush_answers();
+        }
+    }
+
+    fn take_frames(&mut self) -> News {
         let Self { link, buf, .. } = self;
-        let (result, opened) = link.locked(|state| {
+        let (result, news) = link.read(|state| {
             let result = state.connection.handle_read(buf, Instant::now());
             state.writer.heard(state.connection.live_streams());
             result.map(|()| state.connection.is_paused())
@@ -129,19 +162,31 @@ impl Reader {
         if self.buf.is_empty() && self.chunk == MIN_READ {
             self.buf = BytesMut::new();
         }
-        opened
+        news
     }
 }
 
 impl Link {
     /// Ends what had its time: streams, and the connection itself if it was without any for too long.
-    fn pass_time(&self, now: Instant) -> Vec<StreamKey> {
-        let (_, opened) = self.with_opened(|connection| connection.handle_timeout(now));
+    fn pass_time(&self, now: Instant) {
+        self.with(|connection| connection.handle_timeout(now));
         if self.peek(|state| state.look_if_idle(self.idle, now)) {
             self.retire();
         }
-        opened
     }
+}
+
+/// Goes behind all that is ready to run on this thread. `yield_now` would look for events first, each time.
+async fn requeue() {
+    let mut queued = false;
+    std::future::poll_fn(|cx| {
+        if mem::replace(&mut queued, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 fn lost(cause: &str) -> StreamError {

@@ -63,6 +63,14 @@ pub(super) struct Actions {
     pub(super) close: Option<Close>,
 }
 
+/// Whom a read concerns: who waits for what it has brought, and the streams that it has opened.
+pub(super) struct News {
+    pub(super) wake: Vec<Waker>,
+    pub(super) opened: Vec<StreamKey>,
+    /// More than one: what they answer may leave together.
+    pub(super) several: bool,
+}
+
 /// A handler whose stream has ended under it. Its scope is closed already: whoever sees the end of the
 /// stream sees that of the scope.
 pub(super) struct Canceled {
@@ -257,6 +265,18 @@ impl State {
             actions.close = self.close_if_retired();
         }
         actions
+    }
+
+    /// As [`collect`](Self::collect), after a read: the reader tells those whom it concerns, and then lets
+    /// go of the turn to write, [`Writer::let_go`].
+    pub(super) fn collect_read(&mut self) -> (Actions, News) {
+        let mut actions = self.collect();
+        let (wake, opened) = (mem::take(&mut actions.wake), mem::take(&mut actions.opened));
+        let several = wake.len().saturating_add(opened.len()) > 1;
+        if several {
+            self.writer.hold();
+        }
+        (actions, News { wake, opened, several })
     }
 
     /// Nothing needs the connection any more. Told once.

@@ -23,6 +23,8 @@ enum Turn {
     #[default]
     Nobody,
     Sender,
+    /// The reader tells others what has come, and writes what they answer.
+    Reader,
     /// The task was woken, and has not begun.
     Called,
     Task,
@@ -45,13 +47,14 @@ impl Writer {
     pub(super) fn offer(&mut self, queued: usize, urgent: bool, actions: &mut Actions) {
         match self.turn {
             Turn::Nobody => {}
+            Turn::Reader if urgent => {}
             // A write's worth waits for nobody, and the peer works on it while more is made here.
-            Turn::Called if queued >= BATCH => {
+            Turn::Reader | Turn::Called if queued >= BATCH => {
                 self.turn = Turn::Sender;
                 actions.flush = true;
                 return;
             }
-            Turn::Sender | Turn::Called | Turn::Task => return,
+            Turn::Sender | Turn::Reader | Turn::Called | Turn::Task => return,
         }
         let left = if urgent { &mut self.urgent } else { &mut self.direct };
         match left.checked_sub(1) {
@@ -73,6 +76,22 @@ impl Writer {
         if streams <= 1 {
             self.direct = DIRECT;
         }
+    }
+
+    /// Several are about to be told what has come: their answers are to leave together.
+    pub(super) fn hold(&mut self) {
+        if self.turn == Turn::Nobody {
+            self.turn = Turn::Reader;
+        }
+    }
+
+    /// They have been told. Whether the reader, whose turn it still is, is to write.
+    pub(super) fn let_go(&mut self) -> bool {
+        let mine = self.turn == Turn::Reader;
+        if mine {
+            self.turn = Turn::Sender;
+        }
+        mine
     }
 
     /// More will be queued soon: whoever opens a stream has something to send on it.
@@ -122,7 +141,7 @@ impl State {
     pub(super) fn begin_batch(&mut self) -> Option<Transmit> {
         match self.writer.turn {
             Turn::Called | Turn::Task => self.writer.turn = Turn::Task,
-            Turn::Nobody | Turn::Sender => return None,
+            Turn::Nobody | Turn::Sender | Turn::Reader => return None,
         }
         self.next_batch()
     }

@@ -21,7 +21,7 @@ impl Link {
     /// Writes as the sender that has the turn; what the socket does not take is left to the task.
     pub(super) fn flush(&self) {
         for _ in 0..MAX_SENDER_BATCHES {
-            let (batch, _) = self.locked(State::next_batch);
+            let batch = self.locked(State::next_batch);
             let Some(mut batch) = batch else { return };
             match self.write_ready(&mut batch) {
                 Ok(()) if batch.is_empty() => self.peek(|state| state.writer.give_back(batch)),
@@ -30,6 +30,13 @@ impl Link {
             }
         }
         self.leave_to_task(Transmit::default());
+    }
+
+    /// The reader has told everyone: what they have answered is written, if nobody else has done so.
+    pub(super) fn flush_answers(&self) {
+        if self.peek(|state| state.writer.let_go()) {
+            self.flush();
+        }
     }
 
     fn leave_to_task(&self, batch: Transmit) {
@@ -90,7 +97,7 @@ pub(super) async fn write_loop(link: Arc<Link>) {
     while link.turn().await {
         // Whoever is ready to run may add to the batch first.
         tokio::task::yield_now().await;
-        let (batch, _) = link.locked(State::begin_batch);
+        let batch = link.locked(State::begin_batch);
         let Some(mut batch) = batch else { continue };
         match link.write_all(&mut batch).await {
             Ok(()) => link.peek(|state| state.writer.give_back(batch)),

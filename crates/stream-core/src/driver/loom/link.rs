@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use kerrors::{Code, Error, Side, StreamError};
 use loom::thread::{JoinHandle, spawn};
 
-use super::super::state::State;
+use super::super::state::{Actions, News, State};
 use crate::Metadata;
 use crate::cancel::{Cascade, Reason, Scope, Target};
 use crate::models::Count;
@@ -47,12 +47,17 @@ impl Link {
         Arc::new(link)
     }
 
-    pub(super) fn locked<R>(&self, change: impl FnOnce(&mut State) -> R) -> (R, Vec<StreamKey>) {
+    pub(super) fn locked<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         let (result, actions) = {
             let mut state = self.state.lock();
             let result = change(&mut state);
             (result, state.collect())
         };
+        self.run(actions);
+        result
+    }
+
+    fn run(&self, actions: Actions) {
         for waker in actions.wake {
             waker.wake();
         }
@@ -64,11 +69,10 @@ impl Link {
             self.closes.add();
             self.close(&StreamError::new(Code::TRANSPORT_CLOSING));
         }
-        (result, actions.opened)
     }
 
     pub(super) fn with<R>(&self, change: impl FnOnce(&mut Connection) -> R) -> R {
-        self.locked(|state| change(&mut state.connection)).0
+        self.locked(|state| change(&mut state.connection))
     }
 
     pub(super) fn peek<R>(&self, look: impl FnOnce(&mut State) -> R) -> R {
@@ -76,13 +80,13 @@ impl Link {
     }
 
     pub(super) fn close(&self, error: &StreamError) {
-        let (wakers, _) = self.locked(|state| state.close(error));
+        let wakers = self.locked(|state| state.close(error));
         wakers.into_iter().flatten().for_each(std::task::Waker::wake);
         self.shut.store(true, Relaxed);
     }
 
     fn flush(&self) {
-        while let (Some(batch), _) = self.locked(State::next_batch) {
+        while let Some(batch) = self.locked(State::next_batch) {
             if self.narrow {
                 let task = self.peek(|state| state.hand_to_task(batch));
                 return task.into_iter().for_each(std::task::Waker::wake);
@@ -96,7 +100,7 @@ impl Link {
         self.followed.store(self.task.get(), Relaxed);
         let waker = self.task.waker();
         while self.peek(|state| state.poll_turn(&Context::from_waker(&waker))) == Poll::Ready(true) {
-            if let (Some(batch), _) = self.locked(State::begin_batch) {
+            if let Some(batch) = self.locked(State::begin_batch) {
                 self.take(batch);
             }
         }
@@ -139,7 +143,7 @@ impl Link {
             told_deadline: None,
             recv_timeout: None,
         };
-        self.locked(|state| state.poll_open(&Context::from_waker(&waker), &open, self.started)).0
+        self.locked(|state| state.poll_open(&Context::from_waker(&waker), &open, self.started))
     }
 
     pub(super) fn open(&self) -> StreamKey {
@@ -160,13 +164,13 @@ impl Link {
         message: &[u8],
     ) -> Poll<Result<(), Error>> {
         let (waker, payload) = (count.waker(), Payload::Borrowed(message));
-        self.locked(|state| state.poll_send(&Context::from_waker(&waker), key, &payload)).0
+        self.locked(|state| state.poll_send(&Context::from_waker(&waker), key, &payload))
     }
 
     pub(super) fn poll_recv(&self, count: &Arc<Count>, key: StreamKey) -> Poll<Result<Option<Bytes>, Error>> {
         let (waker, now) = (count.waker(), self.started);
         let recv = |connection: &mut Connection| connection.recv(key, now);
-        self.locked(|state| state.poll_recv(&Context::from_waker(&waker), key, recv)).0
+        self.locked(|state| state.poll_recv(&Context::from_waker(&waker), key, recv))
     }
 
     pub(super) fn release(&self, key: StreamKey) {
@@ -175,7 +179,7 @@ impl Link {
 
     /// The handler that had `scope` has returned.
     pub(super) fn finish(&self, key: StreamKey, scope: &Scope) {
-        self.locked(|state| state.finish(key, &Finish::default(), scope)).0.run();
+        self.locked(|state| state.finish(key, &Finish::default(), scope)).run();
     }
 
     /// A handler's scope begins, as it does on the task that runs the handler.
@@ -185,15 +189,31 @@ impl Link {
         }
     }
 
-    /// Reads what of `bytes` it may. Gives the streams that were opened.
+    /// Reads what of `bytes` it may, and tells everyone. Gives the streams that were opened.
     pub(super) fn read(&self, bytes: &mut BytesMut) -> Vec<StreamKey> {
-        let (read, opened) = self.locked(|state| {
-            let read = state.connection.handle_read(bytes, self.started);
-            state.writer.heard(state.connection.live_streams());
-            read
-        });
-        read.unwrap();
+        let (opened, several) = self.tell(bytes);
+        self.let_go(several);
         opened
+    }
+
+    /// The same, and keeps the turn to write if it concerns several.
+    pub(super) fn tell(&self, bytes: &mut BytesMut) -> (Vec<StreamKey>, bool) {
+        let (actions, News { wake, opened, several }) = {
+            let mut state = self.state.lock();
+            state.connection.handle_read(bytes, self.started).unwrap();
+            let streams = state.connection.live_streams();
+            state.writer.heard(streams);
+            state.collect_read()
+        };
+        self.run(actions);
+        wake.into_iter().for_each(std::task::Waker::wake);
+        (opened, several)
+    }
+
+    pub(super) fn let_go(&self, several: bool) {
+        if several && self.peek(|state| state.writer.let_go()) {
+            self.flush();
+        }
     }
 
     /// Reads `bytes` on a thread of its own.

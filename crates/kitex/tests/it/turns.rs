@@ -1,0 +1,86 @@
+//! What one read brings is told one after another; a handler that blocks its thread holds up nobody but
+//! itself as long as there is another thread.
+
+use std::sync::{Arc, Mutex, mpsc};
+
+use kitex::Payload;
+use kitex::bytes::BytesMut;
+use ttheader_codec::{FrameType, Head, encode_header, key};
+
+use crate::fixture::{Handlers, Peer, Resp, Wire, req, resp};
+
+/// Answers each message; at "block" only when somebody goes, and until then it blocks its thread, as no
+/// handler should. Gives who goes.
+fn blocks() -> (Handlers, mpsc::SyncSender<()>) {
+    let (go, gone) = mpsc::sync_channel(1);
+    let (goes, gone) = (go.clone(), Arc::new(Mutex::new(gone)));
+    let handlers = Handlers::default().bidi(move |_, mut stream| {
+        let (go, gone) = (go.clone(), gone.clone());
+        async move {
+            while let Some(req) = stream.recv().await? {
+                match req.msg.as_deref() {
+                    Some("block") => gone.lock().unwrap().recv().unwrap(),
+                    Some("go") => go.send(()).unwrap(),
+                    _ => {}
+                }
+                stream.send(&resp(req.msg.as_deref().unwrap_or_default(), 0)).await?;
+            }
+            Ok(())
+        }
+    });
+    (handlers, goes)
+}
+
+/// A connection with two streams whose handlers wait for a message.
+async fn two_streams(peer: &Peer) -> Wire {
+    let mut wire = Wire::dial(&peer.address).await;
+    for id in [1, 2] {
+        wire.frame_of(id, "Bidi", FrameType::Header, &[], b"").await;
+        wire.bytes(&message(id, "hello")).await;
+        assert_eq!(answer(&mut wire).await, (id, "hello".into()));
+    }
+    wire
+}
+
+fn message(id: i32, word: &str) -> BytesMut {
+    let (mut out, mut payload) = (BytesMut::new(), BytesMut::new());
+    req(word, 0).encode(&mut payload).unwrap();
+    let ints = [(key::FRAME_TYPE, FrameType::Data.as_bytes()), (key::TO_METHOD, &b"Bidi"[..])];
+    encode_header(&mut out, Head::streaming(id), [], ints, payload.len()).unwrap();
+    out.unsplit(payload);
+    out
+}
+
+/// The next message: its stream, and what it says.
+async fn answer(wire: &mut Wire) -> (i32, String) {
+    let seen = wire.next_of(FrameType::Data).await;
+    (seen.id, Resp::decode(seen.payload).unwrap().msg.unwrap().to_string())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_that_blocks_does_not_hold_up_what_was_read_with_it() {
+    let (handlers, _go) = blocks();
+    let peer = Peer::start(handlers).await;
+    let mut wire = two_streams(&peer).await;
+    for (first, second) in [("block", "go"), ("go", "block")] {
+        let mut both = message(1, first);
+        both.unsplit(message(2, second));
+        wire.bytes(&both).await;
+        let mut answers = [answer(&mut wire).await, answer(&mut wire).await];
+        answers.sort();
+        assert_eq!(answers, [(1, first.into()), (2, second.into())]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_does_not_wait_for_a_handler_that_blocks() {
+    let (handlers, go) = blocks();
+    let peer = Peer::start(handlers).await;
+    let mut wire = two_streams(&peer).await;
+    let mut both = message(1, "answer");
+    both.unsplit(message(2, "block"));
+    wire.bytes(&both).await;
+    assert_eq!(answer(&mut wire).await, (1, "answer".into()));
+    go.send(()).unwrap();
+    assert_eq!(answer(&mut wire).await, (2, "block".into()));
+}
