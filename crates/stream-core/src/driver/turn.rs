@@ -11,6 +11,8 @@ pub(super) struct Writer {
     turn: Turn,
     /// Writes in a row that senders may do themselves.
     direct: u8,
+    /// The task's last batch was of several frames: it is worth waiting for the next.
+    bursts: bool,
     /// The same for cancels, which wait for nobody.
     urgent: u8,
     /// What the socket has not taken yet; empty unless the task has the turn.
@@ -37,7 +39,14 @@ const URGENT: u8 = 4;
 
 impl Default for Writer {
     fn default() -> Self {
-        Self { turn: Turn::Nobody, direct: 0, urgent: URGENT, batch: Transmit::default(), task: None }
+        Self {
+            turn: Turn::Nobody,
+            direct: 0,
+            bursts: false,
+            urgent: URGENT,
+            batch: Transmit::default(),
+            task: None,
+        }
     }
 }
 
@@ -70,10 +79,11 @@ impl Writer {
         }
     }
 
-    /// The peer has said something. What follows it on a connection of one stream is an answer.
+    /// The peer has said something. What follows it on a connection of one stream is an answer, and alone
+    /// unless it was not the last time.
     pub(super) fn heard(&mut self, streams: usize) {
         self.urgent = URGENT;
-        if streams <= 1 {
+        if streams <= 1 && !self.bursts {
             self.direct = DIRECT;
         }
     }
@@ -103,7 +113,8 @@ impl Writer {
     fn learn(&mut self, batch: &Transmit) {
         if self.turn == Turn::Task {
             self.urgent = URGENT;
-            self.direct = if batch.frames() <= 1 { DIRECT } else { 0 };
+            self.bursts = batch.frames() > 1;
+            self.direct = if self.bursts { 0 } else { DIRECT };
         }
     }
 
