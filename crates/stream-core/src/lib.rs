@@ -23,6 +23,7 @@ mod metadata;
 #[cfg(all(test, loom))]
 mod models;
 pub mod proto;
+mod spare;
 mod status;
 mod sync;
 

@@ -1,5 +1,5 @@
-//! What one read brings is told one after another; a handler that blocks its thread holds up nobody but
-//! itself as long as there is another thread.
+//! What reads bring, whole and in parts. Handlers are told one after another; one that blocks its thread
+//! holds up nobody but itself as long as there is another thread.
 
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -7,7 +7,7 @@ use kitex::Payload;
 use kitex::bytes::BytesMut;
 use ttheader_codec::{FrameType, Head, encode_header, key};
 
-use crate::fixture::{Handlers, Peer, Resp, Wire, req, resp};
+use crate::fixture::{Handlers, Peer, Req, Resp, Wire, large, req, resp};
 
 /// Answers each message; at "block" only when somebody goes, and until then it blocks its thread, as no
 /// handler should. Gives who goes.
@@ -43,8 +43,12 @@ async fn two_streams(peer: &Peer) -> Wire {
 }
 
 fn message(id: i32, word: &str) -> BytesMut {
+    frame(id, &req(word, 0))
+}
+
+fn frame(id: i32, req: &Req) -> BytesMut {
     let (mut out, mut payload) = (BytesMut::new(), BytesMut::new());
-    req(word, 0).encode(&mut payload).unwrap();
+    req.encode(&mut payload).unwrap();
     let ints = [(key::FRAME_TYPE, FrameType::Data.as_bytes()), (key::TO_METHOD, &b"Bidi"[..])];
     encode_header(&mut out, Head::streaming(id), [], ints, payload.len()).unwrap();
     out.unsplit(payload);
@@ -83,4 +87,45 @@ async fn an_answer_does_not_wait_for_a_handler_that_blocks() {
     assert_eq!(answer(&mut wire).await, (1, "answer".into()));
     go.send(()).unwrap();
     assert_eq!(answer(&mut wire).await, (2, "block".into()));
+}
+
+/// Bytes of a message, and of its frame that come with another frame before the rest does.
+const CUTS: &[(usize, usize)] = &[
+    (10, 1),
+    (10, 13),
+    (10, 14),
+    (10, 40),
+    (3_000, 2_900),
+    (5_000, 4_096),
+    (5_000, 4_097),
+    (20_000, 19_000),
+    (100_000, 50),
+    (100_000, 60_000),
+];
+
+#[tokio::test]
+async fn a_frame_that_comes_in_parts_is_whole() {
+    let handlers = Handlers::default().bidi(|_, mut stream| async move {
+        while let Some(req) = stream.recv().await? {
+            stream.send(&resp("", req.payload.map_or(0, |payload| payload.len() as i64))).await?;
+        }
+        Ok(())
+    });
+    let peer = Peer::start(handlers).await;
+    let mut wire = Wire::dial(&peer.address).await;
+    for id in [1, 2] {
+        wire.frame_of(id, "Bidi", FrameType::Header, &[], b"").await;
+    }
+    for (len, cut) in CUTS {
+        let mut first = message(1, "");
+        let mut cut_off = frame(2, &large(*len));
+        let rest = cut_off.split_off(*cut);
+        first.unsplit(cut_off);
+        wire.bytes(&first).await;
+        assert_eq!(wire.next_of(FrameType::Data).await.id, 1, "{len} bytes, cut at {cut}");
+        wire.bytes(&rest).await;
+        let seen = wire.next_of(FrameType::Data).await;
+        let answer = Resp::decode(seen.payload).unwrap();
+        assert_eq!((seen.id, answer.seq), (2, Some(*len as i64)), "{len} bytes, cut at {cut}");
+    }
 }

@@ -18,10 +18,12 @@ use tracing::debug;
 use super::link::Link;
 use super::state::{News, Parked};
 use crate::proto::StreamKey;
+use crate::spare;
 
-/// Bytes that one read may bring. Grows while reads fill it, so that idle connections stay small.
-const MIN_READ: usize = 4 * 1024;
-const MAX_READ: usize = 64 * 1024;
+/// Bytes that one read has room for.
+const READ: usize = 64 * 1024;
+/// The beginning of a frame that is not longer is kept in a buffer of its own.
+const SHORT: usize = 4 * 1024;
 
 /// How long answers wait for others that may leave with them.
 const HOLD: Duration = Duration::from_micros(250);
@@ -39,7 +41,6 @@ struct Reader {
     link: Arc<Link>,
     socket: OwnedReadHalf,
     buf: BytesMut,
-    chunk: usize,
     timer: Option<Pin<Box<Sleep>>>,
     /// The connection was paused with whole frames in the buffer, perhaps.
     held: bool,
@@ -54,13 +55,14 @@ pub(crate) async fn read_loop(
     mut opened: impl FnMut(StreamKey),
 ) {
     let held = !buf.is_empty();
-    let mut reader = Reader { link, socket, buf, chunk: MIN_READ, timer: None, held };
+    let mut reader = Reader { link, socket, buf, timer: None, held };
     loop {
         match std::future::poll_fn(|cx| reader.poll(cx)).await {
-            Wake::Read(read) => match reader.learn(read) {
-                Ok(()) => reader.pass_on(&mut opened).await,
-                Err(error) => return reader.link.close(&error),
-            },
+            Wake::Read(Ok(0)) => return reader.link.close(&lost("connection closed by peer")),
+            Wake::Read(Ok(_)) => reader.pass_on(&mut opened).await,
+            Wake::Read(Err(error)) => {
+                return reader.link.close(&lost(&format!("connection lost: {error}")));
+            }
             Wake::Resumed => reader.pass_on(&mut opened).await,
             Wake::Timer => reader.link.pass_time(Instant::now()),
             Wake::Closed => return,
@@ -90,8 +92,24 @@ impl Reader {
     /// not fill it is not followed by another that finds nothing.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         ready!(self.socket.as_ref().poll_read_ready(cx))?;
-        self.buf.reserve(self.chunk);
-        pin!(self.socket.read_buf(&mut self.buf)).poll(cx)
+        if self.buf.len() <= SHORT {
+            let begun = mem::replace(&mut self.buf, spare::take());
+            self.buf.extend_from_slice(&begun);
+        }
+        self.buf.reserve(READ);
+        let read = pin!(self.socket.read_buf(&mut self.buf)).poll(cx);
+        if read.is_pending() {
+            self.put_away();
+        }
+        read
+    }
+
+    /// Keeps no more than the beginning of a frame.
+    fn put_away(&mut self) {
+        if self.buf.len() <= SHORT {
+            let begun = BytesMut::from(&self.buf[..]);
+            spare::give(mem::replace(&mut self.buf, begun));
+        }
     }
 
     fn poll_timer(&mut self, due: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
@@ -101,18 +119,6 @@ impl Reader {
             timer.as_mut().reset(due);
         }
         timer.as_mut().poll(cx)
-    }
-
-    fn learn(&mut self, read: io::Result<usize>) -> Result<(), StreamError> {
-        match read {
-            Ok(0) => Err(lost("connection closed by peer")),
-            Ok(read) => {
-                let next = if read >= self.chunk { self.chunk.saturating_mul(2) } else { read };
-                self.chunk = next.clamp(MIN_READ, MAX_READ);
-                Ok(())
-            }
-            Err(error) => Err(lost(&format!("connection lost: {error}"))),
-        }
     }
 
     /// Takes the frames that were read and tells everyone whom they concern, one after another: whoever is
@@ -159,9 +165,7 @@ impl Reader {
                 link.close(&StreamError::from(&error));
             }
         }
-        if self.buf.is_empty() && self.chunk == MIN_READ {
-            self.buf = BytesMut::new();
-        }
+        self.put_away();
         news
     }
 }

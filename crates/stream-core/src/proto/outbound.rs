@@ -5,7 +5,6 @@
 //! frame, as long as the socket keeps up. When it does not, data waits at its stream, and an Rst
 //! overtakes it: it joins the batch, and what its stream had queued is dropped.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::mem;
@@ -17,6 +16,7 @@ use super::method::{Frame, Method};
 use super::stream::{Queued, Stream};
 use super::table::Table;
 use super::{StreamId, StreamKey};
+use crate::spare;
 
 /// Bytes that one write should have. Beyond them data waits at its stream.
 pub(crate) const BATCH: usize = 64 * 1024;
@@ -83,24 +83,17 @@ impl Transmit {
         }
     }
 
-    /// An idle connection keeps no large buffer: this thread's next batch has it, whosesoever that is.
+    /// An idle connection keeps no large buffer.
     fn recycle(&mut self) {
-        if (TURN..=MAX_SPARE).contains(&self.head.capacity()) {
-            let buffer = mem::take(&mut self.head);
-            SPARES.with_borrow_mut(|spares| {
-                if spares.len() < MAX_SPARES {
-                    spares.push(buffer);
-                }
-            });
-        } else if self.head.capacity() > MAX_SPARE {
-            self.head = BytesMut::new();
+        if self.head.capacity() >= TURN {
+            spare::give(mem::take(&mut self.head));
         }
     }
 
     /// Lets `put` append to the last buffer, and counts what it appended.
     fn put(&mut self, put: impl FnOnce(&mut BytesMut) -> Result<(), EncodeError>) -> Result<(), EncodeError> {
         if self.head.capacity() == 0 {
-            self.head = SPARES.with_borrow_mut(Vec::pop).unwrap_or_default();
+            self.head = spare::take();
         }
         let buffer = self.rest.back_mut().map_or(&mut self.head, |(_, buffer)| buffer);
         let before = buffer.len();
@@ -121,16 +114,6 @@ fn step(bytes: &mut impl Buf, left: &mut usize) {
     bytes.advance(step);
     *left = left.saturating_sub(step);
 }
-
-thread_local! {
-    /// Buffers that a busy connection had and an idle one need not keep.
-    static SPARES: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
-}
-
-/// A batch, and the one that fills while it is written.
-const MAX_SPARES: usize = 2;
-/// A buffer that is larger is given back to the system.
-const MAX_SPARE: usize = 4 * BATCH;
 
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
