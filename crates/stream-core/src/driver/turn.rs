@@ -164,13 +164,14 @@ impl State {
         self.writer.task.take()
     }
 
-    /// Waits for the task's turn; `false` when the connection is closed.
-    pub(super) fn poll_turn(&mut self, cx: &Context<'_>) -> Poll<bool> {
+    /// Waits for the task's turn; `None` when the connection is closed. Gives whether a write's worth is
+    /// queued, so that there is nothing to wait for.
+    pub(super) fn poll_turn(&mut self, cx: &Context<'_>) -> Poll<Option<bool>> {
         if self.connection.closed().is_some() {
-            return Poll::Ready(false);
+            return Poll::Ready(None);
         }
         if matches!(self.writer.turn, Turn::Called | Turn::Task) {
-            return Poll::Ready(true);
+            return Poll::Ready(Some(self.connection.transmit_bytes() >= BATCH));
         }
         self.writer.task = Some(cx.waker().clone());
         Poll::Pending

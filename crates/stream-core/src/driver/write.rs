@@ -70,8 +70,8 @@ impl Link {
         }
     }
 
-    /// Waits for the turn; `false` when the connection is closed.
-    async fn turn(&self) -> bool {
+    /// Waits for the turn; `None` when the connection is closed.
+    async fn turn(&self) -> Option<bool> {
         std::future::poll_fn(|cx| self.peek(|state| state.poll_turn(cx))).await
     }
 
@@ -94,9 +94,11 @@ impl Link {
 
 /// Writes whenever it is the task's turn, until the connection is closed.
 pub(super) async fn write_loop(link: Arc<Link>) {
-    while link.turn().await {
-        // Whoever is ready to run may add to the batch first.
-        tokio::task::yield_now().await;
+    while let Some(enough) = link.turn().await {
+        if !enough {
+            // Whoever is ready to run may add to the batch first.
+            tokio::task::yield_now().await;
+        }
         let batch = link.locked(State::begin_batch);
         let Some(mut batch) = batch else { continue };
         match link.write_all(&mut batch).await {
