@@ -57,6 +57,8 @@ const WHAT: &str = "Two processes on the loopback interface of one machine, both
     medians of the rounds.
 
 - echo: each of C tasks has one Bidi stream, sends a message and waits for its answer. An operation is both.
+- echo, one core: the same with both programs on one core (`taskset -c 0`), so that none is asleep and has to be \
+woken: what an echo costs the processor.
 - down: one endless Down stream; an operation is one message received.
 - open: Down of one message, from the open to the end of the stream; again and again.
 - unary: a call that is no stream. Ours by TTHeader, Kitex framed, tonic by HTTP/2; none shares a connection here \
@@ -112,11 +114,11 @@ fn ratios(run: &Run) -> String {
 fn cores(run: &Run) -> String {
     let to = |work: Work, pair| show(run.findings.matrix.ratio(work, OURS_CORES, pair), times);
     let line = |work: Work| {
-        let p99 = show(run.findings.matrix.figure(work, OURS_CORES).map(|figure| figure.p99), micros);
-        [work.name(), to(work, OURS), to(work, KITEX), to(work, TONIC), to(work, BARE), p99]
+        let p99 = micros(run.findings.matrix.figure(work, OURS_CORES)?.p99);
+        Some([work.name(), to(work, OURS), to(work, KITEX), to(work, TONIC), to(work, BARE), p99])
     };
     let head = ["", "to the default", "to Kitex", "to tonic", "to the bare loop", "p99, us"];
-    table(head, WORKS.into_iter().map(line))
+    table(head, WORKS.into_iter().filter_map(line))
 }
 
 fn one_end(run: &Run) -> String {

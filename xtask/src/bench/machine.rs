@@ -21,6 +21,7 @@ pub(super) fn describe(workspace: &Workspace) -> Result<Machine> {
     let crates = crates.into_iter().filter_map(|name| Some(format!("{name} {}", locked(&lock, name)?)));
     let facts = vec![
         ("processor", processor()),
+        ("an idle core", idle()),
         ("memory", memory()),
         ("system", first_line(&Cmd::new("uname -s -r -m"))),
         ("Rust", first_line(&Cmd::new("rustc --version"))),
@@ -44,6 +45,15 @@ fn processor() -> String {
     let cores = cores();
     let model = model.map_or("unknown", |(_, model)| model.trim());
     format!("{model}, {cores} cores for all programs together")
+}
+
+/// What a core does that has nothing to do: how long a wake-up takes follows from it.
+fn idle() -> String {
+    let read = |path: &str| fs::read_to_string(path).map(|text| text.trim().to_owned()).ok();
+    let governor = read("/sys/devices/system/cpu/cpuidle/current_governor");
+    let polls = read("/sys/module/haltpoll/parameters/guest_halt_poll_ns");
+    let polls = polls.map(|polls| format!(", polls for {polls} ns before it sleeps"));
+    format!("{}{}", governor.as_deref().unwrap_or("unknown"), polls.unwrap_or_default())
 }
 
 fn memory() -> String {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Scale;
 use super::machine;
-use super::peers::{Pair, Peer, Programs};
+use super::peers::{Pair, Peer, Place, Programs};
 use super::process::Lines;
 use crate::Result;
 
@@ -16,16 +16,19 @@ use crate::Result;
 pub(super) struct Work {
     pub(super) what: &'static str,
     pub(super) tasks: usize,
+    /// Both ends on one and the same core.
+    pub(super) one_core: bool,
 }
 
-pub(super) const ECHO_1: Work = Work { what: "echo", tasks: 1 };
-pub(super) const ECHO_100: Work = Work { what: "echo", tasks: 100 };
-pub(super) const ECHO_1000: Work = Work { what: "echo", tasks: 1000 };
-pub(super) const DOWN_1: Work = Work { what: "down", tasks: 1 };
-pub(super) const OPEN_100: Work = Work { what: "open", tasks: 100 };
-pub(super) const UNARY_100: Work = Work { what: "unary", tasks: 100 };
+pub(super) const ECHO_1: Work = Work::of("echo", 1);
+pub(super) const ECHO_1_CORE: Work = Work { one_core: true, ..ECHO_1 };
+pub(super) const ECHO_100: Work = Work::of("echo", 100);
+pub(super) const ECHO_1000: Work = Work::of("echo", 1000);
+pub(super) const DOWN_1: Work = Work::of("down", 1);
+pub(super) const OPEN_100: Work = Work::of("open", 100);
+pub(super) const UNARY_100: Work = Work::of("unary", 100);
 
-pub(super) const WORKS: [Work; 6] = [ECHO_1, ECHO_100, ECHO_1000, DOWN_1, OPEN_100, UNARY_100];
+pub(super) const WORKS: [Work; 7] = [ECHO_1, ECHO_1_CORE, ECHO_100, ECHO_1000, DOWN_1, OPEN_100, UNARY_100];
 
 pub(super) const OURS: Pair = Pair::of(Peer::Ours);
 pub(super) const OURS_CORES: Pair = Pair::of(Peer::OursCores);
@@ -43,19 +46,23 @@ pub(super) const PAIRS: [Pair; 8] =
 pub(super) const BYTES: usize = 1024;
 
 impl Work {
-    pub(super) fn name(self) -> String {
-        format!("{}, C={}", self.what, self.tasks)
+    const fn of(what: &'static str, tasks: usize) -> Self {
+        Self { what, tasks, one_core: false }
     }
 
-    /// The bare loop has streams only.
+    pub(super) fn name(self) -> String {
+        format!("{}, C={}{}", self.what, self.tasks, if self.one_core { ", one core" } else { "" })
+    }
+
+    /// The bare loop has streams only; a runtime a core is the default's where there is one core.
     fn suits(self, pair: Pair) -> bool {
         let bare = matches!(pair.client, Peer::Bare | Peer::BareCurrent);
-        !(bare && self.what == "unary")
+        !(bare && self.what == "unary" || self.one_core && pair == OURS_CORES)
     }
 
     /// The client's words.
     pub(super) fn words(self, pair: Pair, seconds: u64) -> String {
-        let Self { what, tasks } = self;
+        let Self { what, tasks, one_core: _ } = self;
         let pool = match pair.client {
             Peer::Ours | Peer::Kitex => " --pool mux --psize 1".to_owned(),
             Peer::OursCores => format!(" --pool mux --psize {}", machine::cores()),
@@ -143,8 +150,9 @@ impl Matrix {
 }
 
 fn sample(programs: &Programs, work: Work, pair: Pair, seconds: u64) -> Result<Sample> {
-    let server = programs.server(pair.server, Lines::Discard)?;
-    let mut client = programs.client(pair.client, server.addr, &work.words(pair, seconds))?;
+    let place = if work.one_core { Place::OneCore } else { Place::AllCores };
+    let server = programs.server_on(place, pair.server, Lines::Discard)?;
+    let mut client = programs.client_on(place, pair.client, server.addr, &work.words(pair, seconds))?;
     let until = Instant::now() + Duration::from_secs(seconds + 20);
     let line = client.event("bench", until)?.ok_or("the client has ended without a figure")?;
     client.wait(until)?;

@@ -164,7 +164,7 @@ impl Scale {
     }
 
     fn has(&self, work: Work) -> bool {
-        !(self.quick && work == UNARY_100)
+        !(self.quick && (work == UNARY_100 || work.one_core))
     }
 
     /// Whether a pair is measured at a work: in a hurry those beside the main ones only once.

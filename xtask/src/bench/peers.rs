@@ -31,6 +31,22 @@ pub(super) struct Pair {
     pub(super) server: Peer,
 }
 
+/// Where it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    AllCores,
+    /// All who say so share it.
+    OneCore,
+}
+
+impl Place {
+    /// What a command line begins with.
+    fn words(self) -> Vec<String> {
+        let words = if self == Self::OneCore { "taskset -c 0" } else { "" };
+        words.split_whitespace().map(str::to_owned).collect()
+    }
+}
+
 impl Peer {
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -123,7 +139,11 @@ impl Programs {
     }
 
     pub(super) fn server(&self, peer: Peer, lines: Lines) -> Result<Server> {
-        let words = |addr: SocketAddr| self.server_words(peer, &addr.to_string());
+        self.server_on(Place::AllCores, peer, lines)
+    }
+
+    pub(super) fn server_on(&self, place: Place, peer: Peer, lines: Lines) -> Result<Server> {
+        let words = |addr: SocketAddr| [place.words(), self.server_words(peer, &addr.to_string())].concat();
         Server::start(words, lines, &self.log(peer))
     }
 
@@ -141,7 +161,18 @@ impl Programs {
     }
 
     pub(super) fn client(&self, peer: Peer, addr: SocketAddr, words: &str) -> Result<Running> {
-        Running::start(&self.client_words(peer, addr, words), Lines::Read, &self.log(peer))
+        self.client_on(Place::AllCores, peer, addr, words)
+    }
+
+    pub(super) fn client_on(
+        &self,
+        place: Place,
+        peer: Peer,
+        addr: SocketAddr,
+        words: &str,
+    ) -> Result<Running> {
+        let words = [place.words(), self.client_words(peer, addr, words)].concat();
+        Running::start(&words, Lines::Read, &self.log(peer))
     }
 
     /// What a server and a client of each peer are started with, as a person would type it.

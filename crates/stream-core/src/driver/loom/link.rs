@@ -99,7 +99,9 @@ impl Link {
     pub(super) fn poll_task(&self) {
         self.followed.store(self.task.get(), Relaxed);
         let waker = self.task.waker();
-        while self.peek(|state| state.poll_turn(&Context::from_waker(&waker))) .map(|turn| turn.is_some()) == Poll::Ready(true) {
+        while self.peek(|state| state.poll_turn(&Context::from_waker(&waker))).map(|turn| turn.is_some())
+            == Poll::Ready(true)
+        {
             if let Some(batch) = self.locked(State::begin_batch) {
                 self.take(batch);
             }
