@@ -10,12 +10,12 @@ thread_local! {
     static SPARES: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A batch, the one that fills while it is written, and a read.
-const MAX_SPARES: usize = 3;
+/// More than a thread needs at once: tasks take a buffer on one thread and give it on another.
+const MAX_SPARES: usize = 16;
 /// A buffer that is smaller costs less to make than to keep, or is shared with a message.
 const MIN: usize = 16 * 1024;
 /// A buffer that is larger is given back to the system.
-const MAX: usize = 256 * 1024;
+const MAX: usize = 128 * 1024;
 
 /// A buffer with nothing in it.
 pub(crate) fn take() -> BytesMut {
