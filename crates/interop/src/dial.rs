@@ -1,9 +1,10 @@
 //! How a peer reaches another: protocol, pool, names.
 
 use std::error::Error as StdError;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use kitex::client::{CallProtocol, PoolKind};
+use kitex::client::{CallProtocol, ConnectionConfig, PoolKind};
 use kitex::{Client, Error, Kind, Propagation};
 
 use crate::lab::LabClient;
@@ -64,6 +65,9 @@ pub struct Transport {
     /// Connections of a mux pool.
     #[arg(long, default_value_t = 1)]
     pub psize: usize,
+    /// Microseconds that a connection looks for more before it sleeps.
+    #[arg(long, default_value_t = 0)]
+    pub busy_poll: u64,
 }
 
 /// Where a client of its own is bound for.
@@ -94,6 +98,10 @@ impl Target {
 }
 
 impl Transport {
+    pub(crate) fn busy_poll(&self) -> Duration {
+        Duration::from_micros(self.busy_poll)
+    }
+
     /// A client of the service `name` at `addr`, calling as `own`.
     ///
     /// # Errors
@@ -115,6 +123,7 @@ impl Transport {
             .pool(pool)
             .call_protocol(call_protocol)
             .propagation(Propagation::Legacy)
+            .connection(ConnectionConfig { busy_poll: self.busy_poll(), ..ConnectionConfig::default() })
             .build()?;
         Ok(LabClient::new(client))
     }

@@ -14,7 +14,7 @@ pub struct Chain {
 
 const NAMES: [&str; 5] = ["ServiceB", "ServiceC", "ServiceD", "ServiceE", "ServiceF"];
 
-const TRANSPORT: Transport = Transport { proto: Proto::Tt, pool: Pool::Mux, psize: 1 };
+const TRANSPORT: Transport = Transport { proto: Proto::Tt, pool: Pool::Mux, psize: 1, busy_poll: 0 };
 
 impl Chain {
     /// Starts as many servers, five at most.

@@ -1,6 +1,7 @@
 //! The server: the test service, which passes Down on to the next server if there is one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use kitex::server::{BoundServer, ConnectionConfig, ServerBuilder};
@@ -43,7 +44,7 @@ pub struct ServerArgs {
 pub async fn run(args: ServerArgs) -> Result<(), Failure> {
     let ServerArgs { addr, name, next, nextname, cores, transport } = args;
     let next = (!next.is_empty()).then(|| transport.client(&next, &nextname, &name)).transpose()?;
-    let builder = builder(&name, next, Lines::Printed);
+    let builder = builder(&name, next, Lines::Printed, transport.busy_poll());
     let builder = match cores {
         Some(count) => builder.cores(Cores::start(count)?),
         None => builder,
@@ -64,13 +65,13 @@ pub async fn bind(
     next: Option<LabClient>,
     lines: Lines,
 ) -> Result<BoundServer, Failure> {
-    Ok(builder(name, next, lines).bind(addr).await?)
+    Ok(builder(name, next, lines, Duration::ZERO).bind(addr).await?)
 }
 
-fn builder(name: &str, next: Option<LabClient>, lines: Lines) -> ServerBuilder {
+fn builder(name: &str, next: Option<LabClient>, lines: Lines, busy_poll: Duration) -> ServerBuilder {
     let service = LabServer::new(Peer { name: Arc::from(name), next, lines });
     // The checks hold more streams on one connection than a server in the open should.
-    let connection = ConnectionConfig { max_streams: 100_000, ..ConnectionConfig::default() };
+    let connection = ConnectionConfig { max_streams: 100_000, busy_poll, ..ConnectionConfig::default() };
     Server::builder(name).service(service).connection(connection)
 }
 

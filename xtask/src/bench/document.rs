@@ -4,7 +4,7 @@ use super::Run;
 use super::growth::Point;
 use super::judge::{MIXED, Row, cancels, megabytes, times};
 use super::matrix::{
-    BARE, BARE_CURRENT, FROM_KITEX, KITEX, OURS, OURS_CORES, PAIRS, TO_KITEX, TONIC, WORKS, Work,
+    BARE, BARE_CURRENT, FROM_KITEX, KITEX, OURS, OURS_BUSY, OURS_CORES, PAIRS, TO_KITEX, TONIC, WORKS, Work,
 };
 use super::memory::STREAMS;
 use super::peers::{Pair, Peer};
@@ -16,7 +16,8 @@ pub(super) fn document(run: &Run, rows: &[Row]) -> String {
         section("Targets", "", &targets(rows)),
         section("What limits", include_str!("limits.md"), ""),
         section("Ratios", "How many times as much ours does in the same time.", &ratios(run)),
-        section("A runtime a core", CORES, &cores(run)),
+        section("A runtime a core", CORES, &option(run, OURS_CORES)),
+        section("Busy polling", BUSY, &option(run, OURS_BUSY)),
         section("Kitex at one end", ONE_END, &one_end(run)),
         section("The slowest hundredth", "p99 of an operation in microseconds.", &tails(run)),
         section("Memory", MEMORY, &measured(run.findings.memory.as_deref(), memory)),
@@ -36,6 +37,9 @@ pub(super) fn document(run: &Run, rows: &[Row]) -> String {
 const CORES: &str = "How many times as much ours does when both ends run it on `kitex::Cores`, a runtime of one \
     thread for each core, with a connection for each (`--cores 0`). An option: nobody takes over from a core whose \
     handler computes. All else on this page is the default, one runtime of all cores, and one connection.";
+const BUSY: &str = "How many times as much ours does when connections at both ends look for more for 100 us after \
+    each read before they sleep (`ConnectionConfig::busy_poll`, `--busy-poll 100`). An option: a core is busy while \
+    one looks.";
 const ONE_END: &str = "How many times as much as Kitex at both ends.";
 const MEMORY: &str = "Resident memory (VmRSS) of the server's process: before the first connection, and with \
     10,000 idle streams on one connection, each with its handler.";
@@ -111,10 +115,11 @@ fn ratios(run: &Run) -> String {
     table(head, WORKS.into_iter().map(line))
 }
 
-fn cores(run: &Run) -> String {
-    let to = |work: Work, pair| show(run.findings.matrix.ratio(work, OURS_CORES, pair), times);
+/// One of ours that is not the default.
+fn option(run: &Run, ours: Pair) -> String {
+    let to = |work: Work, pair| show(run.findings.matrix.ratio(work, ours, pair), times);
     let line = |work: Work| {
-        let p99 = micros(run.findings.matrix.figure(work, OURS_CORES)?.p99);
+        let p99 = micros(run.findings.matrix.figure(work, ours)?.p99);
         Some([work.name(), to(work, OURS), to(work, KITEX), to(work, TONIC), to(work, BARE), p99])
     };
     let head = ["", "to the default", "to Kitex", "to tonic", "to the bare loop", "p99, us"];

@@ -28,7 +28,9 @@ use self::cancel::Cancels;
 use self::codec::Codec;
 use self::growth::Growth;
 use self::machine::Machine;
-use self::matrix::{BARE_CURRENT, ECHO_100, FROM_KITEX, Matrix, OURS_CORES, TO_KITEX, UNARY_100, Work};
+use self::matrix::{
+    BARE_CURRENT, ECHO_100, FROM_KITEX, Matrix, OURS_BUSY, OURS_CORES, TO_KITEX, UNARY_100, Work,
+};
 use self::memory::Memory;
 use self::peers::{Pair, Programs};
 use self::writes::Writes;
@@ -169,7 +171,9 @@ impl Scale {
 
     /// Whether a pair is measured at a work: in a hurry those beside the main ones only once.
     fn has_pair(&self, pair: Pair, work: Work) -> bool {
-        !self.quick || work == ECHO_100 || ![BARE_CURRENT, OURS_CORES, TO_KITEX, FROM_KITEX].contains(&pair)
+        !self.quick
+            || work == ECHO_100
+            || ![BARE_CURRENT, OURS_CORES, OURS_BUSY, TO_KITEX, FROM_KITEX].contains(&pair)
     }
 
     /// In a hurry every second of `counts`, the first and the last among them.

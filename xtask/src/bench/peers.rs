@@ -16,6 +16,8 @@ pub(super) enum Peer {
     Ours,
     /// Ours on a runtime and a connection for each core.
     OursCores,
+    /// Ours with connections that look for more for a while before they sleep.
+    OursBusy,
     Kitex,
     Tonic,
     /// The bare loop on a runtime of two workers.
@@ -52,6 +54,7 @@ impl Peer {
         match self {
             Self::Ours => "ours",
             Self::OursCores => "ours, a runtime a core",
+            Self::OursBusy => "ours, busy polling",
             Self::Kitex => "Kitex",
             Self::Tonic => "tonic",
             Self::Bare => "bare loop",
@@ -64,6 +67,7 @@ impl Peer {
         match self {
             Self::Ours => ("release/lab-peer", &[]),
             Self::OursCores => ("release/lab-peer", &["--cores", "0"]),
+            Self::OursBusy => ("release/lab-peer", &["--busy-poll", "100"]),
             Self::Kitex => ("kitex-lab-peer", &[]),
             Self::Tonic => ("release/tonic-peer", &[]),
             Self::Bare => ("release/bare", &["--runtime", "workers"]),
@@ -178,7 +182,7 @@ impl Programs {
     /// What a server and a client of each peer are started with, as a person would type it.
     pub(super) fn lines(&self, seconds: u64) -> Vec<String> {
         let addr = SocketAddr::from(([127, 0, 0, 1], 9001));
-        let peers = [Peer::Ours, Peer::OursCores, Peer::Kitex, Peer::Tonic, Peer::Bare];
+        let peers = [Peer::Ours, Peer::OursCores, Peer::OursBusy, Peer::Kitex, Peer::Tonic, Peer::Bare];
         let lines = peers.into_iter().flat_map(|peer| {
             let words = ECHO_100.words(Pair::of(peer), seconds);
             [self.server_words(peer, &addr.to_string()), self.client_words(peer, addr, &words)]

@@ -70,7 +70,7 @@ async fn main() -> Result<(), Failure> {
 
 /// All streams, dealt out to the lanes.
 async fn open(args: &Args) -> Result<Vec<Vec<Stream>>, Failure> {
-    let transport = Transport { proto: Proto::Tt, pool: Pool::Mux, psize: 1 };
+    let transport = Transport { proto: Proto::Tt, pool: Pool::Mux, psize: 1, busy_poll: 0 };
     let lanes = LANES.min(args.streams * args.connections);
     let mut dealt: Vec<Vec<Stream>> = (0..lanes).map(|_| Vec::new()).collect();
     for number in 0..args.connections {

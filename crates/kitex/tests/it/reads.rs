@@ -2,12 +2,14 @@
 //! holds up nobody but itself as long as there is another thread.
 
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
-use kitex::Payload;
 use kitex::bytes::BytesMut;
+use kitex::client::ConnectionConfig;
+use kitex::{Context, Payload};
 use ttheader_codec::{FrameType, Head, encode_header, key};
 
-use crate::fixture::{Handlers, Peer, Req, Resp, Wire, large, req, resp};
+use crate::fixture::{Handlers, LONG, Peer, Req, Resp, Wire, answer, ended, large, reports, req, resp, soon};
 
 /// Answers each message; at "block" only when somebody goes, and until then it blocks its thread, as no
 /// handler should. Gives who goes.
@@ -37,7 +39,7 @@ async fn two_streams(peer: &Peer) -> Wire {
     for id in [1, 2] {
         wire.frame_of(id, "Bidi", FrameType::Header, &[], b"").await;
         wire.bytes(&message(id, "hello")).await;
-        assert_eq!(answer(&mut wire).await, (id, "hello".into()));
+        assert_eq!(next(&mut wire).await, (id, "hello".into()));
     }
     wire
 }
@@ -56,7 +58,7 @@ fn frame(id: i32, req: &Req) -> BytesMut {
 }
 
 /// The next message: its stream, and what it says.
-async fn answer(wire: &mut Wire) -> (i32, String) {
+async fn next(wire: &mut Wire) -> (i32, String) {
     let seen = wire.next_of(FrameType::Data).await;
     (seen.id, Resp::decode(seen.payload).unwrap().msg.unwrap().to_string())
 }
@@ -70,7 +72,7 @@ async fn a_handler_that_blocks_does_not_hold_up_what_was_read_with_it() {
         let mut both = message(1, first);
         both.unsplit(message(2, second));
         wire.bytes(&both).await;
-        let mut answers = [answer(&mut wire).await, answer(&mut wire).await];
+        let mut answers = [next(&mut wire).await, next(&mut wire).await];
         answers.sort();
         assert_eq!(answers, [(1, first.into()), (2, second.into())]);
     }
@@ -84,9 +86,9 @@ async fn an_answer_does_not_wait_for_a_handler_that_blocks() {
     let mut both = message(1, "answer");
     both.unsplit(message(2, "block"));
     wire.bytes(&both).await;
-    assert_eq!(answer(&mut wire).await, (1, "answer".into()));
+    assert_eq!(next(&mut wire).await, (1, "answer".into()));
     go.send(()).unwrap();
-    assert_eq!(answer(&mut wire).await, (2, "block".into()));
+    assert_eq!(next(&mut wire).await, (2, "block".into()));
 }
 
 /// Bytes of a message, and of its frame that come with another frame before the rest does.
@@ -128,4 +130,49 @@ async fn a_frame_that_comes_in_parts_is_whole() {
         let answer = Resp::decode(seen.payload).unwrap();
         assert_eq!((seen.id, answer.seq), (2, Some(*len as i64)), "{len} bytes, cut at {cut}");
     }
+}
+
+/// On one thread, so that a connection that never sleeps would starve whoever does not get his turn.
+#[tokio::test]
+async fn a_connection_that_is_polled_all_the_time_starves_nobody() {
+    let busy = || ConnectionConfig { busy_poll: LONG, ..ConnectionConfig::default() };
+    let (tell, mut told) = reports();
+    let handlers = Handlers::default()
+        .bidi(|_, mut stream| async move {
+            while let Some(req) = stream.recv().await? {
+                stream.send(&answer(req)).await?;
+            }
+            Ok(())
+        })
+        .down(move |ctx, _, stream| {
+            let tell = tell.clone();
+            async move {
+                stream.send(&resp("", 0)).await?;
+                let result: kitex::Result<()> = Err(ctx.canceled().await.into());
+                tell.tell(ended(&result));
+                result
+            }
+        });
+    let peer = Peer::with(handlers, |server| server.connection(busy())).await;
+    let client = peer.client_with(|client| client.connection(busy()));
+
+    let mut echo = client.bidi(&Context::background()).await.unwrap();
+    for seq in 0..3 {
+        echo.send(&req("", seq)).await.unwrap();
+        assert_eq!(soon(echo.recv()).await.unwrap().unwrap().seq, Some(seq));
+    }
+    let (ctx, canceler) = Context::background().with_cancel();
+    let mut canceled = client.down(&ctx, req("", 0)).await.unwrap();
+    soon(canceled.recv()).await.unwrap().unwrap();
+    canceler.cancel();
+    assert_eq!(told.next().await, "12007 server ServiceA");
+    let ctx = Context::background().with_timeout(Duration::from_millis(20));
+    let late = async {
+        let mut late = client.down(&ctx, req("", 0)).await?;
+        while late.recv().await?.is_some() {}
+        Ok(())
+    };
+    assert_eq!(ended(&soon(late).await), "12015 client");
+    drop(echo);
+    peer.shut_down().await;
 }

@@ -33,6 +33,7 @@ pub(crate) struct Link {
     local: SocketAddr,
     peer: SocketAddr,
     pub(super) write_stall: Duration,
+    pub(super) busy_poll: Duration,
     /// How long it may be without a stream.
     pub(super) idle: Duration,
     /// The time for those who need none.
@@ -62,7 +63,7 @@ impl Link {
     ) -> (Arc<Self>, OwnedReadHalf) {
         let local = socket.local_addr().unwrap_or(peer);
         let (reading, socket) = socket.into_split();
-        let (write_stall, started) = (config.write_stall, Instant::now());
+        let (write_stall, busy_poll, started) = (config.write_stall, config.busy_poll, Instant::now());
         let state = State::new(side, config, started, idle);
         let link = Arc::new_cyclic(|this| Self {
             state: Mutex::new(state),
@@ -70,6 +71,7 @@ impl Link {
             socket,
             peer,
             write_stall,
+            busy_poll,
             idle,
             started,
             runtime: Handle::current(),

@@ -57,7 +57,7 @@ pub(crate) async fn read_loop(
     let held = !buf.is_empty();
     let mut reader = Reader { link, socket, buf, timer: None, held };
     loop {
-        match std::future::poll_fn(|cx| reader.poll(cx)).await {
+        match reader.next().await {
             Wake::Read(Ok(0)) => return reader.link.close(&lost("connection closed by peer")),
             Wake::Read(Ok(_)) => reader.pass_on(&mut opened).await,
             Wake::Read(Err(error)) => {
@@ -71,6 +71,18 @@ pub(crate) async fn read_loop(
 }
 
 impl Reader {
+    async fn next(&mut self) -> Wake {
+        let busy = self.link.busy_poll;
+        let began = (!busy.is_zero()).then(Instant::now);
+        while began.is_some_and(|began| began.elapsed() < busy) {
+            if let Poll::Ready(wake) = std::future::poll_fn(|cx| Poll::Ready(self.poll(cx))).await {
+                return wake;
+            }
+            tokio::task::yield_now().await;
+        }
+        std::future::poll_fn(|cx| self.poll(cx)).await
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
         let Parked { closed, paused, due } = self.link.peek(|state| state.park(cx));
         if closed {

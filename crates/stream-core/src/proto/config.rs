@@ -37,6 +37,10 @@ pub struct Config {
     /// How long the socket may take nothing while something waits to be written. Then the connection is
     /// closed. Default 10 s.
     pub write_stall: Duration,
+    /// How long the connection looks for more after each read before it sleeps: twice the round trips of one
+    /// stream and more where an idle processor is slow to wake, as virtual ones are, for a processor that is
+    /// busy while it looks. What else is ready runs meanwhile. Default: not at all.
+    pub busy_poll: Duration,
 }
 
 impl Default for Config {
@@ -53,6 +57,7 @@ impl Default for Config {
             recv_timeout: None,
             stream_idle: None,
             write_stall: Duration::from_secs(10),
+            busy_poll: Duration::ZERO,
         }
     }
 }
