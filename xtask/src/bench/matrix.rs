@@ -104,12 +104,15 @@ pub(super) struct Matrix {
     pub(super) failures: Vec<String>,
 }
 
-/// Runs everything.
+/// Runs everything. Each round begins with another pair: whoever comes first after another work may find
+/// the machine in another state.
 pub(super) fn run(programs: &Programs, scale: &Scale) -> Matrix {
     let mut matrix = Matrix::default();
     for round in 1..=scale.rounds {
+        let mut pairs = PAIRS;
+        pairs.rotate_left((round - 1) * PAIRS.len() / scale.rounds);
         for work in WORKS.into_iter().filter(|work| scale.has(*work)) {
-            for pair in PAIRS.into_iter().filter(|pair| work.suits(*pair) && scale.has_pair(*pair, work)) {
+            for pair in pairs.into_iter().filter(|pair| work.suits(*pair) && scale.has_pair(*pair, work)) {
                 matrix.attempt(programs, scale, (round, work, pair));
             }
         }
