@@ -7,12 +7,13 @@ use kitex::client::PoolKind;
 use kitex::{Context, Error, Payload, Server};
 use tokio::net::TcpListener;
 use ttheader_codec::FrameType::{Data, Header, Trailer};
-use ttheader_codec::{FrameType, Head, encode_header, key};
+use ttheader_codec::{FrameType, key};
 
 use crate::fixture::chain::{client, idle, relay};
 use crate::fixture::echo::EchoServer;
 use crate::fixture::{
-    EchoClient, Handlers, Nobody, Peer, Proxy, Wire, brief, builder, ended, large, reports, req, resp, soon,
+    EchoClient, Handlers, Nobody, Peer, Proxy, Wire, brief, builder, ended, frame_of, large, reports, req,
+    resp, soon,
 };
 
 const POOLS: [PoolKind; 3] = [PoolKind::Mux(1), PoolKind::long(), PoolKind::Short];
@@ -30,11 +31,7 @@ fn bytes_of(kind: FrameType, strings: &[(&[u8], &[u8])], message: Option<i64>) -
     if let Some(seq) = message {
         resp("", seq).encode(&mut payload).unwrap();
     }
-    let mut out = BytesMut::new();
-    let ints = [(key::FRAME_TYPE, kind.as_bytes()), (key::TO_METHOD, &b"Down"[..])];
-    encode_header(&mut out, Head::streaming(1), strings.iter().copied(), ints, payload.len()).unwrap();
-    out.extend_from_slice(&payload);
-    out.freeze()
+    frame_of(1, "Down", kind, strings, &payload).freeze()
 }
 
 #[tokio::test]

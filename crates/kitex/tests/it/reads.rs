@@ -7,9 +7,11 @@ use std::time::Duration;
 use kitex::bytes::BytesMut;
 use kitex::client::ConnectionConfig;
 use kitex::{Context, Payload};
-use ttheader_codec::{FrameType, Head, encode_header, key};
+use ttheader_codec::FrameType;
 
-use crate::fixture::{Handlers, LONG, Peer, Req, Resp, Wire, answer, ended, large, reports, req, resp, soon};
+use crate::fixture::{
+    Handlers, LONG, Peer, Req, Resp, Wire, answer, ended, frame_of, large, reports, req, resp, soon,
+};
 
 /// Answers each message; at "block" only when somebody goes, and until then it blocks its thread, as no
 /// handler should. Gives who goes.
@@ -49,12 +51,9 @@ fn message(id: i32, word: &str) -> BytesMut {
 }
 
 fn frame(id: i32, req: &Req) -> BytesMut {
-    let (mut out, mut payload) = (BytesMut::new(), BytesMut::new());
+    let mut payload = BytesMut::new();
     req.encode(&mut payload).unwrap();
-    let ints = [(key::FRAME_TYPE, FrameType::Data.as_bytes()), (key::TO_METHOD, &b"Bidi"[..])];
-    encode_header(&mut out, Head::streaming(id), [], ints, payload.len()).unwrap();
-    out.unsplit(payload);
-    out
+    frame_of(id, "Bidi", FrameType::Data, &[], &payload)
 }
 
 /// The next message: its stream, and what it says.
