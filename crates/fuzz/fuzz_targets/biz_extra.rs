@@ -10,7 +10,7 @@ use fuzz::{Script, check_text};
 use kerrors::{ApplicationException, BizStatusError, Code, Error, Side};
 use libfuzzer_sys::fuzz_target;
 use stream_core::Metadata;
-use stream_core::proto::{Config, Connection, Method, Open};
+use ttstream::proto::{Config, Connection, Method, Open};
 use ttheader_codec::{FrameType, Head, encode_header, key};
 
 /// Bytes of JSON that are read.

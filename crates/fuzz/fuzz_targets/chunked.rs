@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use fuzz::{Script, rest_of_frames, same_meaning};
 use kerrors::Side;
 use libfuzzer_sys::fuzz_target;
-use stream_core::proto::{Config, Connection, ConnectionError, Event};
+use ttstream::proto::{Config, Connection, ConnectionError, Event};
 use ttheader_codec::Limits;
 
 fuzz_target!(|input: &[u8]| {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use kerrors::{Code, Error, RecvTimeout, StreamError};
-use stream_core::proto::StreamKey;
+use ttstream::proto::StreamKey;
 
 use crate::check_text;
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use kerrors::{Code, Error, Kind, RecvTimeout, Side, StreamError};
-use stream_core::proto::{Config, Connection, Event, Finish, StreamKey, Transmit};
+use ttstream::proto::{Config, Connection, Event, Finish, StreamKey, Transmit};
 use ttheader_codec::{FrameType, Limits, peek_frame};
 
 use crate::frames::{Seen, rest_of_frames};

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use kerrors::{ApplicationException, CancelPath, Code, Error, Side, StreamError};
 use stream_core::cancel::Reason;
-use stream_core::proto::{Finish, Method, Open, Payload};
-use stream_core::{Metadata, proto::StreamKey};
+use ttstream::proto::{Finish, Method, Open, StreamKey};
+use stream_core::{Message, Metadata};
 
 use crate::handle::Handle;
 use crate::peer::recv_timeout;
@@ -91,8 +91,8 @@ impl Peer {
         let size = script.pick(&[0, 4, 100, 1000, 8 * 1024, 17 * 1024, 40 * 1024]);
         let message = message(self.handles[at].sent, size);
         let payload = match script.byte() % 2 {
-            0 => Payload::Borrowed(&message),
-            _ => Payload::Owned(message.clone().into()),
+            0 => Message::Borrowed(&message),
+            _ => Message::Owned(message.clone().into()),
         };
         let answer = self.conn.send(key, &payload);
         self.handles[at].saw_send(answer);

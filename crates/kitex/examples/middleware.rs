@@ -24,14 +24,14 @@ impl<C: Caller> Caller for WithPass<C> {
     async fn call(
         &self,
         ctx: &Context,
-        method: &'static Method,
+        method: &Method,
         options: CallOptions,
         args: Bytes,
     ) -> Result<Bytes> {
         self.0.call(&ctx.with_transient("pass", "open sesame"), method, options, args).await
     }
 
-    async fn open(&self, ctx: &Context, method: &'static Method, options: CallOptions) -> Result<RawStream> {
+    async fn open(&self, ctx: &Context, method: &Method, options: CallOptions) -> Result<RawStream> {
         self.0.open(&ctx.with_transient("pass", "open sesame"), method, options).await
     }
 }
@@ -41,7 +41,7 @@ struct Guard<S>(S);
 
 #[kitex::async_trait]
 impl<S: Service> Service for Guard<S> {
-    fn methods(&self) -> &'static [Method] {
+    fn methods(&self) -> &[Method] {
         self.0.methods()
     }
 
@@ -49,7 +49,7 @@ impl<S: Service> Service for Guard<S> {
         if call.context().transient("pass").is_none_or(|pass| pass != "open sesame") {
             return Err(BizStatusError::new(401, "no pass").into());
         }
-        let name = call.method().name;
+        let name = call.method().name().to_string();
         let ended = self.0.call(method, call).await;
         println!("guard: {name} ended {}", if ended.is_ok() { "well" } else { "badly" });
         ended

@@ -1,6 +1,7 @@
 //! What a call is made under, as in Go: who may cancel it, by when it must be done, what travels along.
 //! Explicit, since a cancel must follow the code that caused the work, not the task that does it.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,9 +10,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use stream_core::Metadata;
 use stream_core::cancel::{Reason, Scope};
-use ttheader_codec::key::BACKWARD_PREFIX;
+use stream_core::{Metainfo, Pair, clock};
 
-use crate::metainfo::{Metainfo, Propagation};
+use crate::Method;
+use crate::metainfo::{ContextMetainfo, Propagation};
 
 /// What a call is made under. Cheap to clone; a clone is the same context, and what is made from it with
 /// `with_*` is a child: canceled when it is.
@@ -25,7 +27,7 @@ struct Inner {
     scope: Option<Scope>,
     /// Boxed, since most contexts have none.
     deadlines: Option<Box<Deadlines>>,
-    metainfo: Option<Arc<Metainfo>>,
+    metainfo: Option<Arc<ContextMetainfo>>,
     request: Option<Arc<Request>>,
     /// What answers have sent back.
     backward: Option<Arc<Mutex<Metadata>>>,
@@ -42,32 +44,45 @@ struct Deadlines {
 /// What a handler's context knows of its call.
 #[derive(Debug)]
 pub(crate) struct Request {
-    /// The handler's own service: the name that a cancel puts on its path.
+    /// The handler's own service: the name that a cancel adds to its path.
     pub(crate) service: Arc<str>,
-    pub(crate) method: &'static crate::Method,
+    pub(crate) method: Arc<Method>,
     pub(crate) metadata: Metadata,
     pub(crate) peer: SocketAddr,
-    /// What the answer's header or the stream's trailer will hold: what is sent back, and what the handler
-    /// has set.
-    trailer: Mutex<Option<Box<Metadata>>>,
+    ending: Mutex<Option<Box<Ending>>>,
+}
+
+/// What the handler has set for the end of its call.
+#[derive(Debug, Default)]
+pub(crate) struct Ending {
+    /// The trailer of a stream, the header of a ping-pong call's response.
+    pub(crate) trailer: Metadata,
+    /// Metainfo that is sent back.
+    pub(crate) backward: Metadata,
+}
+
+impl Ending {
+    pub(crate) fn backward_pairs(&self) -> Vec<Pair> {
+        self.backward.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
 }
 
 impl Request {
     pub(crate) fn new(
         service: Arc<str>,
-        method: &'static crate::Method,
+        method: Arc<Method>,
         metadata: Metadata,
         peer: SocketAddr,
     ) -> Arc<Self> {
-        Arc::new(Self { service, method, metadata, peer, trailer: Mutex::default() })
+        Arc::new(Self { service, method, metadata, peer, ending: Mutex::default() })
     }
 
     pub(crate) fn set_trailer(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) {
-        lock(&self.trailer).get_or_insert_default().insert(key, value);
+        lock(&self.ending).get_or_insert_default().trailer.insert(key, value);
     }
 
-    pub(crate) fn take_trailer(&self) -> Metadata {
-        lock(&self.trailer).take().map(|trailer| *trailer).unwrap_or_default()
+    pub(crate) fn take_ending(&self) -> Ending {
+        lock(&self.ending).take().map(|ending| *ending).unwrap_or_default()
     }
 }
 
@@ -81,12 +96,17 @@ impl Context {
         Self(None)
     }
 
-    pub(crate) fn of_request(scope: Scope, timeout: Option<Duration>, request: Arc<Request>) -> Self {
-        let callers = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    pub(crate) fn of_request(
+        scope: Scope,
+        timeout: Option<Duration>,
+        metainfo: Option<Metainfo>,
+        request: Arc<Request>,
+    ) -> Self {
+        let callers = timeout.and_then(|timeout| clock::now().checked_add(timeout));
         Self(Some(Arc::new(Inner {
             scope: Some(scope),
             deadlines: callers.map(|_| Box::new(Deadlines { own: None, callers })),
-            metainfo: Metainfo::received(&request.metadata).map(Arc::new),
+            metainfo: metainfo.map(|metainfo| Arc::new(ContextMetainfo::received(metainfo))),
             request: Some(request),
             ..Inner::default()
         })))
@@ -112,7 +132,7 @@ impl Context {
     /// A child that ends after `timeout`, or when this one does.
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {
-        match Instant::now().checked_add(timeout) {
+        match clock::now().checked_add(timeout) {
             Some(deadline) => self.with_deadline(deadline),
             None => self.clone(),
         }
@@ -197,7 +217,7 @@ impl Context {
     /// Why it has ended, if it has.
     pub fn reason(&self) -> Option<Reason> {
         let canceled = self.scope().and_then(Scope::reason);
-        let late = || self.enforced_deadline().filter(|deadline| *deadline <= Instant::now());
+        let late = || self.enforced_deadline().filter(|deadline| *deadline <= clock::now());
         canceled.or_else(|| late().map(|_| Reason::DeadlineExceeded))
     }
 
@@ -242,7 +262,8 @@ impl Context {
     /// the caller's [`backward`](Self::backward).
     pub fn send_backward(&self, key: impl AsRef<[u8]>, value: impl Into<Bytes>) {
         if let Some(request) = self.request() {
-            request.set_trailer([BACKWARD_PREFIX, key.as_ref()].concat(), value);
+            let key = Bytes::copy_from_slice(key.as_ref());
+            lock(&request.ending).get_or_insert_default().backward.insert(key, value);
         }
     }
 
@@ -255,14 +276,13 @@ impl Context {
 
     /// The value that was sent back last with `key`; see [`with_backward`](Self::with_backward).
     pub fn backward(&self, key: impl AsRef<[u8]>) -> Option<Bytes> {
-        let key = [BACKWARD_PREFIX, key.as_ref()].concat();
         self.look(|inner| lock(inner.backward.as_ref()?).get(key).cloned())
     }
 
-    pub(crate) fn receive_backward(&self, strings: &Metadata) {
-        let Some(backward) = self.look(|inner| inner.backward.as_ref()) else { return };
-        let sent = strings.iter().filter(|(key, _)| key.starts_with(BACKWARD_PREFIX));
-        lock(backward).extend(sent.map(|(key, value)| (key.clone(), value.clone())));
+    pub(crate) fn receive_backward(&self, sent: Vec<Pair>) {
+        if let Some(backward) = self.look(|inner| inner.backward.as_ref()) {
+            lock(backward).extend(sent);
+        }
     }
 
     /// A handler's: its own service's name.
@@ -271,8 +291,8 @@ impl Context {
     }
 
     /// A handler's: the method that is called.
-    pub fn method(&self) -> Option<&'static crate::Method> {
-        self.request().map(|request| request.method)
+    pub fn method(&self) -> Option<&Method> {
+        self.request().map(|request| &*request.method)
     }
 
     /// A handler's: the strings that the call came with, as they stood on the wire.
@@ -297,22 +317,12 @@ impl Context {
         self.request().map(|request| &request.service)
     }
 
-    /// The strings that a call of `method` under this context starts with.
-    pub(crate) fn strings(
-        &self,
-        method: &crate::Method,
-        propagation: Propagation,
-        headers: Metadata,
-    ) -> Metadata {
-        let mut strings = headers;
-        strings.insert(ttheader_codec::key::IDL_SERVICE, method.service.as_bytes());
-        if let Some(metainfo) = self.look(|inner| inner.metainfo.as_ref()) {
-            metainfo.put(&mut strings, propagation);
-        }
-        strings
+    /// Returns the metainfo that a call under this context takes on.
+    pub(crate) fn outgoing_metainfo(&self, propagation: Propagation) -> Option<Cow<'_, Metainfo>> {
+        self.look(|inner| inner.metainfo.as_ref()).map(|metainfo| metainfo.outgoing(propagation))
     }
 
-    fn with_metainfo(&self, change: impl FnOnce(&mut Metainfo)) -> Self {
+    fn with_metainfo(&self, change: impl FnOnce(&mut ContextMetainfo)) -> Self {
         self.child(|child| change(Arc::make_mut(child.metainfo.get_or_insert_default())))
     }
 }

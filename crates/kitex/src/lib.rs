@@ -13,7 +13,6 @@ pub mod client;
 mod context;
 pub mod inspect;
 mod metainfo;
-mod method;
 pub mod middleware;
 pub mod server;
 mod streams;
@@ -26,14 +25,16 @@ pub use kerrors::{
 };
 pub use kitex_thrift::{Payload, generated};
 pub use pilota;
+/// The crates that this one stands on, for what it does not re-export by name.
+#[doc(no_inline)]
+pub use {kerrors, kitex_thrift, stream_core, ttheader_codec, ttstream};
 pub use stream_core::cancel::Reason;
 pub use stream_core::observe;
-pub use stream_core::{Cores, Metadata};
+pub use stream_core::{Cores, Metadata, Method, StreamingMode};
 
 pub use client::{CallOptions, Client};
 pub use context::{Canceler, Context};
 pub use metainfo::Propagation;
-pub use method::{Method, StreamingMode};
 pub use server::{Answer, Answering, Call, Server, Service};
 pub use streams::{
     BidiStreamingClient, BidiStreamingServer, ClientStreamingClient, ClientStreamingServer, MessageReceiver,

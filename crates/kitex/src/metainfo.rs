@@ -1,11 +1,10 @@
 //! Pairs that travel with calls: transient ones for one hop, persistent ones along the whole chain.
-//! Owns which of them a call takes on, and their names on the wire.
+//! Owns which of them a call takes on.
 
-use std::fmt;
+use std::borrow::Cow;
 
 use bytes::Bytes;
-use stream_core::Metadata;
-use ttheader_codec::key::{PERSISTENT_PREFIX, TRANSIENT_PREFIX};
+use stream_core::{Metainfo, Pair};
 
 /// What becomes of transient pairs that came from the caller.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,87 +16,66 @@ pub enum Propagation {
     Legacy,
 }
 
-type Pairs = Vec<(Bytes, Bytes)>;
-
-/// The pairs of a context.
-#[derive(Clone, Default)]
-pub(crate) struct Metainfo {
-    persistent: Pairs,
-    transient: Pairs,
-    /// Transient pairs of the caller's: for the handler to read.
-    received: Pairs,
+/// The metainfo of a context.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ContextMetainfo {
+    /// What calls under the context take on.
+    outgoing: Metainfo,
+    /// Transient pairs of the caller's, for the handler to read.
+    received: Received,
 }
 
-impl Metainfo {
-    /// The pairs among the strings that a stream or a call came with, if there are any.
-    pub(crate) fn received(strings: &Metadata) -> Option<Self> {
-        let mut metainfo = Self::default();
-        for (key, value) in strings.iter() {
-            if let Some(name) = strip(key, PERSISTENT_PREFIX) {
-                metainfo.persistent.push((name, value.clone()));
-            } else if let Some(name) = strip(key, TRANSIENT_PREFIX) {
-                metainfo.received.push((name, value.clone()));
-            }
-        }
-        (!metainfo.persistent.is_empty() || !metainfo.received.is_empty()).then_some(metainfo)
+/// `Debug` prints keys only: values may be secrets.
+#[derive(Clone, Default)]
+struct Received(Vec<Pair>);
+
+impl std::fmt::Debug for Received {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(key, _)| key)).finish()
+    }
+}
+
+impl ContextMetainfo {
+    /// Returns the metainfo of a handler whose caller sent `metainfo`.
+    pub(crate) fn received(metainfo: Metainfo) -> Self {
+        let Metainfo { persistent, transient } = metainfo;
+        let outgoing = Metainfo { persistent, ..Metainfo::default() };
+        Self { outgoing, received: Received(transient) }
     }
 
     pub(crate) fn set_persistent(&mut self, key: Bytes, value: Bytes) {
-        set(&mut self.persistent, key, value);
+        set(&mut self.outgoing.persistent, key, value);
     }
 
     pub(crate) fn set_transient(&mut self, key: Bytes, value: Bytes) {
-        set(&mut self.transient, key, value);
+        set(&mut self.outgoing.transient, key, value);
     }
 
     pub(crate) fn persistent(&self, key: &[u8]) -> Option<&Bytes> {
-        get(&self.persistent, key)
+        get(&self.outgoing.persistent, key)
     }
 
     pub(crate) fn transient(&self, key: &[u8]) -> Option<&Bytes> {
-        get(&self.transient, key).or_else(|| get(&self.received, key))
+        get(&self.outgoing.transient, key).or_else(|| get(&self.received.0, key))
     }
 
-    /// Adds what a call under this context takes on.
-    pub(crate) fn put(&self, strings: &mut Metadata, propagation: Propagation) {
-        let received = match propagation {
-            Propagation::SingleHop => &[][..],
-            Propagation::Legacy => &self.received,
-        };
-        for (key, value) in received.iter().chain(&self.transient) {
-            strings.insert(join(TRANSIENT_PREFIX, key), value.clone());
+    /// Returns what a call under this context takes on.
+    pub(crate) fn outgoing(&self, propagation: Propagation) -> Cow<'_, Metainfo> {
+        if propagation == Propagation::SingleHop || self.received.0.is_empty() {
+            return Cow::Borrowed(&self.outgoing);
         }
-        for (key, value) in &self.persistent {
-            strings.insert(join(PERSISTENT_PREFIX, key), value.clone());
-        }
+        let mut outgoing = self.outgoing.clone();
+        let own = std::mem::replace(&mut outgoing.transient, self.received.0.clone());
+        own.into_iter().for_each(|(key, value)| set(&mut outgoing.transient, key, value));
+        Cow::Owned(outgoing)
     }
 }
 
-/// Keys only: the values may be secrets.
-impl fmt::Debug for Metainfo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let keys = |pairs: &Pairs| pairs.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>();
-        f.debug_struct("Metainfo")
-            .field("persistent", &keys(&self.persistent))
-            .field("transient", &keys(&self.transient))
-            .field("received", &keys(&self.received))
-            .finish()
-    }
-}
-
-fn strip(key: &Bytes, prefix: &[u8]) -> Option<Bytes> {
-    key.starts_with(prefix).then(|| key.slice(prefix.len()..))
-}
-
-fn join(prefix: &[u8], key: &[u8]) -> Bytes {
-    [prefix, key].concat().into()
-}
-
-fn get<'a>(pairs: &'a Pairs, key: &[u8]) -> Option<&'a Bytes> {
+fn get<'a>(pairs: &'a [Pair], key: &[u8]) -> Option<&'a Bytes> {
     pairs.iter().find(|(found, _)| found == key).map(|(_, value)| value)
 }
 
-fn set(pairs: &mut Pairs, key: Bytes, value: Bytes) {
+fn set(pairs: &mut Vec<Pair>, key: Bytes, value: Bytes) {
     match pairs.iter_mut().find(|(found, _)| *found == key) {
         Some(pair) => pair.1 = value,
         None => pairs.push((key, value)),

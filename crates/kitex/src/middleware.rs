@@ -24,13 +24,13 @@ pub trait Caller: Send + Sync + 'static {
     async fn call(
         &self,
         ctx: &Context,
-        method: &'static Method,
+        method: &Method,
         options: CallOptions,
         args: Bytes,
     ) -> Result<Bytes>;
 
     /// Opens a stream.
-    async fn open(&self, ctx: &Context, method: &'static Method, options: CallOptions) -> Result<RawStream>;
+    async fn open(&self, ctx: &Context, method: &Method, options: CallOptions) -> Result<RawStream>;
 }
 
 /// A stream whose messages are bytes.
@@ -47,21 +47,21 @@ impl Caller for Arc<dyn Caller> {
     async fn call(
         &self,
         ctx: &Context,
-        method: &'static Method,
+        method: &Method,
         options: CallOptions,
         args: Bytes,
     ) -> Result<Bytes> {
         (**self).call(ctx, method, options, args).await
     }
 
-    async fn open(&self, ctx: &Context, method: &'static Method, options: CallOptions) -> Result<RawStream> {
+    async fn open(&self, ctx: &Context, method: &Method, options: CallOptions) -> Result<RawStream> {
         (**self).open(ctx, method, options).await
     }
 }
 
 #[crate::async_trait]
 impl Service for Arc<dyn Service> {
-    fn methods(&self) -> &'static [Method] {
+    fn methods(&self) -> &[Method] {
         (**self).methods()
     }
 

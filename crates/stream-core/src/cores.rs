@@ -71,6 +71,12 @@ impl Cores {
         self.next().spawn(task)
     }
 
+    /// Returns the id of the current thread if it is one of [`Cores`]'. A socket's events come to the thread
+    /// that made it, and end with it.
+    pub fn current_thread() -> Option<ThreadId> {
+        Place::here().map(|_| thread::current().id())
+    }
+
     #[expect(clippy::indexing_slicing, reason = "there is one thread at least")]
     fn next(&self) -> &Handle {
         let Threads { handles, next, .. } = &*self.threads;
@@ -83,11 +89,6 @@ impl Place {
     /// Where the caller runs; `None` if that is no thread of [`Cores`].
     pub(crate) fn here() -> Option<Self> {
         PLACE.get()
-    }
-
-    /// Which thread of [`Cores`] the caller runs on; `None` if it is none.
-    pub(crate) fn thread() -> Option<ThreadId> {
-        Self::here().map(|_| thread::current().id())
     }
 
     fn start(self, gone: watch::Receiver<()>) -> io::Result<Handle> {

@@ -1,12 +1,12 @@
-//! TTHeader Streaming with stream lifecycle control: connections, streams, and the tree along which a
-//! cancel runs.
+//! Streaming RPC with stream lifecycle control, independent of what carries the streams.
 //!
-//! - [`proto`]: the connection and its streams as a pure state machine. No IO, no clock, no async.
 //! - [`cancel`]: the tree of scopes. What a handler opened under its scope ends when the scope ends.
-//! - `driver`, `stream`, `client`, `server`, `unary` (feature `tokio`, on by default): the machine on
-//!   sockets, the handles that people hold, connection pools, and the handlers' home.
+//! - `transport` (feature `tokio`, on by default, as all below): the traits that a transport implements.
+//! - `stream`: the handles of a stream. `observe`: events and views of streams.
+//! - `client`: opens streams on pooled connections. `dial`: addresses and sockets.
+//! - `handler`: what a server runs, and what becomes of it on a cancel. `server`: accepts connections.
 //!
-//! Knows no Thrift but the message that carries an error; payloads are bytes here.
+//! Messages are bytes here. TTHeader Streaming is the crate `ttstream`.
 #![cfg_attr(
     not(test),
     deny(
@@ -19,31 +19,42 @@
 )]
 
 pub mod cancel;
+mod message;
 mod metadata;
-#[cfg(all(test, loom))]
-mod models;
-pub mod proto;
-mod spare;
-mod status;
-mod sync;
+mod metainfo;
+mod method;
+#[cfg(loom)]
+#[doc(hidden)]
+pub mod models;
+#[doc(hidden)]
+pub mod sync;
 
+#[cfg(feature = "tokio")]
+pub mod call;
 #[cfg(feature = "tokio")]
 pub mod client;
 #[cfg(feature = "tokio")]
+pub mod clock;
+#[cfg(feature = "tokio")]
 mod cores;
-// Its shared state alone where loom looks at it, which knows no socket.
-#[cfg(any(feature = "tokio", all(test, loom)))]
-mod driver;
+#[cfg(feature = "tokio")]
+pub mod dial;
+#[cfg(feature = "tokio")]
+pub mod handler;
 #[cfg(feature = "tokio")]
 pub mod observe;
 #[cfg(feature = "tokio")]
 pub mod server;
 #[cfg(feature = "tokio")]
+pub mod socket;
+#[cfg(feature = "tokio")]
 pub mod stream;
 #[cfg(feature = "tokio")]
-pub mod unary;
+pub mod transport;
 
 #[cfg(feature = "tokio")]
 pub use cores::Cores;
+pub use message::{Message, Traffic};
 pub use metadata::Metadata;
-pub use proto::Method;
+pub use metainfo::{Metainfo, Pair};
+pub use method::{Method, PayloadCodec, StreamingMode};

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use bytes::Bytes;
-use ttheader_codec::Header;
 
 /// Pairs of bytes in the order they were written; of several with one key the last counts.
 ///
@@ -20,23 +19,23 @@ impl Metadata {
         Self { pairs: Vec::new() }
     }
 
-    /// The string pairs of a frame's header, in one allocation for all of their bytes.
-    pub(crate) fn from_header(header: &Header<'_>) -> Self {
-        if header.string_count() == 0 {
+    /// Copies `count` pairs, in one allocation for all of their bytes.
+    pub fn copied_from<'a>(count: usize, strings: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone) -> Self {
+        if count == 0 {
             return Self::new();
         }
-        let len = header
-            .strings()
+        let len = strings
+            .clone()
             .fold(0, |len: usize, (key, value)| len.saturating_add(key.len()).saturating_add(value.len()));
         let mut bytes = Vec::with_capacity(len);
-        for (key, value) in header.strings() {
+        for (key, value) in strings.clone() {
             bytes.extend_from_slice(key);
             bytes.extend_from_slice(value);
         }
         let mut bytes = Bytes::from(bytes);
         let mut take = |part: &[u8]| bytes.split_to(part.len());
-        let mut pairs = Vec::with_capacity(header.string_count());
-        pairs.extend(header.strings().map(|(key, value)| (take(key), take(value))));
+        let mut pairs = Vec::with_capacity(count);
+        pairs.extend(strings.map(|(key, value)| (take(key), take(value))));
         Self { pairs }
     }
 
@@ -75,8 +74,8 @@ impl Metadata {
         self.pairs.is_empty()
     }
 
-    /// Every pair as the codec takes it.
-    pub(crate) fn as_slices(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
+    /// Returns every pair as slices.
+    pub fn as_slices(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
         self.pairs.iter().map(|(key, value)| (&key[..], &value[..]))
     }
 }

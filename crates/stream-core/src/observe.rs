@@ -11,10 +11,9 @@ use bytes::Bytes;
 use kerrors::{Error, Side, StreamError};
 use slab::Slab;
 
-use crate::Metadata;
+use crate::{Metadata, Traffic};
+use crate::call::call_name;
 use crate::cancel::Label;
-use crate::driver::Link;
-use crate::proto::Traffic;
 use crate::sync::Mutex;
 
 /// What is known of a stream from its beginning on.
@@ -38,16 +37,31 @@ pub struct StreamInfo {
     pub opened: Instant,
 }
 
+/// What a transport knows of a stream from its start.
+#[derive(Clone, Debug)]
+pub struct StreamFacts {
+    /// The stream's name in this process.
+    pub label: Label,
+    /// The service's name in the IDL, as the client sent it.
+    pub service: Bytes,
+    /// The method's name in the IDL, as the client sent it.
+    pub method: Bytes,
+    /// The address of this end.
+    pub local: SocketAddr,
+    /// The address of the other end.
+    pub peer: SocketAddr,
+}
+
 impl StreamInfo {
-    /// `Service.Method`, as sentences name a call.
+    pub(crate) fn new(facts: StreamFacts, side: Side, parent: Option<Label>, opened: Instant) -> Self {
+        let StreamFacts { label, service, method, local, peer } = facts;
+        Self { label, parent, side, service, method, local, peer, opened }
+    }
+
+    /// Returns `Service.Method`, as error texts name a call.
     pub(crate) fn call_name(&self) -> String {
         call_name(&self.service, &self.method)
     }
-}
-
-/// `Service.Method`, as sentences name a call.
-pub(crate) fn call_name(service: &[u8], method: &[u8]) -> String {
-    format!("{}.{}", String::from_utf8_lossy(service), String::from_utf8_lossy(method))
 }
 
 /// Is told of a stream's life, each event once, in this order: start, header (a client's, if one came),
@@ -112,10 +126,17 @@ pub struct StreamView {
     pub received: Traffic,
 }
 
-/// Every stream of this process that is open, in no order.
+/// A connection that can list its streams.
+pub trait Inspect: Send + Sync + 'static {
+    /// Returns every open stream of the connection, in no order.
+    fn views(&self) -> Vec<StreamView>;
+}
+
+/// Returns every open stream of this process, in no order.
 pub fn streams() -> Vec<StreamView> {
-    let links: Vec<Arc<Link>> = LINKS.lock().iter().filter_map(|(_, link)| link.upgrade()).collect();
-    links.iter().flat_map(|link| link.views()).collect()
+    let connections: Vec<Arc<dyn Inspect>> =
+        CONNECTIONS.lock().iter().filter_map(|(_, connection)| connection.upgrade()).collect();
+    connections.iter().flat_map(|connection| connection.views()).collect()
 }
 
 /// A cancel that passed through this process.
@@ -138,10 +159,11 @@ pub fn cancels() -> Vec<CancelView> {
 
 const MAX_CANCELS: usize = 256;
 
-static LINKS: LazyLock<Mutex<Slab<Weak<Link>>>> = LazyLock::new(Mutex::default);
+static CONNECTIONS: LazyLock<Mutex<Slab<Weak<dyn Inspect>>>> = LazyLock::new(Mutex::default);
 static CANCELS: LazyLock<Mutex<VecDeque<CancelView>>> = LazyLock::new(Mutex::default);
 
-pub(crate) fn record_cancel(cancel: CancelView) {
+/// Adds a cancel to [`cancels`]. Called by transports.
+pub fn record_cancel(cancel: CancelView) {
     let mut cancels = CANCELS.lock();
     let oldest = if cancels.len() >= MAX_CANCELS { cancels.pop_front() } else { None };
     cancels.push_back(cancel);
@@ -149,18 +171,19 @@ pub(crate) fn record_cancel(cancel: CancelView) {
     drop(oldest);
 }
 
-/// A connection's place among those that are looked at.
+/// A connection's place in [`streams`], until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Listed(usize);
+pub struct Listed(usize);
 
 impl Listed {
-    pub(crate) fn new(link: Weak<Link>) -> Self {
-        Self(LINKS.lock().insert(link))
+    /// Adds `connection` to those that [`streams`] lists. Called by transports.
+    pub fn new(connection: Weak<dyn Inspect>) -> Self {
+        Self(CONNECTIONS.lock().insert(connection))
     }
 }
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        LINKS.lock().try_remove(self.0);
+        CONNECTIONS.lock().try_remove(self.0);
     }
 }

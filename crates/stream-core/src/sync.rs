@@ -8,19 +8,19 @@ use std::sync as imp;
 use std::sync::PoisonError;
 
 #[cfg(not(loom))]
-pub(crate) use imp::MutexGuard;
+pub use imp::MutexGuard;
 #[cfg(loom)]
-pub(crate) use model::MutexGuard;
+pub use model::MutexGuard;
 
 #[derive(Debug, Default)]
-pub(crate) struct Mutex<T>(imp::Mutex<T>);
+pub struct Mutex<T>(imp::Mutex<T>);
 
 impl<T> Mutex<T> {
-    pub(crate) fn new(value: T) -> Self {
+    pub fn new(value: T) -> Self {
         Self(imp::Mutex::new(value))
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+    pub fn lock(&self) -> MutexGuard<'_, T> {
         let guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         #[cfg(loom)]
         let guard = MutexGuard::new(guard);
@@ -41,7 +41,7 @@ mod model {
     }
 
     #[derive(Debug)]
-    pub(crate) struct MutexGuard<'a, T>(Option<loom::sync::MutexGuard<'a, T>>);
+    pub struct MutexGuard<'a, T>(Option<loom::sync::MutexGuard<'a, T>>);
 
     impl<'a, T> MutexGuard<'a, T> {
         pub(super) fn new(guard: loom::sync::MutexGuard<'a, T>) -> Self {

@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use kerrors::Side;
-use stream_core::Metadata;
-use stream_core::proto::{Config, Connection, Event, Method, Open, Payload, StreamKey, Transmit};
+use stream_core::{Message, Metadata};
+use ttstream::proto::{Config, Connection, Event, Method, Open, StreamKey, Transmit};
 
 /// A client's connection and a server's, with streams open between them.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Pair {
     pub fn message(&mut self) {
         let (from, to) = self.streams[self.next];
         self.next = (self.next + 1) % self.streams.len();
-        assert!(self.client.send(from, &Payload::Borrowed(&self.message)).expect("it is open"));
+        assert!(self.client.send(from, &Message::Borrowed(&self.message)).expect("it is open"));
         // Parked before it arrives, as a handler's task is.
         assert!(self.server.recv(to, self.now).is_pending());
         self.carry();
@@ -68,7 +68,7 @@ impl Pair {
         self.client.release(from);
         self.carry();
         assert!(matches!(self.server.poll_event(), Some(Event::Canceled(key, _)) if key == to));
-        self.server.finish(to, &stream_core::proto::Finish::default());
+        self.server.finish(to, &ttstream::proto::Finish::default());
         while self.client.poll_event().is_some() {}
     }
 

@@ -78,13 +78,13 @@ async fn a_deadline_ends_a_stream_that_kitex_does_not_answer() {
     }
 }
 
-async fn stream_error(client: &Client, ctx: &Context, method: &'static Method) -> Error {
+async fn stream_error(client: &Client, ctx: &Context, method: &Method) -> Error {
     let request = request("n=1");
     let opened = ends("open", client.server_streaming::<Req, Resp>(ctx, method, &request)).await;
     ends("recv", opened.expect("a stream").recv()).await.expect_err("there is no such stream")
 }
 
-async fn call_error(address: &str, protocol: CallProtocol, method: &'static Method) -> Error {
+async fn call_error(address: &str, protocol: CallProtocol, method: &Method) -> Error {
     let client = Client::builder("ServiceB").address(address).call_protocol(protocol);
     let client = client.build().expect("name and address are good");
     let (ctx, args) = (Context::background(), LabUnaryArgs { req: request("hello") });

@@ -7,8 +7,8 @@ use std::time::Duration;
 use kerrors::{BadServiceName, RecvTimeout, check_service_name};
 use stream_core::client::{AddressSource, ClientConfig, PoolKind, StaticAddresses};
 use stream_core::observe::Observer;
-use stream_core::proto::Config;
-use stream_core::unary::CallProtocol;
+use ttstream::proto::Config;
+use ttstream::{CallProtocol, TtStream};
 use thiserror::Error;
 use tower_layer::Layer;
 
@@ -30,7 +30,7 @@ pub struct ClientBuilder {
     layers: Vec<Wrap>,
     message_layers: MessageLayers,
     timeout: Option<Duration>,
-    call_protocol: CallProtocol,
+    transport: TtStream,
     propagation: Propagation,
 }
 
@@ -66,7 +66,7 @@ impl ClientBuilder {
             layers: Vec::new(),
             message_layers: MessageLayers::default(),
             timeout: None,
-            call_protocol: CallProtocol::default(),
+            transport: TtStream::default(),
             propagation: Propagation::default(),
         }
     }
@@ -144,7 +144,7 @@ impl ClientBuilder {
 
     /// How ping-pong calls travel. Default: TTHeader, which carries metainfo and business errors.
     pub fn call_protocol(mut self, protocol: CallProtocol) -> Self {
-        self.call_protocol = protocol;
+        self.transport.call_protocol = protocol;
         self
     }
 
@@ -162,7 +162,7 @@ impl ClientBuilder {
 
     /// Bounds of each connection.
     pub fn connection(mut self, config: Config) -> Self {
-        self.config.connection = config;
+        self.transport.connection = config;
         self
     }
 
@@ -182,12 +182,11 @@ impl ClientBuilder {
         let shared = Shared {
             caller: self.caller.map(Arc::from),
             service: Arc::from(self.service),
-            call_protocol: self.call_protocol,
             propagation: self.propagation,
             timeout: self.timeout,
             anonymous: Arc::from(""),
         };
-        let raw = stream_core::client::Client::new(addresses, self.config);
+        let raw = stream_core::client::Client::new(self.transport, addresses, self.config);
         let direct = Direct { raw, shared: Arc::new(shared) };
         let wrap = |caller, layer: &Wrap| layer(caller);
         let layered = (!self.layers.is_empty())

@@ -9,14 +9,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use kerrors::{Error, RecvTimeout, Result};
 use kitex_thrift::{Fault, Payload};
-use stream_core::Metadata;
-use stream_core::client::Request;
-use stream_core::unary::{CallAnswer, CallRequest};
+use stream_core::{Metadata, Metainfo, clock};
+use stream_core::call::{OutgoingCall, UnaryRequest, UnaryResponse};
 
 pub use builder::{BuildError, ClientBuilder};
 pub use stream_core::client::{AddressSource, PoolKind, PoolStats, StaticAddresses};
-pub use stream_core::proto::Config as ConnectionConfig;
-pub use stream_core::unary::CallProtocol;
+pub use ttstream::CallProtocol;
+pub use ttstream::proto::Config as ConnectionConfig;
 
 use crate::metainfo::Propagation;
 use crate::middleware::{Caller, MessageLayers, RawStream};
@@ -59,7 +58,6 @@ struct Shared {
     /// The caller's own name; without one, that of the handler under whose context a call is made.
     caller: Option<Arc<str>>,
     service: Arc<str>,
-    call_protocol: CallProtocol,
     propagation: Propagation,
     timeout: Option<Duration>,
     anonymous: Arc<str>,
@@ -104,12 +102,12 @@ impl Client {
     pub async fn call<A: Payload, R: Payload>(
         &self,
         ctx: &Context,
-        method: &'static Method,
+        method: &Method,
         args: &A,
     ) -> Result<R> {
         let result = self.send_call(ctx, method, args).await?;
         R::decode(result).map_err(|error| match error.fault() {
-            Fault::MissingResult => Error::missing_result(method.name),
+            Fault::MissingResult => Error::missing_result(method.name()),
             _ => Error::codec(error),
         })
     }
@@ -119,11 +117,11 @@ impl Client {
     ///
     /// # Errors
     /// That no connection could be had, or it was lost; that the context ended.
-    pub async fn oneway<A: Payload>(&self, ctx: &Context, method: &'static Method, args: &A) -> Result<()> {
+    pub async fn oneway<A: Payload>(&self, ctx: &Context, method: &Method, args: &A) -> Result<()> {
         self.send_call(ctx, method, args).await.map(drop)
     }
 
-    async fn send_call(&self, ctx: &Context, method: &'static Method, args: &impl Payload) -> Result<Bytes> {
+    async fn send_call(&self, ctx: &Context, method: &Method, args: &impl Payload) -> Result<Bytes> {
         let (args, options) = (encode(args)?.freeze(), self.options.clone());
         match &self.layered {
             Some(caller) => caller.call(ctx, method, options, args).await,
@@ -138,7 +136,7 @@ impl Client {
     pub async fn client_streaming<Req: Payload, Resp: Payload>(
         &self,
         ctx: &Context,
-        method: &'static Method,
+        method: &Method,
     ) -> Result<ClientStreamingClient<Req, Resp>> {
         let stream = self.open(ctx, method).await?;
         Ok(ClientStreamingClient::new(stream, self.message_layers.clone()))
@@ -151,7 +149,7 @@ impl Client {
     pub async fn server_streaming<Req: Payload, Resp: Payload>(
         &self,
         ctx: &Context,
-        method: &'static Method,
+        method: &Method,
         request: &Req,
     ) -> Result<ServerStreamingClient<Resp>> {
         let RawStream { sender, receiver } = self.open(ctx, method).await?;
@@ -168,13 +166,13 @@ impl Client {
     pub async fn bidi_streaming<Req: Payload, Resp: Payload>(
         &self,
         ctx: &Context,
-        method: &'static Method,
+        method: &Method,
     ) -> Result<BidiStreamingClient<Req, Resp>> {
         let stream = self.open(ctx, method).await?;
         Ok(BidiStreamingClient::new(stream, self.message_layers.clone()))
     }
 
-    async fn open(&self, ctx: &Context, method: &'static Method) -> Result<RawStream> {
+    async fn open(&self, ctx: &Context, method: &Method) -> Result<RawStream> {
         let options = self.options.clone();
         match &self.layered {
             Some(caller) => caller.open(ctx, method, options).await,
@@ -200,14 +198,14 @@ impl Caller for Direct {
     async fn call(
         &self,
         ctx: &Context,
-        method: &'static Method,
+        method: &Method,
         options: CallOptions,
         args: Bytes,
     ) -> Result<Bytes> {
         self.call_now(ctx, method, options, args).await
     }
 
-    async fn open(&self, ctx: &Context, method: &'static Method, options: CallOptions) -> Result<RawStream> {
+    async fn open(&self, ctx: &Context, method: &Method, options: CallOptions) -> Result<RawStream> {
         self.open_now(ctx, method, options).await
     }
 }
@@ -216,46 +214,50 @@ impl Direct {
     async fn call_now(
         &self,
         ctx: &Context,
-        method: &'static Method,
+        method: &Method,
         options: CallOptions,
         args: Bytes,
     ) -> Result<Bytes> {
-        let Shared { service, call_protocol, propagation, .. } = &*self.shared;
-        let request = CallRequest {
-            protocol: *call_protocol,
-            method: method.name,
-            metadata: &ctx.strings(method, *propagation, options.headers),
-            from: self.caller(ctx),
-            to: service,
-            body: &args,
-            oneway: method.oneway,
-            scope: ctx.scope(),
-            deadline: self.deadline(ctx.deadline()),
-        };
-        let CallAnswer { metadata, result } = self.raw.call(&request).await?;
-        ctx.receive_backward(&metadata);
+        let metainfo = ctx.outgoing_metainfo(self.shared.propagation);
+        let deadline = self.deadline(ctx.deadline());
+        let call = self.outgoing(ctx, method, &options, metainfo.as_deref());
+        let call = OutgoingCall { deadline, wire_deadline: deadline, ..call };
+        let UnaryResponse { backward, result, .. } =
+            self.raw.call(UnaryRequest { call, body: &args }).await?;
+        ctx.receive_backward(backward);
         result
     }
 
-    async fn open_now(
-        &self,
-        ctx: &Context,
-        method: &'static Method,
-        options: CallOptions,
-    ) -> Result<RawStream> {
-        let too_long = || Error::codec(format!("method name {:?} is too long", method.name));
-        let request = Request {
-            method: method.wire().ok_or_else(too_long)?,
-            metadata: &ctx.strings(method, self.shared.propagation, options.headers),
-            service: self.caller(ctx),
-            scope: ctx.scope(),
+    async fn open_now(&self, ctx: &Context, method: &Method, options: CallOptions) -> Result<RawStream> {
+        let metainfo = ctx.outgoing_metainfo(self.shared.propagation);
+        let call = OutgoingCall {
             deadline: self.deadline(ctx.enforced_deadline()),
-            told_deadline: self.deadline(ctx.deadline()),
+            wire_deadline: self.deadline(ctx.deadline()),
+            ..self.outgoing(ctx, method, &options, metainfo.as_deref())
+        };
+        let (sender, receiver) = self.raw.open(&call).await?;
+        Ok(RawStream { sender, receiver })
+    }
+
+    fn outgoing<'a>(
+        &'a self,
+        ctx: &'a Context,
+        method: &'a Method,
+        options: &'a CallOptions,
+        metainfo: Option<&'a Metainfo>,
+    ) -> OutgoingCall<'a> {
+        OutgoingCall {
+            method,
+            callee: &self.shared.service,
+            caller: self.caller(ctx),
+            metainfo,
+            headers: &options.headers,
+            scope: ctx.scope(),
+            deadline: None,
+            wire_deadline: None,
             recv_timeout: options.recv_timeout,
             send_timeout: options.send_timeout,
-        };
-        let (sender, receiver) = self.raw.open(&request).await?;
-        Ok(RawStream { sender, receiver })
+        }
     }
 
     fn caller<'a>(&'a self, ctx: &'a Context) -> &'a Arc<str> {
@@ -264,7 +266,7 @@ impl Direct {
     }
 
     fn deadline(&self, outer: Option<Instant>) -> Option<Instant> {
-        let own = self.shared.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let own = self.shared.timeout.and_then(|timeout| clock::now().checked_add(timeout));
         outer.into_iter().chain(own).min()
     }
 }

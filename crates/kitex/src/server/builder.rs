@@ -9,10 +9,10 @@ use std::time::Duration;
 use kerrors::{BadServiceName, RecvTimeout, check_service_name};
 use stream_core::Cores;
 use stream_core::observe::Observer;
-use stream_core::proto::Config;
-use stream_core::server::{OnCancel, ServerConfig};
+use stream_core::handler::{OnCancel, ServerConfig};
 use thiserror::Error;
 use tower_layer::Layer;
+use ttstream::proto::Config;
 
 use super::Service;
 use super::router::{Policy, Router};
@@ -27,6 +27,7 @@ pub struct ServerBuilder {
     layers: Vec<Wrap>,
     message_layers: MessageLayers,
     config: ServerConfig,
+    connection: Config,
 }
 
 /// What a layer makes of a service.
@@ -43,7 +44,7 @@ pub enum BindError {
     #[error("service {service} is added twice: remove one")]
     Duplicate {
         /// The service's name in the IDL.
-        service: &'static str,
+        service: String,
     },
     /// A policy is for a method that no service has.
     #[error("no service has a method {service}.{method}: check ServerBuilder::on_cancel_of")]
@@ -82,6 +83,7 @@ impl ServerBuilder {
             layers: Vec::new(),
             message_layers: MessageLayers::default(),
             config: ServerConfig::default(),
+            connection: Config::default(),
         }
     }
 
@@ -127,13 +129,13 @@ impl ServerBuilder {
 
     /// Bounds of each connection. Set before [`recv_timeout`](Self::recv_timeout), which is one of them.
     pub fn connection(mut self, config: Config) -> Self {
-        self.config.connection = config;
+        self.connection = config;
         self
     }
 
     /// How long each Recv of a handler may wait. Default: as long as the stream lives.
     pub fn recv_timeout(mut self, timeout: RecvTimeout) -> Self {
-        self.config.connection.recv_timeout = Some(timeout);
+        self.connection.recv_timeout = Some(timeout);
         self
     }
 
@@ -188,13 +190,15 @@ impl ServerBuilder {
     /// [`BindError`]: the name, the services or the address cannot be.
     pub async fn bind(self, address: &str) -> Result<BoundServer, BindError> {
         check_service_name(&self.name)?;
-        let Self { name, services, policies, layers, message_layers, mut config } = self;
+        let Self { name, services, policies, layers, message_layers, mut config, connection } = self;
         config.service = Arc::from(name);
         let wrap = |service| layers.iter().rev().fold(service, |service, layer| layer(service));
         let services = services.into_iter().map(wrap).collect();
         let router = Router::new(config.service.clone(), services, policies, message_layers)?;
         let listen = |source| BindError::Listen { address: address.to_owned(), source };
-        let raw = stream_core::server::Server::bind(address, router, config).await.map_err(listen)?;
+        let protocols = ttstream::protocols(&connection);
+        let raw = stream_core::server::Server::bind(address, router, config, protocols);
+        let raw = raw.await.map_err(listen)?;
         let address = raw.local_addr().map_err(listen)?;
         Ok(BoundServer { raw, address })
     }

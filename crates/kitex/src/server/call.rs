@@ -20,7 +20,7 @@ use crate::{Context, Method};
 #[derive(Debug)]
 pub struct Call {
     pub(super) ctx: Context,
-    pub(super) method: &'static Method,
+    pub(super) method: Arc<Method>,
     pub(super) input: Input,
 }
 
@@ -47,7 +47,7 @@ impl Call {
     pub fn into_args<A: Payload>(self) -> Result<(Context, A)> {
         match self.input {
             Input::Args(args) => Ok((self.ctx, A::decode(args).map_err(Error::codec)?)),
-            Input::Stream { .. } => Err(wrong_kind(self.method)),
+            Input::Stream { .. } => Err(wrong_kind(&self.method)),
         }
     }
 
@@ -109,7 +109,7 @@ impl Call {
 
     /// Fails as a number does that no method has.
     pub fn unknown_method<'a>(self) -> Answering<'a> {
-        refuse(Error::Remote(ApplicationException::unknown_method(self.method.name)))
+        refuse(Error::Remote(ApplicationException::unknown_method(self.method.name())))
     }
 
     /// The context of the call.
@@ -118,8 +118,8 @@ impl Call {
     }
 
     /// The method that is called.
-    pub fn method(&self) -> &'static Method {
-        self.method
+    pub fn method(&self) -> &Method {
+        &self.method
     }
 
     /// The same call under another context: a child of the first, most likely.
@@ -131,7 +131,7 @@ impl Call {
     fn into_stream(self) -> Result<(Context, RawStream, Arc<Request>, MessageLayers)> {
         match self.input {
             Input::Stream { raw, request, layers } => Ok((self.ctx, raw, request, layers)),
-            Input::Args(_) => Err(wrong_kind(self.method)),
+            Input::Args(_) => Err(wrong_kind(&self.method)),
         }
     }
 }
@@ -178,12 +178,12 @@ where
 }
 
 fn missing(ctx: &Context) -> Error {
-    let called = ctx.method().map(|method| format!("{}.{}", method.service, method.name));
+    let called = ctx.method().map(Method::to_string);
     Error::other(format!("no request for {}", called.unwrap_or_default()))
 }
 
 fn wrong_kind(method: &Method) -> Error {
-    Error::other(format!("{}.{} is called as what it is not", method.service, method.name))
+    Error::other(format!("{method} is called as what it is not"))
 }
 
 /// What a handler leaves to be sent.

@@ -6,8 +6,8 @@ mod router;
 
 pub use builder::{BindError, BoundServer, ServerBuilder};
 pub use call::{Answer, Answering, Call};
-pub use stream_core::proto::Config as ConnectionConfig;
-pub use stream_core::server::OnCancel;
+pub use stream_core::handler::OnCancel;
+pub use ttstream::proto::Config as ConnectionConfig;
 
 use kerrors::Result;
 
@@ -17,7 +17,7 @@ use crate::Method;
 #[crate::async_trait]
 pub trait Service: Send + Sync + 'static {
     /// Its methods; their numbers are their places here.
-    fn methods(&self) -> &'static [Method];
+    fn methods(&self) -> &[Method];
 
     /// Serves one call of the method with this number.
     async fn call(&self, method: usize, call: Call) -> Result<Answer>;

@@ -1,6 +1,7 @@
 //! Finds the method that a call is for. Knows services by their IDL name; a call without one, or with one
 //! that nobody has, is found by its method's name, as Kitex does.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::pin::Pin;
@@ -8,11 +9,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kerrors::{ApplicationException, Error, Result};
-use stream_core::Metadata;
-use stream_core::server::{Handler, HandlerError, Incoming, OnCancel, Peer, Served, StreamEnd};
+use stream_core::cancel::Scope;
+use stream_core::call::{CallHead, HandlerError, StreamEnd, UnaryCall, UnaryResponse};
+use stream_core::handler::{Handler, IncomingStream, OnCancel, Routed};
 use stream_core::stream::SendStream;
-use stream_core::unary::{UnaryAnswer, UnaryCall};
-use ttheader_codec::key;
 
 use super::call::{Call, Input};
 use super::{Answer, BindError, Service};
@@ -25,8 +25,8 @@ pub(crate) struct Router {
     name: Arc<str>,
     services: Vec<Arc<dyn Service>>,
     layers: MessageLayers,
-    by_service: HashMap<&'static str, HashMap<&'static str, Route>>,
-    by_method: HashMap<&'static str, Route>,
+    by_service: HashMap<String, HashMap<String, Route>>,
+    by_method: HashMap<String, Route>,
 }
 
 impl fmt::Debug for Router {
@@ -36,11 +36,11 @@ impl fmt::Debug for Router {
     }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Route {
     service: usize,
     number: usize,
-    method: &'static Method,
+    method: Arc<Method>,
     on_cancel: Option<OnCancel>,
 }
 
@@ -80,55 +80,52 @@ impl Router {
             return Err(BindError::NoSuchMethod { service, method });
         };
         route.on_cancel = Some(on_cancel);
-        let changed = *route;
-        self.by_method.entry(changed.method.name).and_modify(|route| {
-            if route.service == changed.service {
-                *route = changed;
-            }
-        });
+        let service = route.service;
+        if let Some(route) = self.by_method.get_mut(&method).filter(|route| route.service == service) {
+            route.on_cancel = Some(on_cancel);
+        }
         Ok(())
     }
 
     fn add(&mut self, service: Arc<dyn Service>) -> std::result::Result<(), BindError> {
         for (number, method) in service.methods().iter().enumerate() {
+            let (service_name, name) = (method.service().to_string(), method.name().to_string());
+            let method = Arc::new(method.clone());
             let route = Route { service: self.services.len(), number, method, on_cancel: None };
-            let methods = self.by_service.entry(method.service).or_default();
-            if methods.insert(method.name, route).is_some() {
-                return Err(BindError::Duplicate { service: method.service });
+            let methods = self.by_service.entry(service_name.clone()).or_default();
+            if methods.insert(name.clone(), route.clone()).is_some() {
+                return Err(BindError::Duplicate { service: service_name });
             }
-            self.by_method.entry(method.name).or_insert(route);
+            self.by_method.entry(name).or_insert(route);
         }
         self.services.push(service);
         Ok(())
     }
 
-    fn find(&self, metadata: &Metadata, method: &str) -> std::result::Result<Route, ApplicationException> {
-        let service = service_of(metadata);
+    fn find(&self, service: &str, method: &str) -> std::result::Result<&Route, ApplicationException> {
         let found = match self.by_service.get(service) {
             Some(methods) => methods.get(method),
             None => self.by_method.get(method),
         };
-        found.copied().ok_or_else(|| match self.by_service.contains_key(service) || service.is_empty() {
+        found.ok_or_else(|| match self.by_service.contains_key(service) || service.is_empty() {
             true => ApplicationException::unknown_method(method),
             false => ApplicationException::unknown_service(service),
         })
     }
 
     /// As [`find`](Self::find), for a ping-pong call: Kitex has other words for what it does not know.
-    fn find_call(
-        &self,
-        metadata: &Metadata,
-        method: &str,
-    ) -> std::result::Result<Route, ApplicationException> {
-        let service = service_of(metadata);
-        self.find(metadata, method).map_err(|_| match self.by_service.contains_key(service) {
+    fn find_call(&self, service: &str, method: &str) -> std::result::Result<&Route, ApplicationException> {
+        self.find(service, method).map_err(|_| match self.by_service.contains_key(service) {
             true => ApplicationException::unknown_method(&format!("{method} (service {service})")),
             false => ApplicationException::unknown_service(&format!("{service}, method {method}")),
         })
     }
 
-    fn request(&self, route: Route, metadata: Metadata, peer: Peer) -> Arc<Request> {
-        Request::new(self.name.clone(), route.method, metadata, peer.address)
+    /// Returns the context of a call, and what it knows of the call.
+    fn context(&self, route: &Route, head: CallHead, scope: Scope) -> (Context, Arc<Request>) {
+        let CallHead { metadata, metainfo, timeout, peer, .. } = head;
+        let request = Request::new(self.name.clone(), route.method.clone(), metadata, peer);
+        (Context::of_request(scope, timeout, metainfo, request.clone()), request)
     }
 
     /// Boxed: few streams have an answer beside their messages.
@@ -148,28 +145,29 @@ impl Router {
 }
 
 fn ended(request: &Request, ended: Result<()>) -> StreamEnd {
-    StreamEnd { trailer: request.take_trailer(), error: ended.err().map(refuse_or_return) }
+    let ending = request.take_ending();
+    let backward = ending.backward_pairs();
+    StreamEnd { trailer: ending.trailer, backward, error: ended.err().map(refuse_or_return) }
 }
 
 impl Handler for Router {
     fn stream(
         self: Arc<Self>,
-        incoming: Incoming,
-    ) -> std::result::Result<Served<impl Future<Output = StreamEnd> + Send + 'static>, ApplicationException>
+        stream: IncomingStream,
+    ) -> std::result::Result<Routed<impl Future<Output = StreamEnd> + Send + 'static>, ApplicationException>
     {
-        let Incoming { method, metadata, scope, timeout, sender, receiver, peer } = incoming;
-        let route = self.find(&metadata, &String::from_utf8_lossy(&method))?;
-        if !route.method.mode.is_stream() {
-            return Err(no_stream(route.method));
+        let IncomingStream { head, scope, sender, receiver } = stream;
+        let route = self.find(&text(&head.service), &text(&head.method))?;
+        if !route.method.mode().is_stream() {
+            return Err(no_stream(&route.method));
         }
-        let Route { service, number, on_cancel, .. } = route;
-        let request = self.request(route, metadata, peer);
-        let ctx = Context::of_request(scope, timeout, request.clone());
+        let Route { service, number, on_cancel, .. } = *route;
+        let (ctx, request) = self.context(route, head, scope);
         // Lives as long as the stream does, so it holds as little as it can while the handler runs.
         let handler = async move {
             let raw = RawStream { sender: sender.clone(), receiver };
             let input = Input::Stream { raw, request: request.clone(), layers: self.layers.clone() };
-            let call = Call { ctx, method: request.method, input };
+            let call = Call { ctx, method: request.method.clone(), input };
             let answer = match self.call(service, number, call).await {
                 Ok(answer) => answer,
                 Err(error) => return ended(&request, Err(error)),
@@ -180,33 +178,37 @@ impl Handler for Router {
             };
             ended(&request, sent)
         };
-        Ok(Served { handler, on_cancel })
+        Ok(Routed { handler, on_cancel })
     }
 
     fn unary(
         self: Arc<Self>,
         call: UnaryCall,
-    ) -> std::result::Result<Served<impl Future<Output = UnaryAnswer> + Send + 'static>, ApplicationException>
-    {
-        let UnaryCall { method, metadata, body, scope, timeout, peer } = call;
-        let route = self.find_call(&metadata, &method)?;
-        if route.method.mode.is_stream() {
-            return Err(is_stream(route.method));
+    ) -> std::result::Result<
+        Routed<impl Future<Output = UnaryResponse<HandlerError>> + Send + 'static>,
+        ApplicationException,
+    > {
+        let UnaryCall { head, body, scope } = call;
+        let route = self.find_call(&text(&head.service), &text(&head.method))?;
+        if route.method.mode().is_stream() {
+            return Err(is_stream(&route.method));
         }
-        let request = self.request(route, metadata, peer);
-        let ctx = Context::of_request(scope, timeout, request.clone());
+        let Route { service, number, on_cancel, .. } = *route;
+        let (ctx, request) = self.context(route, head, scope);
         let handler = async move {
-            let call = Call { ctx, method: route.method, input: Input::Args(body) };
-            let result = self.call(route.service, route.number, call).await;
+            let call = Call { ctx, method: request.method.clone(), input: Input::Args(body) };
+            let result = self.call(service, number, call).await;
             let result = result.map(|answer| answer.into_bytes().unwrap_or(EMPTY_RESULT));
-            UnaryAnswer { metadata: request.take_trailer(), result: result.map_err(refuse_or_return) }
+            let ending = request.take_ending();
+            let backward = ending.backward_pairs();
+            UnaryResponse { metadata: ending.trailer, backward, result: result.map_err(refuse_or_return) }
         };
-        Ok(Served { handler, on_cancel: route.on_cancel })
+        Ok(Routed { handler, on_cancel })
     }
 }
 
-fn service_of(metadata: &Metadata) -> &str {
-    metadata.get_str(key::IDL_SERVICE).unwrap_or_default()
+fn text(bytes: &Bytes) -> Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
 }
 
 /// The struct of a method that returns nothing.
@@ -224,11 +226,11 @@ fn refuse_or_return(error: Error) -> HandlerError {
 }
 
 fn no_stream(method: &Method) -> ApplicationException {
-    let text = format!("{}.{} is no stream: call it ping-pong", method.service, method.name);
+    let text = format!("{method} is no stream: call it ping-pong");
     ApplicationException::new(ApplicationException::UNKNOWN_METHOD, text)
 }
 
 fn is_stream(method: &Method) -> ApplicationException {
-    let text = format!("{}.{} is a stream: open one", method.service, method.name);
+    let text = format!("{method} is a stream: open one");
     ApplicationException::new(ApplicationException::UNKNOWN_METHOD, text)
 }

@@ -10,9 +10,9 @@ use std::task::{Context as TaskContext, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use kerrors::{Error, Result};
-use kitex_thrift::Payload as Message;
+use kitex_thrift::Payload;
 use stream_core::Metadata;
-use stream_core::proto::Payload;
+use stream_core::Message;
 use stream_core::stream::{Recv, RecvStream, SendStream, SendTimer};
 
 use crate::middleware::MessageLayers;
@@ -24,7 +24,7 @@ thread_local! {
 /// Buffers above this size are not kept for the next message.
 const MAX_SCRATCH: usize = 64 * 1024;
 
-pub(crate) fn encode(message: &impl Message) -> Result<BytesMut> {
+pub(crate) fn encode(message: &impl Payload) -> Result<BytesMut> {
     let mut buf = SCRATCH.take();
     buf.clear();
     message.encode(&mut buf).map_err(Error::codec)?;
@@ -44,7 +44,7 @@ pub struct MessageSender<T> {
     _type: PhantomData<fn(T)>,
 }
 
-impl<T: Message> MessageSender<T> {
+impl<T: Payload> MessageSender<T> {
     pub(crate) fn new(raw: SendStream, layers: MessageLayers) -> Self {
         Self { raw, layers, _type: PhantomData }
     }
@@ -57,7 +57,7 @@ impl<T: Message> MessageSender<T> {
         let message = match encode(message) {
             Ok(buf) if self.layers.is_empty() => Outgoing::Scratch(buf),
             Ok(buf) => match self.layers.on_send(&self.raw, buf.freeze()) {
-                Ok(message) => Outgoing::Layered(Payload::Owned(message)),
+                Ok(message) => Outgoing::Layered(Message::Owned(message)),
                 Err(error) => Outgoing::Refused(Some(Box::new(error))),
             },
             Err(error) => Outgoing::Refused(Some(Box::new(error))),
@@ -98,7 +98,7 @@ enum Outgoing {
     /// In the thread's buffer, which goes back when the future is dropped.
     Scratch(BytesMut),
     /// As the layers have passed it on.
-    Layered(Payload<'static>),
+    Layered(Message<'static>),
     /// What Send returns.
     Refused(Option<Box<Error>>),
 }
@@ -109,7 +109,7 @@ impl Future for SendMessage<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let Self { raw, message, timer } = &mut *self;
         match message {
-            Outgoing::Scratch(buf) => raw.poll_send(cx, &Payload::Borrowed(buf), timer),
+            Outgoing::Scratch(buf) => raw.poll_send(cx, &Message::Borrowed(buf), timer),
             Outgoing::Layered(message) => raw.poll_send(cx, message, timer),
             Outgoing::Refused(error) => Poll::Ready(error.take().map_or(Ok(()), |error| Err(*error))),
         }
@@ -138,7 +138,7 @@ pub struct MessageReceiver<T> {
     _type: PhantomData<fn() -> T>,
 }
 
-impl<T: Message> MessageReceiver<T> {
+impl<T: Payload> MessageReceiver<T> {
     pub(crate) fn new(raw: RecvStream, layers: MessageLayers) -> Self {
         Self { raw, layers, ended: false, _type: PhantomData }
     }
@@ -171,7 +171,7 @@ impl<T: Message> MessageReceiver<T> {
     }
 }
 
-fn decode<T: Message>(message: Bytes, layers: &MessageLayers, stream: &RecvStream) -> Result<T> {
+fn decode<T: Payload>(message: Bytes, layers: &MessageLayers, stream: &RecvStream) -> Result<T> {
     T::decode(layers.on_recv(stream, message)?).map_err(Error::codec)
 }
 
@@ -183,7 +183,7 @@ pub struct RecvMessage<'a, T> {
     _type: PhantomData<fn() -> T>,
 }
 
-impl<T: Message> Future for RecvMessage<'_, T> {
+impl<T: Payload> Future for RecvMessage<'_, T> {
     type Output = Result<Option<T>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
@@ -198,7 +198,7 @@ impl<T> fmt::Debug for RecvMessage<'_, T> {
     }
 }
 
-impl<T: Message> Stream for MessageReceiver<T> {
+impl<T: Payload> Stream for MessageReceiver<T> {
     type Item = Result<T>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {

@@ -167,21 +167,21 @@ impl<C: Caller> Caller for Stamped<C> {
     async fn call(
         &self,
         ctx: &Context,
-        method: &'static Method,
+        method: &Method,
         mut options: CallOptions,
         args: Bytes,
     ) -> Result<Bytes> {
-        options.headers.insert("stamp", method.name);
+        options.headers.insert("stamp", method.name().to_string());
         self.0.call(ctx, method, options, args).await
     }
 
     async fn open(
         &self,
         ctx: &Context,
-        method: &'static Method,
+        method: &Method,
         mut options: CallOptions,
     ) -> Result<RawStream> {
-        options.headers.insert("stamp", method.name);
+        options.headers.insert("stamp", method.name().to_string());
         self.0.open(ctx, method, options).await
     }
 }

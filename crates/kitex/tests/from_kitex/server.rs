@@ -100,13 +100,13 @@ pub(crate) struct Auth<S>(pub(crate) S);
 
 #[kitex::async_trait]
 impl<S: Service> Service for Auth<S> {
-    fn methods(&self) -> &'static [Method] {
+    fn methods(&self) -> &[Method] {
         self.0.methods()
     }
 
     async fn call(&self, method: usize, call: Call) -> Result<Answer> {
         let headers: HashMap<_, _> = call.context().metadata().into_iter().flat_map(Metadata::iter).collect();
-        println!("{} with {} strings", call.method().name, headers.len());
+        println!("{} with {} strings", call.method().name(), headers.len());
         let ctx = call.context().with_persistent("seen", "by auth");
         self.0.call(method, call.with_context(ctx)).await
     }

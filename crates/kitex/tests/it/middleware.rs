@@ -35,7 +35,7 @@ impl<T> Layer<T> for Named {
 
 impl Named {
     fn enter(&self, method: &Method) {
-        self.1.tell(format!("{} > {}", self.0, method.name));
+        self.1.tell(format!("{} > {}", self.0, method.name()));
     }
 
     fn leave<T>(&self, result: &Result<T>) {
@@ -48,7 +48,7 @@ impl<C: Caller> Caller for Around<C> {
     async fn call(
         &self,
         ctx: &Context,
-        method: &'static Method,
+        method: &Method,
         options: CallOptions,
         args: Bytes,
     ) -> Result<Bytes> {
@@ -58,7 +58,7 @@ impl<C: Caller> Caller for Around<C> {
         result
     }
 
-    async fn open(&self, ctx: &Context, method: &'static Method, options: CallOptions) -> Result<RawStream> {
+    async fn open(&self, ctx: &Context, method: &Method, options: CallOptions) -> Result<RawStream> {
         self.layer.enter(method);
         let result = self.inner.open(ctx, method, options).await;
         self.layer.leave(&result);
@@ -68,7 +68,7 @@ impl<C: Caller> Caller for Around<C> {
 
 #[kitex::async_trait]
 impl<S: Service> Service for Around<S> {
-    fn methods(&self) -> &'static [Method] {
+    fn methods(&self) -> &[Method] {
         self.inner.methods()
     }
 
@@ -140,11 +140,11 @@ impl<C: Caller> Caller for Gated<C> {
     async fn call(
         &self,
         ctx: &Context,
-        method: &'static Method,
+        method: &Method,
         mut options: CallOptions,
         args: Bytes,
     ) -> Result<Bytes> {
-        if method.name == "Note" {
+        if method.name() == "Note" {
             return Err(Error::other("not from here"));
         }
         options.headers.insert("ck", "layered");
@@ -154,10 +154,10 @@ impl<C: Caller> Caller for Gated<C> {
     async fn open(
         &self,
         ctx: &Context,
-        method: &'static Method,
+        method: &Method,
         mut options: CallOptions,
     ) -> Result<RawStream> {
-        if method.name == "Bidi" {
+        if method.name() == "Bidi" {
             return Err(Error::other("not from here"));
         }
         options.headers.insert("ck", "layered");
@@ -167,12 +167,12 @@ impl<C: Caller> Caller for Gated<C> {
 
 #[kitex::async_trait]
 impl<S: Service> Service for Gated<S> {
-    fn methods(&self) -> &'static [Method] {
+    fn methods(&self) -> &[Method] {
         self.0.methods()
     }
 
     async fn call(&self, method: usize, call: Call) -> Result<Answer> {
-        match call.method().name {
+        match call.method().name() {
             "Ping" => Answer::message(&pong()),
             "Up" => Err(BizStatusError::new(403, "not you").into()),
             _ => {

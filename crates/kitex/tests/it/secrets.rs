@@ -46,7 +46,7 @@ struct Shown(Arc<dyn Service>, Tell<(&'static str, String)>);
 
 #[kitex::async_trait]
 impl Service for Shown {
-    fn methods(&self) -> &'static [Method] {
+    fn methods(&self) -> &[Method] {
         self.0.methods()
     }
 

@@ -13,7 +13,7 @@ struct Backwards;
 #[kitex::async_trait]
 impl Mirror for Backwards {
     async fn ping(&self, ctx: Context, req: Req) -> Result<Resp> {
-        let method = ctx.method().map_or("", |method| method.service);
+        let method = ctx.method().map_or("", |method| method.service());
         Ok(resp(&format!("{method} {}", req.msg.unwrap_or_default()), 0))
     }
 
@@ -81,9 +81,9 @@ async fn what_nobody_has_and_what_is_no_such_call_is_refused_at_once() {
     }
 }
 
-async fn call(client: &Client, method: &'static Method) -> Result<()> {
+async fn call(client: &Client, method: &Method) -> Result<()> {
     let ctx = Context::background();
-    if method.mode.is_stream() {
+    if method.mode().is_stream() {
         let mut stream = client.server_streaming::<Req, Resp>(&ctx, method, &req("", 1)).await?;
         while stream.recv().await?.is_some() {}
         return Ok(());

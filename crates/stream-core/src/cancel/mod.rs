@@ -21,6 +21,5 @@ mod reason;
 mod scope;
 
 pub use reason::Reason;
-#[cfg(any(feature = "tokio", all(test, loom)))]
-pub(crate) use scope::Cascade;
+pub use scope::Cascade;
 pub use scope::{Canceled, Label, Registration, Scope, Target};

@@ -105,7 +105,7 @@ impl Scope {
 
     /// The first half of a cancel, for who holds a lock: from here on this scope and all below it have
     /// their reason. Nobody is told before the cascade runs.
-    pub(crate) fn close(&self, reason: &Reason) -> Cascade {
+    pub fn close(&self, reason: &Reason) -> Cascade {
         Cascade { members: self.node.close(reason), reason: reason.clone() }
     }
 
@@ -146,14 +146,14 @@ impl fmt::Debug for Scope {
 
 /// The second half of a cancel: a closed scope's members, who are to be told.
 #[must_use = "nobody is told before it runs"]
-pub(crate) struct Cascade {
+pub struct Cascade {
     members: Members,
     reason: Reason,
 }
 
 impl Cascade {
     /// Tells everybody below. To be called with no lock held.
-    pub(crate) fn run(self) {
+    pub fn run(self) {
         let Self { members, reason } = self;
         let mut pending = members.wake();
         while let Some(child) = pending.pop() {

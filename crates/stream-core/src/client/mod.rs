@@ -1,50 +1,43 @@
-//! Opens streams: finds an address, gets a connection from a pool, hangs the stream below its scope.
+//! Opens streams and makes ping-pong calls: gets a connection from a pool, and registers the stream with the
+//! scope under which it is opened. Knows transports by their traits alone.
 
-mod address;
-mod backoff;
-mod dial;
 mod pool;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use kerrors::{Error, RecvTimeout, Side, StreamError};
+use kerrors::{Error, StreamError};
 
-pub use address::{AddressSource, StaticAddresses};
-pub(crate) use dial::Dialer;
-pub(crate) use pool::Lease;
-use pool::{Checkout, Pool};
 pub use pool::{PoolKind, PoolStats};
+use pool::{Checkout, Connector, Pool};
 
-use ttheader_codec::key;
-
-use crate::Metadata;
-use crate::cancel::{Reason, Scope};
+use crate::call::{OutgoingCall, UnaryRequest, UnaryResponse};
+use crate::cancel::{Registration, Scope, Target};
+use crate::clock;
+pub use crate::dial::{AddressSource, StaticAddresses};
+use crate::dial::Dialer;
 use crate::observe::Observers;
-use crate::proto::{Config, Method, Open, StreamKey};
-use crate::stream::{Above, Handles, RecvStream, SendStream};
-use crate::unary::{CallAnswer, CallRequest, Calls};
+use crate::stream::{NewStream, Parent, RecvStream, SendStream, Setup, StreamTarget};
+use crate::transport::{Transport, UnaryTransport};
 
-/// How a client reaches its server.
+/// How a client reaches its server, whatever transport it uses.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ClientConfig {
-    /// Bounds of each connection.
-    pub connection: Config,
     /// How streams share connections. Default: [`PoolKind::Mux`] with one connection a core.
     pub pool: PoolKind,
-    /// How long a dial may take. Default 1 s.
+    /// The longest time of a dial. Default 1 s.
     pub connect_timeout: Duration,
-    /// How long a shared connection may be without a stream before it is closed. Default 60 s. A long pool
-    /// has its own.
+    /// The longest time that a shared connection may have no stream before it is closed. Default 60 s. A long
+    /// pool has its own.
     pub idle_timeout: Duration,
-    /// Who is told of each stream's life.
+    /// Observers of each stream.
     pub observers: Observers,
 }
 
 impl Default for ClientConfig {
     fn default() -> Self {
         Self {
-            connection: Config::default(),
             pool: PoolKind::default(),
             connect_timeout: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(60),
@@ -53,57 +46,37 @@ impl Default for ClientConfig {
     }
 }
 
-/// What a stream is opened with.
-#[derive(Clone, Debug)]
-pub struct Request<'a> {
-    /// The method.
-    pub method: &'a Arc<Method>,
-    /// Strings of the header frame: the IDL service's name, metainfo.
-    pub metadata: &'a Metadata,
-    /// The caller's own service name: what a cancel puts on its path.
-    pub service: &'a Arc<str>,
-    /// What ends the stream when it ends. `None`: nothing but the stream's own handles.
-    pub scope: Option<&'a Scope>,
-    /// When the stream is to end by itself.
-    pub deadline: Option<Instant>,
-    /// The deadline that the peer is told, if it is another.
-    pub told_deadline: Option<Instant>,
-    /// How long each Recv may wait.
-    pub recv_timeout: Option<RecvTimeout>,
-    /// How long each Send may wait. Then the stream ends with code 12904.
-    pub send_timeout: Option<Duration>,
-}
-
 /// Opens streams to one service, and makes ping-pong calls. Cheap to clone; clones share connections.
 #[derive(Clone, Debug)]
 pub struct Client {
     pool: Arc<Pool>,
-    calls: Arc<Calls>,
+    unary: Arc<dyn UnaryTransport>,
     observers: Observers,
 }
 
 impl Client {
-    /// A client that has dialed nothing yet.
-    pub fn new(addresses: impl AddressSource, mut config: ClientConfig) -> Self {
-        if let PoolKind::Long { idle_timeout, .. } = config.pool {
-            config.idle_timeout = idle_timeout;
-        }
-        let (kind, observers) = (config.pool, config.observers.clone());
-        let dialer = Arc::new(Dialer::new(addresses, config));
-        let calls = Calls::new(dialer.clone(), kind != PoolKind::Short);
-        Self { pool: Arc::new(Pool::new(dialer, kind)), calls: Arc::new(calls), observers }
+    /// Returns a client that has dialed nothing yet.
+    pub fn new(transport: impl Transport, addresses: impl AddressSource, config: ClientConfig) -> Self {
+        let ClientConfig { pool: kind, connect_timeout, idle_timeout, observers } = config;
+        let idle_timeout = match kind {
+            PoolKind::Long { idle_timeout, .. } => idle_timeout,
+            PoolKind::Mux(_) | PoolKind::Short => idle_timeout,
+        };
+        let dialer = Arc::new(Dialer::new(addresses, connect_timeout));
+        let unary = transport.unary(dialer.clone(), kind != PoolKind::Short);
+        let connector = Connector { dialer, transport: Arc::new(transport), idle_timeout };
+        Self { pool: Arc::new(Pool::new(connector, kind)), unary, observers }
     }
 
-    /// Takes leave: closes every shared or waiting connection, after what is queued has been written and,
-    /// where a stream was canceled, its peer has had the time to learn of it. For a program that is about
-    /// to end: with it end its connections, and with them what they have not handed over. Takes a second
-    /// at most. Streams that are open go on, and calls that come later dial again.
+    /// Closes pooled connections gracefully: what is queued is written, and after a cancel the connection stays
+    /// open until the peer has had time to read it. Call it before the process exits. Takes 1 s at most.
+    /// Open streams go on, and later calls dial again.
     pub async fn close(&self) {
-        // What is not closed by then closes by itself, or with the program.
-        let _ = tokio::time::timeout(LEAVE, self.pool.close()).await;
+        // What is not closed by then closes by itself, or with the process.
+        let _ = tokio::time::timeout(CLOSE, self.pool.close()).await;
     }
 
-    /// How its connections stand.
+    /// Returns the state of the client's connections.
     pub fn pool_stats(&self) -> PoolStats {
         self.pool.stats()
     }
@@ -111,84 +84,95 @@ impl Client {
     /// Makes a ping-pong call. Dropping the future gives it up.
     ///
     /// # Errors
-    /// That no connection could be had, or it was lost; that the deadline passed; what the scope was
-    /// canceled with. What the handler ended with is the answer's.
-    pub async fn call(&self, request: &CallRequest<'_>) -> Result<CallAnswer, Error> {
-        self.calls.call(request).await
+    /// No connection could be had, or it was lost; the deadline passed; the scope was canceled. What the
+    /// handler ended with is the response's.
+    pub async fn call(&self, request: UnaryRequest<'_>) -> Result<UnaryResponse, Error> {
+        self.unary.call(request).await
     }
 
     /// Opens a stream. Waits for a connection, no longer than the deadline, and not after the scope is
-    /// canceled. Cancel-safe: a stream that nobody got is canceled.
+    /// canceled. Cancel-safe: a stream whose opening is dropped is canceled.
     ///
     /// # Errors
-    /// 12015 if the deadline passes, without a dial if it has; what the scope was canceled with; that no
+    /// Code 12015 if the deadline passes, without a dial if it has; what the scope was canceled with; that no
     /// connection could be had, an error of this call alone.
-    pub async fn open(&self, request: &Request<'_>) -> Result<(SendStream, RecvStream), Error> {
-        let opening = self.open_unscoped(request);
-        let Some(scope) = request.scope else { return opening.await };
+    pub async fn open(&self, call: &OutgoingCall<'_>) -> Result<(SendStream, RecvStream), Error> {
+        let opening = self.open_in_time(call);
+        let Some(scope) = call.scope else { return opening.await };
         tokio::select! {
             biased;
-            reason = scope.canceled() => Err(ended_by(&reason, request).into()),
+            reason = scope.canceled() => {
+                let left = call.deadline.map(|deadline| deadline.saturating_duration_since(clock::now()));
+                Err(reason.for_stream(call.caller, left).0.into())
+            }
             opened = opening => opened,
         }
     }
 
-    async fn open_unscoped(&self, request: &Request<'_>) -> Result<(SendStream, RecvStream), Error> {
-        let started = Instant::now();
-        let timeout = request.deadline.map(|deadline| deadline.saturating_duration_since(started));
+    async fn open_in_time(&self, call: &OutgoingCall<'_>) -> Result<(SendStream, RecvStream), Error> {
+        let timeout = call.deadline.map(|deadline| deadline.saturating_duration_since(clock::now()));
+        let late = || Err(StreamError::stream_timeout(timeout).into());
         match timeout {
-            None => self.open_now(request).await,
-            Some(Duration::ZERO) => Err(StreamError::stream_timeout(timeout).into()),
-            Some(left) => tokio::time::timeout(left, self.open_now(request))
-                .await
-                .unwrap_or_else(|_| Err(StreamError::stream_timeout(timeout).into())),
+            None => self.open_now(call).await,
+            Some(Duration::ZERO) => late(),
+            Some(left) => tokio::time::timeout(left, self.open_now(call)).await.unwrap_or_else(|_| late()),
         }
     }
 
-    async fn open_now(&self, request: &Request<'_>) -> Result<(SendStream, RecvStream), Error> {
-        let open = Open {
-            method: request.method,
-            metadata: request.metadata,
-            service: request.service,
-            deadline: request.deadline,
-            told_deadline: request.told_deadline,
-            recv_timeout: request.recv_timeout,
-        };
-        let (Checkout { link, lease }, key) = self.open_somewhere(&open).await?;
-        let registration = match request.scope.map(|scope| scope.register(link.clone(), key.token())) {
-            None => None,
-            Some(Ok(registration)) => Some(registration),
-            Some(Err(reason)) => {
-                link.with(|connection| connection.cancel(key, &reason));
-                None
-            }
-        };
-        let parent = request.scope.and_then(Scope::label);
-        let handles = Handles {
-            link,
-            key,
-            side: Side::Client,
-            service: request.metadata.get(key::IDL_SERVICE).cloned().unwrap_or_default(),
-            timed: request.recv_timeout.is_some(),
-            send_timeout: request.send_timeout,
+    async fn open_now(&self, call: &OutgoingCall<'_>) -> Result<(SendStream, RecvStream), Error> {
+        let (lease, stream) = self.open_somewhere(call).await?;
+        let mut fallback = None;
+        let registration = call.scope.and_then(|scope| register(scope, &stream, &mut fallback));
+        let label = call.scope.and_then(Scope::label);
+        let setup = Setup {
+            send_timeout: call.send_timeout,
             observers: self.observers.clone(),
-            above: Above { parent, registration, lease },
+            parent: Parent { label, registration, lease },
         };
-        Ok(handles.share().halves())
+        let stream = stream.start(setup);
+        if let Some(target) = fallback {
+            target.set(&stream);
+            if let Some(reason) = call.scope.and_then(Scope::reason) {
+                target.cancel(0, &reason);
+            }
+        }
+        Ok(stream.handles())
     }
 
-    /// A stream on a connection of the pool. One that has closed since it was picked took nothing of the
-    /// stream, so another may.
-    async fn open_somewhere(&self, open: &Open<'_>) -> Result<(Checkout, StreamKey), Error> {
+    /// Opens a stream on a connection of the pool. A connection that has closed since it was picked took
+    /// nothing of the stream, so another is tried.
+    async fn open_somewhere(
+        &self,
+        call: &OutgoingCall<'_>,
+    ) -> Result<(Option<crate::stream::Lease>, NewStream), Error> {
         let mut left = MAX_PICKS;
         loop {
-            let checkout = self.pool.get().await?;
+            let Checkout { connection, lease } = self.pool.get().await?;
             left = left.saturating_sub(1);
-            match std::future::poll_fn(|cx| checkout.link.poll_open(cx, open)).await {
-                Ok(key) => return Ok((checkout, key)),
-                Err(_) if left > 0 && !checkout.link.is_open() => {}
-                Err(error) => return Err(error.into()),
+            match std::future::poll_fn(|cx| connection.clone().poll_open(cx, call)).await {
+                Ok(stream) => return Ok((lease, stream)),
+                Err(_) if left > 0 && !connection.is_open() => {}
+                Err(error) => return Err(error),
             }
+        }
+    }
+}
+
+/// Registers a new stream with the scope it is opened under. One that is canceled already cancels the stream.
+fn register(
+    scope: &Scope,
+    stream: &NewStream,
+    fallback: &mut Option<Arc<StreamTarget>>,
+) -> Option<Registration> {
+    let (target, token): (Arc<dyn Target>, u64) = match stream.transport().target() {
+        Some(target) => target,
+        None => (fallback.insert(Arc::default()).clone(), 0),
+    };
+    match scope.register(target, token) {
+        Ok(registration) => Some(registration),
+        Err(reason) => {
+            stream.transport().cancel(&reason);
+            None
         }
     }
 }
@@ -196,10 +180,5 @@ impl Client {
 /// Connections that an opening tries at most.
 const MAX_PICKS: usize = 3;
 
-const LEAVE: Duration = Duration::from_secs(1);
-
-/// What a call ends with whose scope was canceled before it had a stream.
-fn ended_by(reason: &Reason, request: &Request<'_>) -> StreamError {
-    let left = request.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-    reason.for_stream(request.service, left).0
-}
+/// The longest time of [`Client::close`].
+const CLOSE: Duration = Duration::from_secs(1);

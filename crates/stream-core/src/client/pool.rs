@@ -1,20 +1,23 @@
 //! Which connection a stream gets. Mux: several streams share one. Long: a stream has one to itself and
-//! gives it back. Short: a stream has one to itself, and it ends with it.
+//! returns it. Short: a stream has one to itself, which is closed with it.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use kerrors::Error;
 use tokio::sync::oneshot;
 
-use super::dial::Dialer;
 use crate::cores::{Place, processors};
-use crate::driver::Link;
+use crate::dial::Dialer;
+use crate::stream::Lease;
 use crate::sync::Mutex;
+use crate::transport::{Connection, Transport};
+
+/// A connection of any transport.
+type Shared = Arc<dyn Connection>;
 
 /// How streams share connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,13 +53,28 @@ impl PoolKind {
 
 /// A connection for one stream.
 pub(super) struct Checkout {
-    pub(super) link: Arc<Link>,
+    pub(super) connection: Shared,
     pub(super) lease: Option<Lease>,
+}
+
+/// Makes the connections of a pool.
+#[derive(Debug)]
+pub(super) struct Connector {
+    pub(super) dialer: Arc<Dialer>,
+    pub(super) transport: Arc<dyn Transport>,
+    /// The longest time that a connection may have no stream.
+    pub(super) idle_timeout: Duration,
+}
+
+impl Connector {
+    async fn connect(&self) -> Result<Shared, Error> {
+        self.transport.connect(self.dialer.dial().await?, self.idle_timeout)
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Pool {
-    dialer: Arc<Dialer>,
+    connector: Arc<Connector>,
     kind: Kind,
 }
 
@@ -68,37 +86,31 @@ enum Kind {
 }
 
 impl Pool {
-    pub(super) fn new(dialer: Arc<Dialer>, kind: PoolKind) -> Self {
+    pub(super) fn new(connector: Connector, kind: PoolKind) -> Self {
         let kind = match kind {
             PoolKind::Mux(size) => Kind::Mux((0..size.max(1)).map(|_| Arc::default()).collect()),
             PoolKind::Long { max_idle, .. } => {
-                Kind::Long(Arc::new(Idles { links: Mutex::default(), max_idle }))
+                Kind::Long(Arc::new(Idles { connections: Mutex::default(), max_idle }))
             }
             PoolKind::Short => Kind::Short,
         };
-        Self { dialer, kind }
+        Self { connector: Arc::new(connector), kind }
     }
 
     pub(super) async fn get(&self) -> Result<Checkout, Error> {
-        match &self.kind {
+        let (connection, home) = match &self.kind {
             Kind::Mux(slots) => {
-                let link = Slot::get(pick(slots), &self.dialer).await?;
-                Ok(Checkout { link, lease: None })
+                let connection = Slot::get(pick(slots), &self.connector).await?;
+                return Ok(Checkout { connection, lease: None });
             }
-            Kind::Long(idles) => {
-                let link = match idles.take() {
-                    Some(link) => link,
-                    None => self.dialer.link().await?,
-                };
-                let lease = Lease { link: link.clone(), home: Arc::downgrade(idles) };
-                Ok(Checkout { link, lease: Some(lease) })
-            }
-            Kind::Short => {
-                let link = self.dialer.link().await?;
-                let lease = Lease { link: link.clone(), home: Weak::new() };
-                Ok(Checkout { link, lease: Some(lease) })
-            }
-        }
+            Kind::Long(idles) => match idles.take() {
+                Some(connection) => (connection, Arc::downgrade(idles)),
+                None => (self.connector.connect().await?, Arc::downgrade(idles)),
+            },
+            Kind::Short => (self.connector.connect().await?, Weak::new()),
+        };
+        let lease = Exclusive { connection: connection.clone(), home };
+        Ok(Checkout { connection, lease: Some(Box::new(lease)) })
     }
 }
 
@@ -118,30 +130,29 @@ pub struct PoolStats {
 
 impl Pool {
     pub(super) async fn close(&self) {
-        let links: Vec<Arc<Link>> = match &self.kind {
-            Kind::Mux(slots) => {
-                slots.iter().filter_map(|slot| mem::take(&mut *slot.lock()).into_link()).collect()
-            }
+        let connections: Vec<Shared> = match &self.kind {
+            Kind::Mux(slots) => slots.iter().filter_map(Slot::empty).collect(),
             Kind::Long(idles) => idles.take_all(),
             Kind::Short => Vec::new(),
         };
-        links.iter().for_each(|link| link.retire());
-        for link in links.iter().filter(|link| link.live_streams() == 0) {
-            link.closed().await;
+        connections.iter().for_each(|connection| connection.retire());
+        for connection in connections.iter().filter(|connection| connection.live_streams() == 0) {
+            connection.closed().await;
         }
     }
 
     pub(super) fn stats(&self) -> PoolStats {
-        let links: Vec<Arc<Link>> = match &self.kind {
-            Kind::Mux(slots) => slots.iter().filter_map(|slot| slot.lock().link()).collect(),
-            Kind::Long(idles) => idles.links.lock().iter().filter_map(Weak::upgrade).collect(),
+        let connections: Vec<Shared> = match &self.kind {
+            Kind::Mux(slots) => slots.iter().filter_map(|slot| slot.lock().connection()).collect(),
+            Kind::Long(idles) => idles.connections.lock().iter().filter_map(Weak::upgrade).collect(),
             Kind::Short => Vec::new(),
         };
+        let (dials, failed_dials) = self.connector.dialer.counts();
         PoolStats {
-            connections: links.iter().filter(|link| link.is_open()).count(),
-            streams: links.iter().map(|link| link.live_streams()).sum(),
-            dials: self.dialer.dials.load(Ordering::Relaxed),
-            failed_dials: self.dialer.failed_dials.load(Ordering::Relaxed),
+            connections: connections.iter().filter(|connection| connection.is_open()).count(),
+            streams: connections.iter().map(|connection| connection.live_streams()).sum(),
+            dials,
+            failed_dials,
         }
     }
 }
@@ -149,8 +160,7 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         if let Kind::Mux(slots) = &self.kind {
-            let links = slots.iter().filter_map(|slot| mem::take(&mut *slot.lock()).into_link());
-            links.for_each(|link| link.retire());
+            slots.iter().filter_map(Slot::empty).for_each(|connection| connection.retire());
         }
     }
 }
@@ -160,65 +170,70 @@ impl Drop for Pool {
 enum Slot {
     #[default]
     Empty,
-    /// Somebody dials; these wait for what comes of it.
-    Dialing(Vec<oneshot::Sender<Result<Arc<Link>, Error>>>),
-    Ready(Arc<Link>),
+    /// A dial is under way; these callers wait for its result.
+    Dialing(Vec<oneshot::Sender<Result<Shared, Error>>>),
+    Ready(Shared),
 }
 
 impl Slot {
-    /// The slot's connection; dials if there is none, once for all who wait.
-    async fn get(slot: &Arc<Mutex<Self>>, dialer: &Arc<Dialer>) -> Result<Arc<Link>, Error> {
-        let dialed = {
-            let mut state = slot.lock();
-            match &mut *state {
-                Self::Ready(link) if link.is_open() => return Ok(link.clone()),
-                Self::Dialing(waiting) => join(waiting),
-                Self::Ready(_) | Self::Empty => {
-                    let mut waiting = Vec::new();
-                    let dialed = join(&mut waiting);
-                    *state = Self::Dialing(waiting);
-                    // On a task of its own: the dial outlives a caller that gives up.
-                    tokio::spawn(Self::dial(slot.clone(), dialer.clone()));
-                    dialed
-                }
+    /// Returns the slot's connection. Dials if there is none, once for all who wait.
+    async fn get(slot: &Arc<Mutex<Self>>, connector: &Arc<Connector>) -> Result<Shared, Error> {
+        if let Some(connection) = slot.lock().connection()
+            && connection.is_open()
+        {
+            return Ok(connection);
+        }
+        let (sender, dialed) = oneshot::channel();
+        if Self::wait(slot, sender) {
+            // On a task of its own: the dial outlives a caller that gives up.
+            let dial = Dial { slot: slot.clone() };
+            let connector = connector.clone();
+            tokio::spawn(async move { dial.finish(connector.connect().await) });
+        }
+        dialed.await.unwrap_or_else(|_| Err(Error::network("the dial was abandoned: its runtime shut down")))
+    }
+
+    /// Adds a caller who waits for the slot's connection. Returns whether the caller has to dial.
+    fn wait(slot: &Mutex<Self>, sender: oneshot::Sender<Result<Shared, Error>>) -> bool {
+        let mut state = slot.lock();
+        match &mut *state {
+            Self::Dialing(waiting) => {
+                waiting.push(sender);
+                false
             }
+            Self::Ready(_) | Self::Empty => {
+                let closed = mem::replace(&mut *state, Self::Dialing(vec![sender]));
+                drop(state);
+                drop(closed);
+                true
+            }
+        }
+    }
+
+    fn connection(&self) -> Option<Shared> {
+        match self {
+            Self::Ready(connection) => Some(connection.clone()),
+            Self::Dialing(_) | Self::Empty => None,
+        }
+    }
+
+    /// Empties the slot. Returns its connection.
+    fn empty(slot: &Arc<Mutex<Self>>) -> Option<Shared> {
+        match mem::take(&mut *slot.lock()) {
+            Self::Ready(connection) => Some(connection),
+            Self::Dialing(_) | Self::Empty => None,
+        }
+    }
+
+    /// Returns the number of streams on the slot's connection, or of callers who wait for its dial.
+    fn load(slot: &Mutex<Self>) -> usize {
+        let connection = match &*slot.lock() {
+            Self::Ready(connection) => connection.clone(),
+            Self::Empty => return 0,
+            Self::Dialing(waiting) => return waiting.len(),
         };
-        dialed.await.unwrap_or_else(|_| Err(Error::network("runtime is shutting down")))
-    }
-
-    async fn dial(slot: Arc<Mutex<Self>>, dialer: Arc<Dialer>) {
-        let result = dialer.link().await;
-        let next = result.as_ref().map_or(Self::Empty, |link| Self::Ready(link.clone()));
-        let before = mem::replace(&mut *slot.lock(), next);
-        if let Self::Dialing(waiting) = before {
-            for waiter in waiting {
-                // A waiter that gave up does not care.
-                let _ = waiter.send(result.clone());
-            }
-        }
-    }
-
-    fn link(&self) -> Option<Arc<Link>> {
-        match self {
-            Self::Ready(link) => Some(link.clone()),
-            Self::Dialing(_) | Self::Empty => None,
-        }
-    }
-
-    fn into_link(self) -> Option<Arc<Link>> {
-        match self {
-            Self::Ready(link) => Some(link),
-            Self::Dialing(_) | Self::Empty => None,
-        }
-    }
-
-    /// How much stands against this slot: streams that it has, or what a dial costs.
-    fn load(&self) -> usize {
-        match self {
-            Self::Ready(link) if link.is_open() => link.live_streams(),
-            Self::Ready(_) | Self::Empty => 0,
-            Self::Dialing(waiting) => waiting.len(),
-        }
+        // Without the slot's lock: a connection has a lock of its own.
+        if connection.is_open() { connection.live_streams() } else { 0 }
     }
 }
 
@@ -232,16 +247,42 @@ impl fmt::Debug for Slot {
     }
 }
 
-type Dialed = oneshot::Receiver<Result<Arc<Link>, Error>>;
-
-fn join(waiting: &mut Vec<oneshot::Sender<Result<Arc<Link>, Error>>>) -> Dialed {
-    let (sender, receiver) = oneshot::channel();
-    waiting.push(sender);
-    receiver
+/// A dial that callers wait for. If it is dropped, they fail and the next caller dials again.
+struct Dial {
+    slot: Arc<Mutex<Slot>>,
 }
 
-/// The least loaded slot; there is one at least. On a thread of [`Cores`](crate::Cores) one of those that
-/// are that thread's, if there are enough, so that a stream and its connection live on the same.
+impl Dial {
+    fn finish(self, result: Result<Shared, Error>) {
+        let next = result.as_ref().map_or(Slot::Empty, |connection| Slot::Ready(connection.clone()));
+        for waiter in self.replace(next) {
+            // A waiter that gave up has dropped its receiver.
+            let _ = waiter.send(result.clone());
+        }
+    }
+
+    /// Ends the slot's dial. Returns the callers who wait for it.
+    fn replace(&self, next: Slot) -> Vec<oneshot::Sender<Result<Shared, Error>>> {
+        let mut state = self.slot.lock();
+        match &*state {
+            Slot::Dialing(_) => match mem::replace(&mut *state, next) {
+                Slot::Dialing(waiting) => waiting,
+                Slot::Empty | Slot::Ready(_) => Vec::new(),
+            },
+            // The pool was closed meanwhile, and perhaps used again.
+            Slot::Empty | Slot::Ready(_) => Vec::new(),
+        }
+    }
+}
+
+impl Drop for Dial {
+    fn drop(&mut self) {
+        drop(self.replace(Slot::Empty));
+    }
+}
+
+/// Returns the least loaded slot; there is one at least. On a thread of [`Cores`](crate::Cores) one of those that
+/// belong to that thread, if there are enough, so that a stream and its connection live on the same.
 #[expect(clippy::indexing_slicing, reason = "a pool has one slot at least")]
 fn pick(slots: &[Arc<Mutex<Slot>>]) -> &Arc<Mutex<Slot>> {
     let (first, step) = match Place::here() {
@@ -249,57 +290,64 @@ fn pick(slots: &[Arc<Mutex<Slot>>]) -> &Arc<Mutex<Slot>> {
         _ => (0, 1),
     };
     let own = slots.iter().skip(first).step_by(step);
-    own.min_by_key(|slot| slot.lock().load()).unwrap_or(&slots[0])
+    own.min_by_key(|slot| Slot::load(slot)).unwrap_or(&slots[0])
 }
 
-/// Connections that wait for a stream of their own. One that has waited too long closes by itself, and is
-/// then nobody's.
-#[derive(Debug)]
-pub(crate) struct Idles {
-    links: Mutex<VecDeque<Weak<Link>>>,
+/// Connections that wait for a stream of their own. One that has waited too long closes by itself.
+struct Idles {
+    connections: Mutex<VecDeque<Weak<dyn Connection>>>,
     max_idle: usize,
 }
 
 impl Idles {
-    /// The one that was used last, if it is still good.
-    fn take(&self) -> Option<Arc<Link>> {
-        let next = || self.links.lock().pop_back();
-        std::iter::from_fn(next).filter_map(|link| link.upgrade()).find(|link| link.is_open())
+    /// Returns the one that was used last, if it is still open.
+    fn take(&self) -> Option<Shared> {
+        let next = || self.connections.lock().pop_back();
+        std::iter::from_fn(next)
+            .filter_map(|connection| connection.upgrade())
+            .find(|connection| connection.is_open())
     }
 
-    /// Keeps one; the oldest goes if they are too many.
-    fn put(&self, link: &Arc<Link>) {
-        let mut links = self.links.lock();
-        links.retain(|link| link.strong_count() > 0);
-        links.push_back(Arc::downgrade(link));
-        let oldest = if links.len() > self.max_idle { links.pop_front() } else { None };
-        drop(links);
-        oldest.and_then(|link| link.upgrade()).into_iter().for_each(|link| link.retire());
+    /// Keeps one; closes the oldest if they are too many.
+    fn put(&self, connection: &Shared) {
+        let mut connections = self.connections.lock();
+        connections.retain(|connection| connection.strong_count() > 0);
+        connections.push_back(Arc::downgrade(connection));
+        let oldest = if connections.len() > self.max_idle { connections.pop_front() } else { None };
+        drop(connections);
+        oldest.and_then(|oldest| oldest.upgrade()).into_iter().for_each(|oldest| oldest.retire());
     }
 
-    fn take_all(&self) -> Vec<Arc<Link>> {
-        mem::take(&mut *self.links.lock()).iter().filter_map(Weak::upgrade).collect()
+    fn take_all(&self) -> Vec<Shared> {
+        mem::take(&mut *self.connections.lock()).iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+impl fmt::Debug for Idles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Idles").field("max_idle", &self.max_idle).finish_non_exhaustive()
     }
 }
 
 impl Drop for Idles {
     fn drop(&mut self) {
-        self.take_all().into_iter().for_each(|link| link.retire());
+        self.take_all().into_iter().for_each(|connection| connection.retire());
     }
 }
 
-/// A connection that a stream has to itself. Dropped after the stream is released.
-#[derive(Debug)]
-pub(crate) struct Lease {
-    link: Arc<Link>,
+/// The lease of a connection that one stream has to itself.
+struct Exclusive {
+    connection: Shared,
     home: Weak<Idles>,
 }
 
-impl Drop for Lease {
+impl Drop for Exclusive {
     fn drop(&mut self) {
         match self.home.upgrade() {
-            Some(idles) if self.link.is_open() && self.link.is_clean() => idles.put(&self.link),
-            _ => self.link.retire(),
+            Some(idles) if self.connection.is_open() && self.connection.is_reusable() => {
+                idles.put(&self.connection);
+            }
+            _ => self.connection.retire(),
         }
     }
 }

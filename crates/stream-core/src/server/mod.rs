@@ -1,119 +1,183 @@
-//! Accepts connections, tells what each speaks by its first bytes, and runs handlers.
+//! Accepts connections, recognizes the protocol of each by its first bytes, and shuts down.
 
-mod accept;
-mod handler;
-mod preface;
-
-use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-pub use accept::Server;
-pub(crate) use accept::{Phase, Serving};
-pub use handler::{HandlerError, Incoming, StreamEnd};
-pub(crate) use handler::{guard, panicked};
+use bytes::BytesMut;
+use tokio::net::{TcpListener, TcpStream};
+use tracing::{debug, warn};
 
-use kerrors::ApplicationException;
+use crate::handler::{Handler, Phase, ServerConfig, ServerHandle, Serving};
+use crate::socket::configure;
+use crate::transport::{Accepted, PREFACE_LEN, Protocol};
 
-use crate::Cores;
-use crate::observe::Observers;
-use crate::proto::Config;
-use crate::unary::{UnaryAnswer, UnaryCall};
-
-/// What becomes of a handler whose stream is canceled under it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnCancel {
-    /// Its Send, Recv and scope tell it; when it returns is its own affair.
-    Notify,
-    /// They tell it, and if it has not returned after this time its future is dropped.
-    NotifyThenDrop(Duration),
-    /// Its future is dropped at once.
-    Drop,
+/// A server that is bound to its address.
+#[derive(Debug)]
+pub struct Server<H> {
+    listener: TcpListener,
+    shared: Arc<Shared<H>>,
 }
 
-impl Default for OnCancel {
-    fn default() -> Self {
-        Self::NotifyThenDrop(Duration::from_secs(1))
+#[derive(Debug)]
+struct Shared<H> {
+    serving: Arc<Serving<H>>,
+    protocols: Vec<Arc<dyn Protocol>>,
+    connections: AtomicUsize,
+}
+
+impl<H: Handler> Server<H> {
+    /// Binds to `host:port`. Connections queue from then on, and are accepted by [`serve`](Self::serve). The
+    /// first of `protocols` that recognizes a connection serves it.
+    ///
+    /// # Errors
+    /// The system's.
+    pub async fn bind(
+        address: &str,
+        handler: H,
+        config: ServerConfig,
+        protocols: Vec<Arc<dyn Protocol>>,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let serving = Serving::new(handler, config);
+        let shared = Shared { serving, protocols, connections: AtomicUsize::new(0) };
+        Ok(Self { listener, shared: Arc::new(shared) })
     }
-}
 
-/// How a server treats its peers.
-#[derive(Clone, Debug)]
-pub struct ServerConfig {
-    /// Bounds of each connection.
-    pub connection: Config,
-    /// What becomes of a handler whose stream is canceled. Default: dropped after 1 s.
-    pub on_cancel: OnCancel,
-    /// How long a new connection may take for the eight bytes that tell what it speaks. Default 5 s.
-    pub preface_timeout: Duration,
-    /// How long each Send of a handler may wait. Then its stream ends with code 12904. Default: as long as
-    /// the stream lives.
-    pub send_timeout: Option<Duration>,
-    /// Connections at once; one more is closed as soon as it is accepted. Default 65,536.
-    pub max_connections: usize,
-    /// Who is told of each stream's life.
-    pub observers: Observers,
-    /// The server's own service name: what a cancel from here puts on its path.
-    pub service: Arc<str>,
-    /// How long a connection of streams may be without one before it is closed. Default 10 min.
-    pub idle_timeout: Duration,
-    /// Where connections are served, each on the next thread. Default: on the runtime that accepts them.
-    pub cores: Option<Cores>,
-    /// How long what runs may go on when the server shuts down. Default 5 s.
-    pub exit_wait: Duration,
-}
+    /// The address that is listened on.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
 
-impl Default for ServerConfig {
-    fn default() -> Self {
-        Self {
-            connection: Config::default(),
-            on_cancel: OnCancel::default(),
-            preface_timeout: Duration::from_secs(5),
-            send_timeout: None,
-            max_connections: 65_536,
-            observers: Observers::default(),
-            service: Arc::from(""),
-            idle_timeout: Duration::from_secs(600),
-            cores: None,
-            exit_wait: Duration::from_secs(5),
+    /// Accepts connections until `signal` completes, then shuts down: nothing new is begun (a new stream
+    /// gets an Rst of code 12903), what runs may end within [`ServerConfig::exit_wait`], and what is left
+    /// then is canceled, here and at the clients, with 12013. Returns as soon as nothing is left.
+    pub async fn serve_until(self, signal: impl Future<Output = ()>) {
+        let shared = self.shared.clone();
+        tokio::select! {
+            () = self.serve() => {}
+            () = signal => shared.shut_down().await,
+        }
+    }
+
+    /// Accepts connections until the future is dropped; connections that are open go on.
+    pub async fn serve(self) {
+        let mut pause = MIN_PAUSE;
+        loop {
+            match self.listener.accept().await {
+                Ok((socket, peer)) => {
+                    pause = MIN_PAUSE;
+                    self.shared.clone().admit(socket, peer);
+                }
+                Err(error) => {
+                    // Out of descriptors, most likely: an accept that fails must not end the server.
+                    warn!(%error, "accept failed; trying again");
+                    tokio::time::sleep(pause).await;
+                    pause = pause.saturating_mul(2).min(MAX_PAUSE);
+                }
+            }
         }
     }
 }
 
-/// Serves what peers ask for. Each call runs on a task of its own; a panic ends that call alone.
-pub trait Handler: Send + Sync + 'static {
-    /// Finds who serves a stream to its end.
-    ///
-    /// # Errors
-    /// There is nobody.
-    fn stream(
-        self: Arc<Self>,
-        incoming: Incoming,
-    ) -> Result<Served<impl Future<Output = StreamEnd> + Send + 'static>, ApplicationException>;
+const FLUSH: Duration = Duration::from_secs(1);
+const MIN_PAUSE: Duration = Duration::from_millis(10);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 
-    /// Finds who serves a ping-pong call.
-    ///
-    /// # Errors
-    /// There is nobody.
-    fn unary(
-        self: Arc<Self>,
-        call: UnaryCall,
-    ) -> Result<Served<impl Future<Output = UnaryAnswer> + Send + 'static>, ApplicationException>;
+/// Counts a connection as long as it is open.
+struct ConnectionPermit<H>(Arc<Shared<H>>);
+
+impl<H> Drop for ConnectionPermit<H> {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
-/// A call that somebody serves.
-#[derive(Debug)]
-pub struct Served<F> {
-    /// Does it.
-    pub handler: F,
-    /// What becomes of it on a cancel, if not what the server's configuration says.
-    pub on_cancel: Option<OnCancel>,
+impl<H: Handler> ConnectionPermit<H> {
+    async fn serve(self, socket: impl FnOnce() -> io::Result<TcpStream>, peer: SocketAddr) {
+        let served = async { self.0.serve_connection(socket()?, peer).await };
+        if let Err(error) = served.await {
+            debug!(%peer, %error, "connection ended");
+        }
+    }
 }
 
-/// Who is at the other end of a call.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer {
-    /// Its address.
-    pub address: SocketAddr,
+impl<H: Handler> Shared<H> {
+    fn admit(self: Arc<Self>, socket: TcpStream, peer: SocketAddr) {
+        let permit = ConnectionPermit(self.clone());
+        let config = &self.serving.config;
+        if self.connections.fetch_add(1, Ordering::Relaxed) >= config.max_connections {
+            warn!(%peer, limit = config.max_connections, "too many connections: closing the newest");
+            return;
+        }
+        match &config.cores {
+            None => tokio::spawn(permit.serve(|| Ok(socket), peer)),
+            Some(cores) => {
+                // Its events are to come to the thread that serves it.
+                let socket = socket.into_std();
+                cores.spawn(permit.serve(|| TcpStream::from_std(socket?), peer))
+            }
+        };
+    }
+
+    async fn serve_connection(&self, io: TcpStream, peer: SocketAddr) -> io::Result<()> {
+        configure(&io)?;
+        let mut read = BytesMut::new();
+        // Subscribed for as long as the connection is open: shutdown waits for it.
+        let mut phase = self.serving.phase.subscribe();
+        let timeout = self.serving.config.preface_timeout;
+        let preface = tokio::time::timeout(timeout, read_preface(&io, &mut read));
+        let preface = tokio::select! {
+            biased;
+            preface = preface => preface.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??,
+            // A connection that has sent nothing until then has nothing to lose.
+            _ = phase.wait_for(|phase| *phase != Phase::Serving) => return Ok(()),
+        };
+        let Some(protocol) = self.protocols.iter().find(|protocol| protocol.detect(&preface)) else {
+            warn!(%peer, "{}", self.complaint(&preface));
+            return Ok(());
+        };
+        protocol.serve(Accepted { io, read }, ServerHandle::new(self.serving.clone())).await
+    }
+
+    /// Returns one line for the log about a connection whose protocol the server does not speak.
+    fn complaint(&self, preface: &[u8; PREFACE_LEN]) -> String {
+        let spoken: Vec<&str> = self.protocols.iter().map(|protocol| protocol.name()).collect();
+        let spoken = spoken.join(", ");
+        if preface.starts_with(b"PRI ") {
+            return format!("closing connection: peer speaks HTTP/2 (gRPC), this server speaks {spoken}");
+        }
+        format!("closing connection: peer speaks none of {spoken}: check that it means this address")
+    }
+
+    async fn shut_down(&self) {
+        let Serving { config, phase, .. } = &*self.serving;
+        phase.send_replace(Phase::Draining);
+        if tokio::time::timeout(config.exit_wait, phase.closed()).await.is_err() {
+            phase.send_replace(Phase::Closing);
+            // Time for what is queued to be written, no longer.
+            let _ = tokio::time::timeout(FLUSH, phase.closed()).await;
+        }
+    }
+}
+
+async fn read_preface(socket: &TcpStream, buf: &mut BytesMut) -> io::Result<[u8; PREFACE_LEN]> {
+    buf.reserve(1024);
+    loop {
+        if let Some(preface) = buf.first_chunk() {
+            return Ok(*preface);
+        }
+        socket.readable().await?;
+        match socket.try_read_buf(buf) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
 }

@@ -4,12 +4,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use bytes::Bytes;
 use kerrors::{Error, Side};
 
-use super::Shared;
+use super::inner::StreamInner;
 use crate::Metadata;
 use crate::cancel::Reason;
 use crate::observe::StreamInfo;
@@ -18,16 +17,16 @@ use crate::observe::StreamInfo;
 #[derive(Debug)]
 #[must_use = "dropping the receiver cancels a client's stream"]
 pub struct RecvStream {
-    shared: Arc<Shared>,
+    inner: Arc<StreamInner>,
 }
 
 impl RecvStream {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    pub(super) fn new(inner: Arc<StreamInner>) -> Self {
+        Self { inner }
     }
 
-    /// The next message; `None` at the clean end of the peer's direction, which only its trailer makes.
-    /// Cancel-safe: a message is given out or stays.
+    /// Returns the next message; `None` at the clean end of the peer's direction, which only its trailer
+    /// makes. Cancel-safe: a message is returned or stays.
     ///
     /// # Errors
     /// What the stream ended with, after every message that came before.
@@ -35,69 +34,61 @@ impl RecvStream {
         Recv { stream: self }
     }
 
-    /// As [`recv`](Self::recv). The Recv timeout runs from the first poll that is pending.
+    /// As [`recv`](Self::recv). The Recv timeout starts with the first poll that is pending.
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
-        let Shared { link, key, timed, .. } = &*self.shared;
-        self.shared.tell_metas();
-        let received = link.poll_recv(cx, *key, timed.then(Instant::now));
+        self.inner.report_metas();
+        let received = self.inner.transport.poll_recv(cx);
         if let Poll::Ready(received) = &received {
-            self.tell(received.as_ref());
+            self.report(received.as_ref());
         }
         received
     }
 
-    fn tell(&self, received: Result<&Option<Bytes>, &Error>) {
-        let Shared { side, observers, .. } = &*self.shared;
+    fn report(&self, received: Result<&Option<Bytes>, &Error>) {
+        let observers = self.inner.observers();
         match received {
             Ok(Some(message)) if !observers.is_empty() => {
-                self.shared.tell_header();
+                self.inner.report_header();
                 observers.iter().for_each(|observer| observer.received(self.info(), message.len()));
             }
             Ok(Some(_)) => {}
-            Ok(None) | Err(_) if *side == Side::Client => self.shared.tell_if_ended(),
+            Ok(None) | Err(_) if self.inner.side() == Side::Client => self.inner.report_if_ended(),
             Ok(None) | Err(_) => {}
         }
     }
 
-    /// What the peer answered the stream with, once it is there.
+    /// Returns the header of the peer's response, once it is there.
     ///
     /// # Errors
     /// What the stream ended with, if it ended without a header.
     pub async fn header(&mut self) -> Result<Metadata, Error> {
-        let Shared { link, key, .. } = &*self.shared;
-        let header = std::future::poll_fn(|cx| link.poll_header(cx, *key)).await;
-        self.shared.tell_header();
+        let header = std::future::poll_fn(|cx| self.inner.transport.poll_header(cx)).await;
+        self.inner.report_header();
         header
     }
 
-    /// What the peer ended its direction with; `None` if it has not.
+    /// Returns the trailer of the peer's direction; `None` if it has not ended.
     pub fn trailer(&self) -> Option<Metadata> {
-        self.shared.link.with(|connection| connection.trailer(self.shared.key).cloned())
+        self.inner.transport.trailer()
     }
 
-    /// What is known of the stream from its beginning on.
+    /// Returns what is known of the stream from its start.
     pub fn info(&self) -> &StreamInfo {
-        self.shared.info()
+        self.inner.info()
     }
 
-    /// Calls `callback` once when the stream has ended, with what went wrong: a client's when its handles
-    /// learn of the end, a server's when its handler has returned.
+    /// Calls `callback` once when the stream has ended, with its error: a client's when its handles learn of
+    /// the end, a server's when its handler has returned.
     pub fn on_close(&self, callback: impl FnOnce(Option<&Error>) + Send + 'static) {
-        self.shared.add_on_close(callback);
-    }
-
-    /// Client: ends the stream here, at once, and at the peer. Does nothing if it has ended.
-    pub fn cancel(&self, reason: &Reason) {
-        self.shared.cancel(reason);
+        self.inner.add_on_close(callback);
     }
 }
 
 impl Drop for RecvStream {
     fn drop(&mut self) {
-        let Shared { link, key, side, .. } = &*self.shared;
-        match side {
-            Side::Client => self.shared.cancel(&Reason::Canceled),
-            Side::Server => link.with(|connection| connection.ignore_received(*key)),
+        match self.inner.side() {
+            Side::Client => self.inner.cancel(&Reason::Canceled),
+            Side::Server => self.inner.transport.discard_incoming(),
         }
     }
 }
@@ -110,7 +101,7 @@ pub struct Recv<'a> {
 }
 
 impl Recv<'_> {
-    /// The stream that is received on.
+    /// Returns the stream that is received on.
     pub fn stream(&self) -> &RecvStream {
         self.stream
     }
@@ -127,9 +118,6 @@ impl Future for Recv<'_> {
 impl Drop for Recv<'_> {
     fn drop(&mut self) {
         // A Recv that was given up must not time the stream out.
-        let Shared { link, key, timed, .. } = &*self.stream.shared;
-        if *timed {
-            link.with(|connection| connection.stop_recv(*key));
-        }
+        self.stream.inner.transport.stop_recv();
     }
 }

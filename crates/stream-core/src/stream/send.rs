@@ -9,11 +9,10 @@ use bytes::Bytes;
 use kerrors::{Error, Side};
 use tokio::time::Sleep;
 
-use super::Shared;
-use crate::Metadata;
+use super::inner::StreamInner;
 use crate::cancel::Reason;
 use crate::observe::StreamInfo;
-use crate::proto::Payload;
+use crate::{Message, Metadata};
 
 /// Sends messages. Clones send on the same stream, each message whole, in the order of the calls.
 ///
@@ -21,22 +20,22 @@ use crate::proto::Payload;
 #[derive(Debug)]
 #[must_use = "dropping the sender cancels a client's stream"]
 pub struct SendStream {
-    shared: Arc<Shared>,
+    inner: Arc<StreamInner>,
 }
 
 impl SendStream {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    pub(super) fn new(inner: Arc<StreamInner>) -> Self {
+        Self { inner }
     }
 
     /// Queues one message; waits while too much is queued. Cancel-safe: the message is queued whole or
     /// not at all.
     ///
     /// # Errors
-    /// What the stream ended with; 12005 after [`close_send`](Self::close_send), or if the message is too
-    /// large for a frame.
+    /// What the stream ended with; code 12005 after [`close_send`](Self::close_send), or if the message is
+    /// too large for a frame.
     pub fn send<'a>(&'a self, message: &'a [u8]) -> Send<'a> {
-        Send { stream: self, payload: Payload::Borrowed(message), timer: SendTimer::default() }
+        Send { stream: self, message: Message::Borrowed(message), timer: SendTimer::default() }
     }
 
     /// As [`send`](Self::send); a large message is not copied.
@@ -44,85 +43,82 @@ impl SendStream {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_bytes(&self, message: Bytes) -> Send<'_> {
-        Send { stream: self, payload: Payload::Owned(message), timer: SendTimer::default() }
+        Send { stream: self, message: Message::Owned(message), timer: SendTimer::default() }
     }
 
     /// As [`send`](Self::send), for a future that holds the message itself. `timer` belongs to the one
-    /// message: the Send timeout runs from the first poll that is pending.
+    /// message: the Send timeout starts with the first poll that is pending.
     pub fn poll_send(
         &self,
         cx: &mut Context<'_>,
-        message: &Payload<'_>,
+        message: &Message<'_>,
         timer: &mut SendTimer,
     ) -> Poll<Result<(), Error>> {
-        let Shared { link, key, observers, send_timeout, .. } = &*self.shared;
-        let mut sent = link.poll_send(cx, *key, message);
-        if let (Poll::Pending, Some(timeout)) = (&sent, send_timeout) {
-            let timer = timer.0.get_or_insert_with(|| Box::pin(tokio::time::sleep(*timeout)));
+        let transport = &self.inner.transport;
+        let mut sent = transport.poll_send(cx, message);
+        if let (Poll::Pending, Some(timeout)) = (&sent, self.inner.send_timeout()) {
+            let timer = timer.0.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
             ready!(timer.as_mut().poll(cx));
-            link.with(|connection| connection.handle_send_timeout(*key, *timeout));
-            sent = link.poll_send(cx, *key, message);
+            transport.expire_send(timeout);
+            sent = transport.poll_send(cx, message);
         }
-        // An end that is found here is told by Recv, behind the messages that came before it, or by the drop.
+        // An end that is found here is reported by Recv, after the messages that came before it, or by the
+        // drop.
         if let Poll::Ready(Ok(())) = sent {
+            let observers = self.inner.observers();
             observers.iter().for_each(|observer| observer.sent(self.info(), message.as_ref().len()));
         }
         sent
     }
 
-    /// Client: says that nothing more will be sent.
+    /// Client: ends this direction.
     pub fn close_send(&self) {
-        self.shared.link.with(|connection| connection.close_send(self.shared.key));
+        self.inner.transport.close_send();
     }
 
-    /// What is known of the stream from its beginning on.
+    /// Returns what is known of the stream from its start.
     pub fn info(&self) -> &StreamInfo {
-        self.shared.info()
+        self.inner.info()
     }
 
-    /// Calls `callback` once when the stream has ended, with what went wrong: a client's when its handles
-    /// learn of the end, a server's when its handler has returned.
+    /// Calls `callback` once when the stream has ended, with its error: a client's when its handles learn of
+    /// the end, a server's when its handler has returned.
     pub fn on_close(&self, callback: impl FnOnce(Option<&Error>) + std::marker::Send + 'static) {
-        self.shared.add_on_close(callback);
+        self.inner.add_on_close(callback);
     }
 
-    /// Client: ends the stream here, at once, and at the peer. Does nothing if it has ended.
-    pub fn cancel(&self, reason: &Reason) {
-        self.shared.cancel(reason);
-    }
-
-    /// Server: adds to the header of the answer, which leaves with the first message. `false` if it has
-    /// left.
+    /// Server: adds to the header of the response, which is sent with the first message. `false` if it was
+    /// sent.
     pub fn set_header(&self, header: &Metadata) -> bool {
-        self.shared.link.with(|connection| connection.set_header(self.shared.key, header))
+        self.inner.transport.set_header(header)
     }
 
-    /// Server: sends the header of the answer now, if it has not left.
+    /// Server: sends the header of the response now, if it was not sent.
     ///
     /// # Errors
-    /// What the stream ended with; 12005 if the header is too large.
+    /// What the stream ended with; code 12005 if the header is too large.
     pub fn send_header(&self) -> Result<(), Error> {
-        self.shared.link.with(|connection| connection.send_header(self.shared.key))
+        self.inner.transport.send_header()
     }
 }
 
 impl Clone for SendStream {
     fn clone(&self) -> Self {
-        self.shared.add_sender();
-        Self::new(self.shared.clone())
+        self.inner.add_sender();
+        Self::new(self.inner.clone())
     }
 }
 
 impl Drop for SendStream {
     fn drop(&mut self) {
-        if self.shared.remove_sender() && self.shared.side == Side::Client {
-            let reason = self.shared.reason_above().unwrap_or(Reason::Canceled);
-            self.shared.link.with(|connection| connection.abandon_send(self.shared.key, &reason));
+        if self.inner.remove_sender() && self.inner.side() == Side::Client {
+            let reason = self.inner.reason_above().unwrap_or(Reason::Canceled);
+            self.inner.transport.abandon_send(&reason);
         }
     }
 }
 
-/// How long a Send has waited; see [`SendStream::poll_send`]. Boxed: a timer is large, and few Sends need one.
+/// The timer of one Send; see [`SendStream::poll_send`]. Boxed: a timer is large, and few Sends need one.
 #[derive(Debug, Default)]
 pub struct SendTimer(Option<Pin<Box<Sleep>>>);
 
@@ -131,7 +127,7 @@ pub struct SendTimer(Option<Pin<Box<Sleep>>>);
 #[must_use = "futures do nothing unless awaited"]
 pub struct Send<'a> {
     stream: &'a SendStream,
-    payload: Payload<'a>,
+    message: Message<'a>,
     timer: SendTimer,
 }
 
@@ -139,7 +135,7 @@ impl Future for Send<'_> {
     type Output = Result<(), Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { stream, payload, timer } = &mut *self;
-        stream.poll_send(cx, payload, timer)
+        let Self { stream, message, timer } = &mut *self;
+        stream.poll_send(cx, message, timer)
     }
 }

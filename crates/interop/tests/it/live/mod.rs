@@ -1,4 +1,4 @@
-//! The table of endings against live Kitex: the rows that stand in `stream-core/tests/table`, put to one
+//! The table of endings against live Kitex: the rows that stand in `ttstream/tests/table`, put to one
 //! end of ours and one of Kitex's, with a proxy between them that sees every frame. Our end sees what
 //! the row says; what Kitex's end does otherwise stands in `deviations`.
 
@@ -9,10 +9,10 @@ mod proxy;
 mod seat;
 mod theirs;
 
-#[path = "../../../../stream-core/tests/harness/frames.rs"]
+#[path = "../../../../ttstream/tests/harness/frames.rs"]
 #[allow(dead_code, reason = "a table needs less of frames than a simulation")]
 mod frames;
-#[path = "../../../../stream-core/tests/table/mod.rs"]
+#[path = "../../../../ttstream/tests/table/mod.rs"]
 mod table;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,111 @@
+//! Makes sockets to a service: picks an address, dials it, tries the next if it fails. Knows nothing of what is
+//! spoken on them.
+
+mod address;
+mod backoff;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use kerrors::Error;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tracing::debug;
+
+pub use address::{AddressSource, StaticAddresses};
+use backoff::Backoff;
+
+use crate::clock;
+use crate::socket::connect;
+use crate::sync::Mutex;
+
+/// Dials one service. After a failure, dials fail at once for a time that grows: see [`Dialer::dial`].
+#[derive(Debug)]
+pub struct Dialer {
+    addresses: Box<dyn AddressSource>,
+    next: AtomicUsize,
+    connect_timeout: Duration,
+    backoff: Mutex<Backoff>,
+    /// Bounds concurrent dials: further callers wait, and fail at once if the dials before them fail.
+    permits: Semaphore,
+    dials: AtomicU64,
+    failed_dials: AtomicU64,
+}
+
+const MAX_DIALS: usize = 16;
+
+impl Dialer {
+    pub(crate) fn new(addresses: impl AddressSource, connect_timeout: Duration) -> Self {
+        Self {
+            addresses: Box::new(addresses),
+            next: AtomicUsize::new(0),
+            connect_timeout,
+            backoff: Mutex::default(),
+            permits: Semaphore::new(MAX_DIALS),
+            dials: AtomicU64::new(0),
+            failed_dials: AtomicU64::new(0),
+        }
+    }
+
+    /// Returns the number of dials so far, and how many of them failed.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.dials.load(Ordering::Relaxed), self.failed_dials.load(Ordering::Relaxed))
+    }
+
+    /// Returns a new socket to the service. For 100 ms after a failed dial, doubled with each failure up to
+    /// 1 s, it fails at once with the same error.
+    ///
+    /// # Errors
+    /// [`Error::Connect`]: no address could be reached.
+    pub async fn dial(&self) -> Result<TcpStream, Error> {
+        // Never closed; the permit is released with the future.
+        let _permit = self.permits.acquire().await;
+        if let Some(error) = self.backoff.lock().refuses(clock::now()) {
+            return Err(error);
+        }
+        self.dials.fetch_add(1, Ordering::Relaxed);
+        let dialed = self.dial_any().await;
+        match &dialed {
+            Ok(_) => self.backoff.lock().succeed(),
+            Err(error) => {
+                self.failed_dials.fetch_add(1, Ordering::Relaxed);
+                self.backoff.lock().fail(error.clone(), clock::now());
+            }
+        }
+        dialed
+    }
+
+    /// Returns a socket to the first address that answers; each dial begins with the next address.
+    async fn dial_any(&self) -> Result<TcpStream, Error> {
+        let addresses = self.addresses.addresses();
+        let first = self.next.fetch_add(1, Ordering::Relaxed).checked_rem(addresses.len()).unwrap_or(0);
+        let mut last = refused(
+            "no address",
+            io::Error::new(io::ErrorKind::NotFound, "the source of addresses is empty"),
+        );
+        for address in addresses.iter().cycle().skip(first).take(addresses.len()) {
+            match self.dial_address(address).await {
+                Ok(socket) => return Ok(socket),
+                Err(error) => {
+                    debug!(address, %error, "dial failed");
+                    last = refused(address, error);
+                }
+            }
+        }
+        Err(last)
+    }
+
+    async fn dial_address(&self, address: &str) -> io::Result<TcpStream> {
+        let timeout = self.connect_timeout;
+        tokio::time::timeout(timeout, connect(address)).await.unwrap_or_else(|_| {
+            let text = format!("no answer within {}", kerrors::GoDuration(timeout));
+            Err(io::Error::new(io::ErrorKind::TimedOut, text))
+        })
+    }
+}
+
+fn refused(address: &str, source: io::Error) -> Error {
+    Error::Connect { address: address.to_owned(), source: Arc::new(source) }
+}

@@ -1,0 +1,106 @@
+//! The seam between streams and what carries them. A transport implements these traits; everything else of
+//! this crate knows transports by them alone.
+//!
+//! - [`TransportStream`](crate::stream::TransportStream): one end of one stream, behind the handles that users hold.
+//! - [`Connection`]: a client's connection, in a pool.
+//! - [`Transport`]: makes a client's connections, and its ping-pong calls.
+//! - [`Protocol`]: recognizes a connection that a server accepted by its first bytes, and serves it.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use kerrors::Error;
+use tokio::net::TcpStream;
+
+use crate::call::{OutgoingCall, UnaryRequest, UnaryResponse};
+use crate::dial::Dialer;
+use crate::handler::ServerHandle;
+use crate::stream::NewStream;
+
+/// A boxed future, for what happens once a connection or once a call, never once a message.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A client's connection, shared by streams or of one stream alone.
+pub trait Connection: Send + Sync + 'static {
+    /// Opens a stream; waits while too much is queued. Not called again after it is ready.
+    ///
+    /// # Errors
+    /// Code 12015 if the deadline has passed, 12005 if the call cannot be encoded, and what the connection
+    /// was closed with: then [`is_open`](Self::is_open) is `false`, nothing of the stream was sent, and
+    /// another connection may be tried.
+    fn poll_open(
+        self: Arc<Self>,
+        cx: &mut Context<'_>,
+        call: &OutgoingCall<'_>,
+    ) -> Poll<Result<NewStream, Error>>;
+
+    /// Returns whether new streams may be opened on it.
+    fn is_open(&self) -> bool;
+
+    /// Returns whether it can be used again by another stream, once its only stream has ended.
+    fn is_reusable(&self) -> bool;
+
+    /// Returns the number of streams that have not ended.
+    fn live_streams(&self) -> usize;
+
+    /// Takes no new stream any more, and closes the connection when none is left and all is written.
+    fn retire(&self);
+
+    /// Waits until the connection is closed.
+    fn closed(&self) -> BoxFuture<'_, ()>;
+}
+
+/// How a client speaks to its server.
+pub trait Transport: fmt::Debug + Send + Sync + 'static {
+    /// Makes a connection for streams that is closed when it has had none for `idle_timeout`.
+    ///
+    /// # Errors
+    /// The peer does not speak this transport, or the socket is lost.
+    fn connect(&self, io: TcpStream, idle_timeout: Duration) -> Result<Arc<dyn Connection>, Error>;
+
+    /// Returns what makes ping-pong calls. With `reuse`, connections are kept for later calls.
+    fn unary(&self, dialer: Arc<Dialer>, reuse: bool) -> Arc<dyn UnaryTransport>;
+}
+
+/// Makes the ping-pong calls of one client.
+pub trait UnaryTransport: fmt::Debug + Send + Sync + 'static {
+    /// Makes a call. Dropping the future gives it up.
+    ///
+    /// # Errors
+    /// No connection could be had, or it was lost; the deadline passed; the scope was canceled. What the
+    /// handler ended with is the response's.
+    fn call<'a>(&'a self, request: UnaryRequest<'a>) -> BoxFuture<'a, Result<UnaryResponse, Error>>;
+}
+
+/// The number of bytes by which a server recognizes a protocol.
+pub const PREFACE_LEN: usize = 8;
+
+/// A connection that a server accepted.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The socket.
+    pub io: TcpStream,
+    /// Bytes that were read from it, the preface first.
+    pub read: BytesMut,
+}
+
+/// A protocol that a server speaks. The first of a server's protocols that recognizes a connection serves it.
+pub trait Protocol: fmt::Debug + Send + Sync + 'static {
+    /// Returns the name of the protocol, for log lines.
+    fn name(&self) -> &'static str;
+
+    /// Returns whether a connection that starts with `preface` is of this protocol.
+    fn detect(&self, preface: &[u8; PREFACE_LEN]) -> bool;
+
+    /// Serves a connection until it is closed, or the server shuts down.
+    ///
+    /// # Errors
+    /// The connection was lost, or the peer violated the protocol.
+    fn serve(&self, accepted: Accepted, server: ServerHandle) -> BoxFuture<'static, io::Result<()>>;
+}

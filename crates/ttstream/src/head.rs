@@ -1,0 +1,61 @@
+//! What a call starts with, to the strings of a header frame and back. Owns which key says what.
+
+use bytes::Bytes;
+use stream_core::call::{CallHead, OutgoingCall};
+use stream_core::{Metadata, Metainfo, Pair};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ttheader_codec::key::{BACKWARD_PREFIX, IDL_SERVICE, PERSISTENT_PREFIX, TRANSIENT_PREFIX};
+
+/// Returns the strings of the header that `call` starts with.
+pub(crate) fn strings(call: &OutgoingCall<'_>) -> Metadata {
+    let mut strings = call.headers.clone();
+    strings.insert(IDL_SERVICE, call.method.service_bytes());
+    if let Some(Metainfo { persistent, transient }) = call.metainfo {
+        put(&mut strings, TRANSIENT_PREFIX, transient);
+        put(&mut strings, PERSISTENT_PREFIX, persistent);
+    }
+    strings
+}
+
+/// Returns what a peer started a call with.
+pub(crate) fn received(
+    method: Bytes,
+    metadata: Metadata,
+    timeout: Option<Duration>,
+    peer: SocketAddr,
+) -> CallHead {
+    let service = metadata.get(IDL_SERVICE).cloned().unwrap_or_default();
+    let mut metainfo = Metainfo::default();
+    for (key, value) in metadata.iter() {
+        if let Some(name) = strip(key, PERSISTENT_PREFIX) {
+            metainfo.persistent.push((name, value.clone()));
+        } else if let Some(name) = strip(key, TRANSIENT_PREFIX) {
+            metainfo.transient.push((name, value.clone()));
+        }
+    }
+    let metainfo = (!metainfo.is_empty()).then_some(metainfo);
+    CallHead { service, method, metadata, metainfo, timeout, peer }
+}
+
+/// Adds the metainfo that a handler sends back to the strings of a trailer or of a response's header.
+pub(crate) fn put_backward(strings: &mut Metadata, backward: &[Pair]) {
+    put(strings, BACKWARD_PREFIX, backward);
+}
+
+/// Returns the metainfo that a handler sent back.
+pub(crate) fn backward(strings: &Metadata) -> Vec<Pair> {
+    let pairs = strings.iter().filter_map(|(key, value)| Some((strip(key, BACKWARD_PREFIX)?, value.clone())));
+    pairs.collect()
+}
+
+fn put(strings: &mut Metadata, prefix: &[u8], pairs: &[Pair]) {
+    for (key, value) in pairs {
+        strings.insert([prefix, key].concat(), value.clone());
+    }
+}
+
+fn strip(key: &Bytes, prefix: &[u8]) -> Option<Bytes> {
+    key.starts_with(prefix).then(|| key.slice(prefix.len()..))
+}

@@ -1,0 +1,155 @@
+//! One end of a TTHeader stream, as the seam of `stream-core` wants it.
+
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use kerrors::{Error, Side};
+use stream_core::call::{CallHead, StreamEnd};
+use stream_core::cancel::{Label, Reason, Scope, Target};
+use stream_core::observe::StreamFacts;
+use stream_core::stream::{TransportStream, WeakStream};
+use stream_core::{Message, Metadata, clock};
+use ttheader_codec::key::IDL_SERVICE;
+
+use crate::driver::Link;
+use crate::head;
+use crate::proto::{Finish, StreamKey};
+use crate::status;
+
+/// A stream's place on its connection.
+pub(crate) struct Stream {
+    link: Arc<Link>,
+    key: StreamKey,
+    side: Side,
+    /// Whether a Recv may time out, so that it has to read the clock.
+    timed: bool,
+    /// The service's name in the IDL, as the client sent it.
+    service: OnceLock<Bytes>,
+}
+
+impl Stream {
+    pub(crate) fn client(link: Arc<Link>, key: StreamKey, service: Bytes, timed: bool) -> Self {
+        Self { link, key, side: Side::Client, timed, service: service.into() }
+    }
+
+    pub(crate) fn server(link: Arc<Link>, key: StreamKey, timed: bool) -> Self {
+        Self { link, key, side: Side::Server, timed, service: OnceLock::new() }
+    }
+}
+
+impl TransportStream for Stream {
+    fn side(&self) -> Side {
+        self.side
+    }
+
+    fn facts(&self) -> StreamFacts {
+        let Self { link, key, .. } = self;
+        StreamFacts {
+            label: link.label(*key),
+            service: self.service.get().cloned().unwrap_or_default(),
+            method: link.method(*key),
+            local: link.local(),
+            peer: link.peer(),
+        }
+    }
+
+    fn label(&self) -> Label {
+        self.link.label(self.key)
+    }
+
+    fn attach(&self, stream: WeakStream) {
+        self.link.attach(self.key, stream);
+    }
+
+    fn target(&self) -> Option<(Arc<dyn Target>, u64)> {
+        Some((self.link.clone(), self.key.token()))
+    }
+
+    fn begin(&self, scope: &Scope) -> Option<CallHead> {
+        let (method, metadata, timeout) = self.link.begin(self.key, scope)?;
+        let head = head::received(method, metadata, timeout, self.link.peer());
+        // Begun once.
+        let _ = self.service.set(head.service.clone());
+        Some(head)
+    }
+
+    fn poll_send(&self, cx: &mut Context<'_>, message: &Message<'_>) -> Poll<Result<(), Error>> {
+        self.link.poll_send(cx, self.key, message)
+    }
+
+    fn expire_send(&self, timeout: Duration) {
+        self.link.with(|connection| connection.handle_send_timeout(self.key, timeout));
+    }
+
+    fn close_send(&self) {
+        self.link.with(|connection| connection.close_send(self.key));
+    }
+
+    fn abandon_send(&self, reason: &Reason) {
+        self.link.with(|connection| connection.abandon_send(self.key, reason));
+    }
+
+    fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
+        self.link.poll_recv(cx, self.key, self.timed.then(clock::now))
+    }
+
+    fn stop_recv(&self) {
+        if self.timed {
+            self.link.with(|connection| connection.stop_recv(self.key));
+        }
+    }
+
+    fn discard_incoming(&self) {
+        self.link.with(|connection| connection.ignore_received(self.key));
+    }
+
+    fn poll_header(&self, cx: &mut Context<'_>) -> Poll<Result<Metadata, Error>> {
+        self.link.poll_header(cx, self.key)
+    }
+
+    fn received_header(&self) -> Option<Metadata> {
+        self.link.with(|connection| connection.received_header(self.key).cloned())
+    }
+
+    fn trailer(&self) -> Option<Metadata> {
+        self.link.with(|connection| connection.trailer(self.key).cloned())
+    }
+
+    fn take_meta(&self) -> Option<(Metadata, Bytes)> {
+        self.link.with(|connection| connection.take_meta(self.key))
+    }
+
+    fn set_header(&self, header: &Metadata) -> bool {
+        self.link.with(|connection| connection.set_header(self.key, header))
+    }
+
+    fn send_header(&self) -> Result<(), Error> {
+        self.link.with(|connection| connection.send_header(self.key))
+    }
+
+    fn cancel(&self, reason: &Reason) {
+        self.link.with(|connection| connection.cancel(self.key, reason));
+    }
+
+    fn finish(&self, end: StreamEnd, scope: &Scope) {
+        let StreamEnd { mut trailer, backward, error } = end;
+        head::put_backward(&mut trailer, &backward);
+        let exception = error.and_then(|error| status::into_exception(error, &mut trailer));
+        self.link.finish(self.key, &Finish { trailer, exception }, scope);
+    }
+
+    fn outcome(&self) -> Option<Result<(), Error>> {
+        self.link.with(|connection| connection.outcome(self.key))
+    }
+
+    fn release(&self) {
+        self.link.release(self.key);
+    }
+}
+
+/// Returns the name of the service of `call`, for the stream's info.
+pub(crate) fn service_of(strings: &Metadata) -> Bytes {
+    strings.get(IDL_SERVICE).cloned().unwrap_or_default()
+}

@@ -1,0 +1,78 @@
+//! The client's side of the seam: a link as a pool's connection, and what makes links of sockets.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use kerrors::{Error, Side};
+use stream_core::call::OutgoingCall;
+use stream_core::clock;
+use stream_core::dial::Dialer;
+use stream_core::stream::NewStream;
+use stream_core::transport::{BoxFuture, Connection, Transport, UnaryTransport};
+use tokio::net::TcpStream;
+
+use crate::driver::{Link, read_loop};
+use crate::head;
+use crate::proto::Config;
+use crate::stream::{Stream, service_of};
+use crate::unary::{CallProtocol, Calls};
+
+/// TTHeader Streaming for streams, TTHeader or framed Thrift for ping-pong calls.
+#[derive(Clone, Debug, Default)]
+pub struct TtStream {
+    /// Bounds of each connection.
+    pub connection: Config,
+    /// How ping-pong calls travel.
+    pub call_protocol: CallProtocol,
+}
+
+impl Transport for TtStream {
+    fn connect(&self, io: TcpStream, idle_timeout: Duration) -> Result<Arc<dyn Connection>, Error> {
+        let peer = io
+            .peer_addr()
+            .map_err(|error| Error::Connect { address: "the peer".to_owned(), source: Arc::new(error) })?;
+        let (link, reading) = Link::new(Side::Client, io, peer, self.connection.clone(), idle_timeout);
+        tokio::spawn(read_loop(link.clone(), reading, BytesMut::new(), |_| {}));
+        Ok(link)
+    }
+
+    fn unary(&self, dialer: Arc<Dialer>, reuse: bool) -> Arc<dyn UnaryTransport> {
+        Arc::new(Calls::new(dialer, self.call_protocol, &self.connection, reuse))
+    }
+}
+
+impl Connection for Link {
+    fn poll_open(
+        self: Arc<Self>,
+        cx: &mut Context<'_>,
+        call: &OutgoingCall<'_>,
+    ) -> Poll<Result<NewStream, Error>> {
+        let strings = head::strings(call);
+        self.poll_open_call(cx, call, &strings, clock::now()).map(|opened| {
+            let stream = Stream::client(self, opened?, service_of(&strings), call.recv_timeout.is_some());
+            Ok(NewStream::new(stream))
+        })
+    }
+
+    fn is_open(&self) -> bool {
+        self.is_open()
+    }
+
+    fn is_reusable(&self) -> bool {
+        self.is_clean()
+    }
+
+    fn live_streams(&self) -> usize {
+        self.live_streams()
+    }
+
+    fn retire(&self) {
+        self.retire();
+    }
+
+    fn closed(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.closed())
+    }
+}

@@ -1,0 +1,146 @@
+//! Messages of ping-pong calls: bytes to message and back, for both ways to travel. No IO.
+
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use kerrors::{ExceptionError, MessageBegin, MessageKind};
+use thiserror::Error;
+use ttheader_codec::{DecodeError, EncodeError, Head, Limits, decode_frame, encode_header, key};
+
+use super::CallProtocol;
+use crate::Metadata;
+
+const FRAMED: &[u8] = b"framed";
+
+/// A message that arrived.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) name: String,
+    pub(super) kind: MessageKind,
+    pub(super) sequence_id: i32,
+    pub(super) metadata: Metadata,
+    pub(super) timeout: Option<Duration>,
+    /// The struct behind the envelope.
+    pub(super) body: Bytes,
+}
+
+/// Why bytes are no message. Fatal for the connection.
+#[derive(Debug, Error)]
+pub(crate) enum WireError {
+    #[error(transparent)]
+    Header(#[from] DecodeError),
+    #[error(transparent)]
+    Message(#[from] ExceptionError),
+    #[error("framed message of {len} bytes exceeds the limit of {limit}")]
+    TooLarge { len: usize, limit: usize },
+}
+
+/// Takes the next whole message out of `buf`.
+pub(super) fn decode(
+    protocol: CallProtocol,
+    buf: &mut BytesMut,
+    limits: &Limits,
+) -> Result<Option<Message>, WireError> {
+    match protocol {
+        CallProtocol::Ttheader => decode_ttheader(buf, limits),
+        CallProtocol::Framed => match take_framed(buf, limits)? {
+            Some(payload) => Message::read(&payload, Metadata::new(), None).map(Some),
+            None => Ok(None),
+        },
+    }
+}
+
+fn decode_ttheader(buf: &mut BytesMut, limits: &Limits) -> Result<Option<Message>, WireError> {
+    let Some(frame) = decode_frame(buf, limits)? else { return Ok(None) };
+    let header = frame.header();
+    let timeout = header.int(key::RPC_TIMEOUT).and_then(|ms| std::str::from_utf8(ms).ok()?.parse().ok());
+    let metadata = Metadata::copied_from(header.string_count(), header.strings());
+    let payload = match frame.payload.first_chunk() {
+        Some([0x80, 0x01]) | None => frame.payload,
+        Some(_) => {
+            let mut framed = BytesMut::from(frame.payload);
+            take_framed(&mut framed, limits)?.ok_or(ExceptionError::Truncated)?
+        }
+    };
+    Message::read(&payload, metadata, timeout.map(Duration::from_millis)).map(Some)
+}
+
+fn take_framed(buf: &mut BytesMut, limits: &Limits) -> Result<Option<Bytes>, WireError> {
+    let Some(len) = buf.first_chunk().map(|len| u32::from_be_bytes(*len)) else { return Ok(None) };
+    let len = usize::try_from(len).unwrap_or(usize::MAX);
+    if len > limits.frame_len {
+        return Err(WireError::TooLarge { len, limit: limits.frame_len });
+    }
+    if buf.len() < len.saturating_add(4) {
+        return Ok(None);
+    }
+    buf.advance(4);
+    Ok(Some(buf.split_to(len).freeze()))
+}
+
+impl Message {
+    fn read(payload: &Bytes, metadata: Metadata, timeout: Option<Duration>) -> Result<Self, WireError> {
+        let (MessageBegin { name, kind, sequence_id }, body) = MessageBegin::read(payload)?;
+        let name = String::from_utf8_lossy(name).into_owned();
+        let body = payload.slice_ref(body);
+        Ok(Self { name, kind, sequence_id, metadata, timeout, body })
+    }
+}
+
+/// A message to write.
+#[derive(Debug)]
+pub(super) struct Outgoing<'a> {
+    pub(super) name: &'a str,
+    pub(super) kind: MessageKind,
+    pub(super) sequence_id: i32,
+    pub(super) metadata: &'a Metadata,
+    pub(super) body: &'a [u8],
+    pub(super) request: Option<RequestInts<'a>>,
+}
+
+/// What only a request's header says.
+#[derive(Debug)]
+pub(super) struct RequestInts<'a> {
+    pub(super) from: &'a str,
+    pub(super) to: &'a str,
+    pub(super) timeout: Option<Duration>,
+}
+
+/// Appends the message to `out`, which stays as it was if that fails.
+pub(super) fn encode(
+    protocol: CallProtocol,
+    message: &Outgoing<'_>,
+    out: &mut BytesMut,
+) -> Result<(), EncodeError> {
+    let mut begin = Vec::with_capacity(message.name.len().saturating_add(16));
+    let &Outgoing { name, kind, sequence_id, .. } = message;
+    MessageBegin { name: name.as_bytes(), kind, sequence_id }.write(&mut begin);
+    let len = begin.len().saturating_add(message.body.len());
+    let length = u32::try_from(len).map_err(|_| EncodeError::FrameTooLarge { len })?;
+    if protocol == CallProtocol::Ttheader {
+        put_header(message, len.saturating_add(4), out)?;
+    }
+    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(&begin);
+    out.extend_from_slice(message.body);
+    Ok(())
+}
+
+fn put_header(message: &Outgoing<'_>, payload_len: usize, out: &mut BytesMut) -> Result<(), EncodeError> {
+    let kind = [b'0'.saturating_add(message.kind as u8)];
+    let timeout = message.request.as_ref().and_then(|request| request.timeout);
+    let timeout = timeout.map(|left| left.as_millis().to_string());
+    let mut ints: Vec<(u16, &[u8])> = vec![(key::MSG_TYPE, &kind)];
+    ints.extend(timeout.iter().map(|ms| (key::RPC_TIMEOUT, ms.as_bytes())));
+    if let Some(request) = &message.request {
+        ints.extend([
+            (key::TRANSPORT_TYPE, FRAMED),
+            (key::FROM_SERVICE, request.from.as_bytes()),
+            (key::FROM_METHOD, &[]),
+            (key::TO_SERVICE, request.to.as_bytes()),
+            (key::TO_METHOD, message.name.as_bytes()),
+        ]);
+    }
+    let head = Head::ping_pong(message.sequence_id);
+    encode_header(out, head, message.metadata.as_slices(), ints.iter().copied(), payload_len).map(drop)
+}
