@@ -18,12 +18,12 @@
     )
 )]
 
+mod buffer_pool;
 pub mod cancel;
 mod metadata;
 #[cfg(all(test, loom))]
 mod models;
 pub mod proto;
-mod spare;
 mod status;
 mod sync;
 
@@ -31,11 +31,17 @@ mod sync;
 pub mod client;
 #[cfg(feature = "tokio")]
 mod cores;
-// Its shared state alone where loom looks at it, which knows no socket.
+// Models drive them without tokio.
+#[cfg(any(feature = "tokio", all(test, loom)))]
+mod clock;
 #[cfg(any(feature = "tokio", all(test, loom)))]
 mod driver;
+#[cfg(any(feature = "tokio", all(test, loom)))]
+pub mod io;
 #[cfg(feature = "tokio")]
 pub mod observe;
+#[cfg(any(feature = "tokio", all(test, loom)))]
+mod rt;
 #[cfg(feature = "tokio")]
 pub mod server;
 #[cfg(feature = "tokio")]

@@ -17,8 +17,8 @@ use tracing::debug;
 
 use super::link::Link;
 use super::state::{News, Parked};
+use crate::buffer_pool as spare;
 use crate::proto::StreamKey;
-use crate::spare;
 
 /// Bytes that one read has room for.
 const READ: usize = 64 * 1024;
@@ -105,7 +105,7 @@ impl Reader {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         ready!(self.socket.as_ref().poll_read_ready(cx))?;
         if self.buf.len() <= SHORT {
-            let begun = mem::replace(&mut self.buf, spare::take());
+            let begun = mem::replace(&mut self.buf, spare::acquire());
             self.buf.extend_from_slice(&begun);
         }
         self.buf.reserve(READ);
@@ -120,7 +120,7 @@ impl Reader {
     fn put_away(&mut self) {
         if self.buf.len() <= SHORT {
             let begun = BytesMut::from(&self.buf[..]);
-            spare::give(mem::replace(&mut self.buf, begun));
+            spare::release(mem::replace(&mut self.buf, begun));
         }
     }
 

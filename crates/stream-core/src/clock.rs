@@ -1,0 +1,17 @@
+//! The one clock of everything that runs on tokio. What it returns is handed as an argument to the parts
+//! that know no clock.
+
+use std::time::Instant;
+
+/// Returns the current time. On a test's paused clock it is that clock's time.
+#[cfg(feature = "tokio")]
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// Returns the same time in every execution of a model: loom needs executions that do not depend on time.
+#[cfg(all(test, loom))]
+pub(crate) fn now() -> Instant {
+    static NOW: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    *NOW.get_or_init(Instant::now)
+}

@@ -1,0 +1,63 @@
+//! No runtime: tasks are kept until the model polls them, and time does not pass by itself.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex as SystemMutex};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Keeps what is spawned for the model.
+#[derive(Clone, Default)]
+pub(crate) struct Spawner(Arc<SystemMutex<Vec<Task>>>);
+
+impl Spawner {
+    pub(crate) fn current() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.lock().unwrap().push(Box::pin(task));
+    }
+
+    /// Takes the tasks that were spawned since the last call.
+    pub(crate) fn take(&self) -> Vec<Task> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
+/// A timer that never fires: models pass time by hand.
+#[derive(Debug, Default)]
+pub(crate) struct Timer;
+
+impl Timer {
+    pub(crate) fn poll_until(&mut self, _: Option<Instant>, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+}
+
+/// A budget that is never spent.
+pub(crate) struct Budget;
+
+impl Budget {
+    pub(crate) fn made_progress(&self) {}
+}
+
+pub(crate) fn poll_proceed(_: &Context<'_>) -> Poll<Budget> {
+    Poll::Ready(Budget)
+}
+
+/// Over as soon as the model polls the task: it decides when the time has passed.
+pub(crate) async fn sleep(_: Duration) {}
+
+pub(crate) async fn yield_now() {}
+
+pub(crate) async fn timeout<F: Future>(_: Duration, future: F) -> Option<F::Output> {
+    Some(future.await)
+}
+
+macro_rules! debug {
+    ($($field:tt)*) => {};
+}
+pub(crate) use debug;

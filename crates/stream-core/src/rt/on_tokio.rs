@@ -1,0 +1,50 @@
+//! The runtime is tokio.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::time::Sleep;
+
+pub(crate) use tokio::task::coop::poll_proceed;
+pub(crate) use tokio::task::yield_now;
+pub(crate) use tokio::time::sleep;
+pub(crate) use tracing::debug;
+
+/// Starts tasks on the runtime on which it was made.
+#[derive(Debug)]
+pub(crate) struct Spawner(Handle);
+
+impl Spawner {
+    /// Returns the spawner of the current runtime. Panics outside of one.
+    pub(crate) fn current() -> Self {
+        Self(Handle::current())
+    }
+
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.spawn(task);
+    }
+}
+
+/// A timer that can be set again. Takes memory only once it was set.
+#[derive(Debug, Default)]
+pub(crate) struct Timer(Option<Pin<Box<Sleep>>>);
+
+impl Timer {
+    /// Waits until `due`; for ever if there is none.
+    pub(crate) fn poll_until(&mut self, due: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(due) = due.map(tokio::time::Instant::from_std) else { return Poll::Pending };
+        let timer = self.0.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        if timer.deadline() != due {
+            timer.as_mut().reset(due);
+        }
+        timer.as_mut().poll(cx)
+    }
+}
+
+/// Waits for `future`, no longer than `limit`; returns `None` if that has passed.
+pub(crate) async fn timeout<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+    tokio::time::timeout(limit, future).await.ok()
+}
