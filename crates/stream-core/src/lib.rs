@@ -31,23 +31,26 @@ mod sync;
 pub mod client;
 #[cfg(feature = "tokio")]
 mod cores;
-// Models drive them without tokio.
-#[cfg(any(feature = "tokio", all(test, loom)))]
-mod clock;
-#[cfg(any(feature = "tokio", all(test, loom)))]
-mod driver;
-#[cfg(any(feature = "tokio", all(test, loom)))]
-pub mod io;
 #[cfg(feature = "tokio")]
 pub mod observe;
-#[cfg(any(feature = "tokio", all(test, loom)))]
-mod rt;
 #[cfg(feature = "tokio")]
 pub mod server;
 #[cfg(feature = "tokio")]
 pub mod stream;
 #[cfg(feature = "tokio")]
 pub mod unary;
+
+// Models drive these without tokio, and use less of them.
+#[cfg(any(feature = "tokio", all(test, loom)))]
+mod clock;
+#[cfg(any(feature = "tokio", all(test, loom)))]
+#[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "models use less of it"))]
+mod driver;
+#[cfg(any(feature = "tokio", all(test, loom)))]
+#[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "models use less of it"))]
+pub mod io;
+#[cfg(any(feature = "tokio", all(test, loom)))]
+mod rt;
 
 #[cfg(feature = "tokio")]
 pub use cores::Cores;

@@ -13,7 +13,8 @@ use tracing::debug;
 
 use super::backoff::Backoff;
 use super::{AddressSource, ClientConfig};
-use crate::driver::{Link, connect, read_loop};
+use crate::driver::{Link, read_loop, start};
+use crate::io::Io;
 use crate::sync::Mutex;
 
 #[derive(Debug)]
@@ -49,16 +50,14 @@ impl Dialer {
 
     /// A connection that streams may be opened on.
     pub(super) async fn link(&self) -> Result<Arc<Link>, Error> {
-        let socket = self.socket().await?;
-        let peer = socket.peer_addr().map_err(|error| refused("the peer", error))?;
-        let (link, reading) =
-            Link::new(Side::Client, socket, peer, self.config.connection.clone(), self.config.idle_timeout);
-        tokio::spawn(read_loop(link.clone(), reading, BytesMut::new(), |_| {}));
+        let io = self.io().await?;
+        let link = start(Side::Client, io, self.config.connection.clone(), self.config.idle_timeout);
+        tokio::spawn(read_loop(link.clone(), BytesMut::new(), |_| {}));
         Ok(link)
     }
 
-    /// A socket to the service. Soon after a failure it fails at once, with the same error.
-    pub(crate) async fn socket(&self) -> Result<TcpStream, Error> {
+    /// A byte stream to the service. Soon after a failure it fails at once, with the same error.
+    pub(crate) async fn io(&self) -> Result<Io, Error> {
         // Closed never; the permit goes with the future.
         let _permit = self.permits.acquire().await;
         if let Some(error) = self.backoff.lock().refuses(Instant::now()) {
@@ -76,8 +75,8 @@ impl Dialer {
         dialed
     }
 
-    /// A socket to the first address that answers; they take turns at being asked first.
-    async fn dial_any(&self) -> Result<TcpStream, Error> {
+    /// A byte stream to the first address that answers; they take turns at being asked first.
+    async fn dial_any(&self) -> Result<Io, Error> {
         let addresses = self.addresses.addresses();
         let first = self.next.fetch_add(1, Ordering::Relaxed).checked_rem(addresses.len()).unwrap_or(0);
         let mut last = refused(
@@ -86,7 +85,7 @@ impl Dialer {
         );
         for address in addresses.iter().cycle().skip(first).take(addresses.len()) {
             match self.dial(address).await {
-                Ok(socket) => return Ok(socket),
+                Ok(io) => return Ok(io),
                 Err(error) => {
                     debug!(address, %error, "dial failed");
                     last = refused(address, error);
@@ -96,9 +95,10 @@ impl Dialer {
         Err(last)
     }
 
-    async fn dial(&self, address: &str) -> io::Result<TcpStream> {
+    async fn dial(&self, address: &str) -> io::Result<Io> {
         let timeout = self.config.connect_timeout;
-        tokio::time::timeout(timeout, connect(address)).await.unwrap_or_else(|_| {
+        let connect = async { Io::tcp(TcpStream::connect(address).await?) };
+        tokio::time::timeout(timeout, connect).await.unwrap_or_else(|_| {
             let text = format!("no answer within {}", kerrors::GoDuration(timeout));
             Err(io::Error::new(io::ErrorKind::TimedOut, text))
         })

@@ -12,6 +12,8 @@
 //! read). Today's variants hand every accepted byte to the kernel or to the peer, so nothing calls it.
 
 mod address;
+#[cfg(all(test, loom))]
+mod loom;
 mod memory;
 #[cfg(all(test, loom))]
 pub(crate) mod model;
@@ -169,9 +171,9 @@ impl Io {
     pub fn shutdown(&self) -> io::Result<()> {
         match &self.stream {
             #[cfg(feature = "tokio")]
-            Stream::Tcp(stream) => socket::shutdown(stream.into()),
+            Stream::Tcp(stream) => socket::shutdown(&stream.into()),
             #[cfg(all(feature = "tokio", unix))]
-            Stream::Unix(stream) => socket::shutdown(stream.into()),
+            Stream::Unix(stream) => socket::shutdown(&stream.into()),
             Stream::Memory(end) => {
                 end.shutdown();
                 Ok(())
@@ -189,9 +191,9 @@ impl Io {
     pub(crate) fn is_quiet(&self) -> bool {
         match &self.stream {
             #[cfg(feature = "tokio")]
-            Stream::Tcp(stream) => socket::is_quiet(stream.into()),
+            Stream::Tcp(stream) => socket::is_quiet(&stream.into()),
             #[cfg(all(feature = "tokio", unix))]
-            Stream::Unix(stream) => socket::is_quiet(stream.into()),
+            Stream::Unix(stream) => socket::is_quiet(&stream.into()),
             Stream::Memory(end) => end.is_quiet(),
             #[cfg(all(test, loom))]
             Stream::Model(_) => true,

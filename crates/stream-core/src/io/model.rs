@@ -18,7 +18,7 @@ pub(crate) struct Wire {
     reader: SystemMutex<Option<Waker>>,
     /// A write is accepted only after [`poll_write_ready`](Self::poll_write_ready), as by a socket that is
     /// full until somebody waits for it: so never from a sender, and always from the writer task.
-    pub(crate) narrow: bool,
+    narrow: bool,
     ready: AtomicBool,
     /// A write is going on.
     writing: AtomicBool,
@@ -27,8 +27,9 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    pub(crate) fn new(narrow: bool) -> Self {
-        Self { narrow, ..Self::default() }
+    /// Returns a wire that accepts nothing from who does not wait for it.
+    pub(crate) fn narrow() -> Self {
+        Self { narrow: true, ..Self::default() }
     }
 
     /// Takes what was written.

@@ -72,11 +72,11 @@ fn until_drained(
 const DRAINED_BY_SHORT_READ: bool =
     cfg!(any(target_os = "linux", target_os = "android", target_os = "freebsd", target_vendor = "apple"));
 
-pub(super) fn shutdown(socket: SockRef<'_>) -> io::Result<()> {
+pub(super) fn shutdown(socket: &SockRef<'_>) -> io::Result<()> {
     socket.shutdown(Shutdown::Both)
 }
 
-pub(super) fn is_quiet(socket: SockRef<'_>) -> bool {
+pub(super) fn is_quiet(socket: &SockRef<'_>) -> bool {
     let peeked = socket.peek(&mut [MaybeUninit::uninit()]);
     peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }

@@ -7,6 +7,6 @@ mod model;
 mod on_tokio;
 
 #[cfg(all(test, loom))]
-pub(crate) use model::{Spawner, Timer, debug, poll_proceed, sleep, timeout, yield_now};
+pub(crate) use model::{Spawner, Task, Timer, log, poll_proceed, sleep, timeout, yield_now};
 #[cfg(feature = "tokio")]
-pub(crate) use on_tokio::{Spawner, Timer, debug, poll_proceed, sleep, timeout, yield_now};
+pub(crate) use on_tokio::{Spawner, Timer, log, poll_proceed, sleep, timeout, yield_now};

@@ -1,5 +1,6 @@
 //! No runtime: tasks are kept until the model polls them, and time does not pass by itself.
 
+use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex as SystemMutex};
@@ -27,13 +28,18 @@ impl Spawner {
     }
 }
 
-/// A timer that never fires: models pass time by hand.
+/// A timer that never fires: models look at when it would.
 #[derive(Debug, Default)]
-pub(crate) struct Timer;
+pub(crate) struct Timer(Option<Instant>);
 
 impl Timer {
-    pub(crate) fn poll_until(&mut self, _: Option<Instant>, _: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_until(&mut self, due: Option<Instant>, _: &mut Context<'_>) -> Poll<()> {
+        self.0 = due;
         Poll::Pending
+    }
+
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.0
     }
 }
 
@@ -57,7 +63,4 @@ pub(crate) async fn timeout<F: Future>(_: Duration, future: F) -> Option<F::Outp
     Some(future.await)
 }
 
-macro_rules! debug {
-    ($($field:tt)*) => {};
-}
-pub(crate) use debug;
+pub(crate) fn log(_: &impl Display, _: &impl Display, _: &str) {}

@@ -1,5 +1,6 @@
 //! The runtime is tokio.
 
+use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -7,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::time::Sleep;
+use tracing::debug;
 
 pub(crate) use tokio::task::coop::poll_proceed;
 pub(crate) use tokio::task::yield_now;
 pub(crate) use tokio::time::sleep;
-pub(crate) use tracing::debug;
 
 /// Starts tasks on the runtime on which it was made.
 #[derive(Debug)]
@@ -47,4 +48,9 @@ impl Timer {
 /// Waits for `future`, no longer than `limit`; returns `None` if that has passed.
 pub(crate) async fn timeout<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
     tokio::time::timeout(limit, future).await.ok()
+}
+
+/// Logs what went wrong with the connection to `peer`.
+pub(crate) fn log(peer: &impl Display, error: &impl Display, text: &str) {
+    debug!(%peer, %error, "{text}");
 }

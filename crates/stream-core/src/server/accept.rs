@@ -1,5 +1,6 @@
 //! The listener and its connections.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use tracing::{debug, warn};
 use super::handler::serve_stream;
 use super::preface::{PREFACE_LEN, Protocol, detect};
 use super::{Handler, ServerConfig};
-use crate::driver::{Link, configure, read_loop};
+use crate::driver::{read_loop, start};
+use crate::io::Io;
 use crate::unary::{CallProtocol, serve_calls};
 
 /// A server that is bound to its address.
@@ -135,10 +137,10 @@ impl<H: Handler> Serving<H> {
     }
 
     async fn serve_connection(self: Arc<Self>, socket: TcpStream, peer: SocketAddr) -> io::Result<()> {
-        configure(&socket)?;
+        let io = Io::tcp(socket)?;
         let mut buf = BytesMut::new();
         let mut phase = self.phase.subscribe();
-        let preface = tokio::time::timeout(self.config.preface_timeout, read_preface(&socket, &mut buf));
+        let preface = tokio::time::timeout(self.config.preface_timeout, read_preface(&io, &mut buf));
         let preface = tokio::select! {
             biased;
             preface = preface => preface.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??,
@@ -146,21 +148,20 @@ impl<H: Handler> Serving<H> {
             _ = phase.wait_for(|phase| *phase != Phase::Serving) => return Ok(()),
         };
         match detect(preface) {
-            Protocol::Streams => self.serve_streams(socket, peer, buf).await,
+            Protocol::Streams => self.serve_streams(io, buf).await,
             Protocol::TtheaderPingPong => {
-                serve_calls(&self, socket, peer, buf, CallProtocol::Ttheader).await?;
+                serve_calls(&self, io, peer, buf, CallProtocol::Ttheader).await?;
             }
-            Protocol::FramedPingPong => serve_calls(&self, socket, peer, buf, CallProtocol::Framed).await?,
+            Protocol::FramedPingPong => serve_calls(&self, io, peer, buf, CallProtocol::Framed).await?,
             protocol => warn!(%peer, "{}", protocol.complaint()),
         }
         Ok(())
     }
 
-    async fn serve_streams(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, buf: BytesMut) {
-        let (link, reading) =
-            Link::new(Side::Server, socket, peer, self.config.connection.clone(), self.config.idle_timeout);
+    async fn serve_streams(self: Arc<Self>, io: Io, buf: BytesMut) {
+        let link = start(Side::Server, io, self.config.connection.clone(), self.config.idle_timeout);
         let (serving, opener) = (self.clone(), link.clone());
-        let reading = read_loop(link.clone(), reading, buf, move |key| {
+        let reading = read_loop(link.clone(), buf, move |key| {
             tokio::spawn(serve_stream(serving.clone(), opener.clone(), key));
         });
         let mut phase = self.phase.subscribe();
@@ -189,14 +190,14 @@ impl<H: Handler> Serving<H> {
     }
 }
 
-async fn read_preface(socket: &TcpStream, buf: &mut BytesMut) -> io::Result<[u8; PREFACE_LEN]> {
+async fn read_preface(io: &Io, buf: &mut BytesMut) -> io::Result<[u8; PREFACE_LEN]> {
     buf.reserve(1024);
     loop {
         if let Some(preface) = buf.first_chunk() {
             return Ok(*preface);
         }
-        socket.readable().await?;
-        match socket.try_read_buf(buf) {
+        poll_fn(|cx| io.poll_read_ready(cx)).await?;
+        match io.try_read_buf(buf) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use kerrors::{ApplicationException, Error, GoDuration, MessageKind};
-use tokio::net::TcpStream;
 use ttheader_codec::key;
 
-use super::serve::{read_some, write_all};
 use super::wire::{Message, Outgoing, RequestInts, decode, encode};
 use super::{CallAnswer, CallRequest};
 use crate::client::Dialer;
+use crate::clock;
 use crate::cores::Place;
+use crate::io::{Io, ReadBuffer, write_all};
 use crate::sync::Mutex;
 use crate::{Metadata, status};
 
@@ -39,13 +39,13 @@ struct Idle {
     since: Instant,
     /// Where alone it may be used: a socket's events come to the thread that dialed, and end with it.
     home: Option<ThreadId>,
-    socket: Socket,
+    connection: Connection,
 }
 
 #[derive(Debug)]
-struct Socket {
-    socket: TcpStream,
-    buf: BytesMut,
+struct Connection {
+    io: Io,
+    buffer: ReadBuffer,
 }
 
 impl Calls {
@@ -66,7 +66,7 @@ impl Calls {
 
     async fn call_in_time(&self, request: &CallRequest<'_>) -> Result<CallAnswer, Error> {
         let Some(deadline) = request.deadline else { return self.call_now(request, None).await };
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = deadline.saturating_duration_since(clock::now());
         let late = || {
             let left = GoDuration(left);
             Err(Error::Timeout(format!("timeout={left}, to={}, method={}", request.to, request.method)))
@@ -84,7 +84,7 @@ impl Calls {
     ) -> Result<CallAnswer, Error> {
         let mut connection = match self.take_idle() {
             Some(connection) => connection,
-            None => Socket { socket: self.dialer.socket().await?, buf: BytesMut::new() },
+            None => Connection { io: self.dialer.io().await?, buffer: ReadBuffer::default() },
         };
         let sequence_id = self.last_id.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let mut out = BytesMut::new();
@@ -98,62 +98,58 @@ impl Calls {
         };
         encode(request.protocol, &message, &mut out).map_err(Error::codec)?;
         let config = &self.dialer.config().connection;
-        write_all(&connection.socket, &mut out, config.write_stall).await.map_err(Error::network)?;
+        write_all(&connection.io, &mut out, config.write_stall).await.map_err(Error::network)?;
         if request.oneway {
             self.put_idle(connection);
             return Ok(CallAnswer { metadata: Metadata::new(), result: Ok(Bytes::new()) });
         }
         let answer = loop {
-            match decode(request.protocol, &mut connection.buf, &config.limits).map_err(Error::network)? {
+            let bytes = connection.buffer.bytes();
+            match decode(request.protocol, bytes, &config.limits).map_err(Error::network)? {
                 Some(answer) => break answer,
                 None => connection.read().await?,
             }
         };
         check(&answer, sequence_id)?;
         let reusable = answer.metadata.get(key::CONNECTION_RESET).is_none();
-        if reusable && connection.buf.is_empty() {
+        if reusable && connection.buffer.is_empty() {
             self.put_idle(connection);
         }
         read_answer(answer)
     }
 
-    fn take_idle(&self) -> Option<Socket> {
-        let (mut idle, here) = (self.idle.lock(), Place::thread());
+    fn take_idle(&self) -> Option<Connection> {
+        let (now, here, mut idle) = (clock::now(), Place::thread(), self.idle.lock());
         while let Some(last) = idle.iter().rposition(|waiting| waiting.home == here) {
-            let Idle { since, socket, .. } = idle.remove(last)?;
-            if since.elapsed() < IDLE_TIMEOUT && socket.is_quiet() {
-                return Some(socket);
+            let Idle { since, connection, .. } = idle.remove(last)?;
+            // Nothing may have arrived since the last answer, the end of the connection least of all.
+            if now.saturating_duration_since(since) < IDLE_TIMEOUT && connection.io.is_quiet() {
+                return Some(connection);
             }
         }
         None
     }
 
-    fn put_idle(&self, connection: Socket) {
+    fn put_idle(&self, mut connection: Connection) {
         if !self.reuse {
             return;
         }
+        connection.buffer.shrink();
         let mut idle = self.idle.lock();
-        idle.push_back(Idle { since: Instant::now(), home: Place::thread(), socket: connection });
+        idle.push_back(Idle { since: clock::now(), home: Place::thread(), connection });
         let oldest = if idle.len() > MAX_IDLE { idle.pop_front() } else { None };
         drop(idle);
         drop(oldest);
     }
 }
 
-impl Socket {
+impl Connection {
     async fn read(&mut self) -> Result<(), Error> {
-        match read_some(&self.socket, &mut self.buf).await {
+        match self.buffer.fill(&self.io).await {
             Ok(0) => Err(Error::network("connection closed by peer before it answered")),
             Ok(_) => Ok(()),
             Err(error) => Err(Error::network(error)),
         }
-    }
-
-    /// Whether the peer has sent nothing since the last answer, and not closed.
-    fn is_quiet(&self) -> bool {
-        let mut byte = [0];
-        let read = self.socket.try_read(&mut byte);
-        read.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
     }
 }
 

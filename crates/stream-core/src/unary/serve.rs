@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 
 use bytes::{Bytes, BytesMut};
 use kerrors::{ApplicationException, Code, MessageKind, StreamError};
-use tokio::net::TcpStream;
 use ttheader_codec::key;
 
 use super::wire::{Message, Outgoing, decode, encode};
 use super::{CallProtocol, UnaryAnswer, UnaryCall};
 use crate::Metadata;
 use crate::cancel::{Reason, Scope};
+use crate::io::{Io, ReadBuffer, write_all};
 use crate::observe::call_name;
 use crate::server::{Handler, HandlerError, Peer, Phase, Served, Serving, guard, panicked};
 
@@ -21,12 +21,13 @@ const READ_AHEAD: usize = 64 * 1024;
 /// Serves calls until the peer closes the connection or breaks the protocol.
 pub(crate) async fn serve_calls<H: Handler>(
     serving: &Serving<H>,
-    socket: TcpStream,
+    io: Io,
     peer: SocketAddr,
-    buf: BytesMut,
+    begun: BytesMut,
     protocol: CallProtocol,
 ) -> io::Result<()> {
-    let mut connection = Connection { serving, socket, buf, protocol, peer: Peer { address: peer } };
+    let buffer = ReadBuffer::new(begun);
+    let mut connection = Connection { serving, io, buffer, protocol, peer: Peer { address: peer } };
     let mut phase = serving.phase.subscribe();
     loop {
         let message = tokio::select! {
@@ -41,8 +42,8 @@ pub(crate) async fn serve_calls<H: Handler>(
 
 struct Connection<'a, H> {
     serving: &'a Serving<H>,
-    socket: TcpStream,
-    buf: BytesMut,
+    io: Io,
+    buffer: ReadBuffer,
     protocol: CallProtocol,
     peer: Peer,
 }
@@ -51,9 +52,12 @@ impl<H: Handler> Connection<'_, H> {
     async fn next_message(&mut self) -> io::Result<Option<Message>> {
         let limits = &self.serving.config.connection.limits;
         loop {
-            match decode(self.protocol, &mut self.buf, limits) {
-                Ok(Some(message)) => return Ok(Some(message)),
-                Ok(None) if read_some(&self.socket, &mut self.buf).await? == 0 => return Ok(None),
+            match decode(self.protocol, self.buffer.bytes(), limits) {
+                Ok(Some(message)) => {
+                    self.buffer.shrink();
+                    return Ok(Some(message));
+                }
+                Ok(None) if self.buffer.fill(&self.io).await? == 0 => return Ok(None),
                 Ok(None) => {}
                 Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
             }
@@ -80,11 +84,11 @@ impl<H: Handler> Connection<'_, H> {
         }
         let mut out = BytesMut::new();
         put_answer(self.protocol, &name, sequence_id, answer, &mut out);
-        write_all(&self.socket, &mut out, self.serving.config.connection.write_stall).await
+        write_all(&self.io, &mut out, self.serving.config.connection.write_stall).await
     }
 
     async fn run(&mut self, call: UnaryCall, called: &str, scope: &Scope, answered: bool) -> UnaryAnswer {
-        let Self { serving, socket, buf, .. } = self;
+        let Self { serving, io, buffer, .. } = self;
         let guarded = match serving.handler.clone().unary(call) {
             Ok(Served { handler, on_cancel }) => {
                 guard(handler, scope, on_cancel.unwrap_or(serving.config.on_cancel))
@@ -95,7 +99,7 @@ impl<H: Handler> Connection<'_, H> {
         let watch = async {
             tokio::select! {
                 // Who waits for no answer may go as soon as the call is sent.
-                () = closed(socket, buf), if answered => {}
+                () = closed(io, buffer), if answered => {}
                 _ = phase.wait_for(|phase| *phase == Phase::Closing) => {}
             }
             scope.cancel(&Reason::Stream(StreamError::new(Code::CONNECTION_CLOSED)));
@@ -147,46 +151,12 @@ fn put_answer(protocol: CallProtocol, name: &str, sequence_id: i32, answer: Unar
     }
 }
 
-pub(super) async fn read_some(socket: &TcpStream, buf: &mut BytesMut) -> io::Result<usize> {
-    loop {
-        socket.readable().await?;
-        buf.reserve(READ_AHEAD);
-        match socket.try_read_buf(buf) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            result => return result,
-        }
-    }
-}
-
 /// Waits until the peer has closed the connection, as far as can be seen without reading too much.
-async fn closed(socket: &TcpStream, buf: &mut BytesMut) {
-    while buf.len() < READ_AHEAD {
-        if !matches!(read_some(socket, buf).await, Ok(1..)) {
+async fn closed(io: &Io, buffer: &mut ReadBuffer) {
+    while buffer.len() < READ_AHEAD {
+        if !matches!(buffer.fill(io).await, Ok(1..)) {
             return;
         }
     }
     std::future::pending::<()>().await;
-}
-
-pub(super) async fn write_all(
-    socket: &TcpStream,
-    out: &mut BytesMut,
-    stall: std::time::Duration,
-) -> io::Result<()> {
-    use bytes::Buf;
-    while out.has_remaining() {
-        match socket.try_write(out) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => out.advance(written),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                tokio::time::timeout(stall, socket.writable()).await.map_err(|_| stalled())??;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-fn stalled() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "peer takes no data")
 }
