@@ -4,8 +4,10 @@
 
 mod model;
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -281,6 +283,25 @@ fn a_sender_with_enough_for_a_write_does_not_wait_for_the_task() {
 }
 
 #[test]
+fn a_sender_with_enough_for_a_write_writes_before_the_task_runs() {
+    check(|| {
+        let link = front();
+        let key = link.open();
+        link.settle();
+        (0..3).for_each(|_| assert!(link.poll_send(&Count::new(), key).is_ready()));
+        let sending = link
+            .doing(move |link| assert!(link.poll_send_of(&Count::new(), key, &[0; 64 * 1024]).is_ready()));
+        assert!(link.poll_send(&Count::new(), key).is_ready());
+        sending.join().unwrap();
+        let mut peer = Peer::new(Side::Server);
+        peer.read_bytes(link.take_written());
+        let handler = peer.opened()[0];
+        assert!(peer.messages(handler) >= 4, "the task has not run");
+        assert_nothing_waits(&link);
+    });
+}
+
+#[test]
 fn what_the_task_is_given_while_it_writes_is_written() {
     check(|| {
         let link = front();
@@ -459,6 +480,21 @@ fn a_connection_that_is_retired_as_its_last_stream_ends_is_closed_once() {
         assert_eq!(link.closes(), 1);
         assert!(matches!(link.poll_recv(&Count::new(), key), Poll::Ready(Ok(None))), "its end is its own");
         assert!(!link.written().is_empty(), "the client's trailer is written first");
+    });
+}
+
+#[test]
+fn who_waits_for_the_close_is_woken_or_sees_it() {
+    check(|| {
+        let (link, woken) = (front(), Count::new());
+        let closing = link.doing(|link| link.retire());
+        let waker = woken.waker();
+        let mut closed = pin!(link.closed());
+        let seen = closed.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+        closing.join().unwrap();
+        assert_eq!(woken.get(), usize::from(!seen));
+        assert!(seen || closed.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+        link.check_empty();
     });
 }
 

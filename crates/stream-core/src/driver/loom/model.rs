@@ -218,6 +218,11 @@ impl Model {
     /// What was written and nobody has read.
     pub(super) fn written(&self) -> BytesMut {
         self.settle();
+        self.take_written()
+    }
+
+    /// The same, though the writer task has not followed its wakes.
+    pub(super) fn take_written(&self) -> BytesMut {
         self.wire.take_written()
     }
 
@@ -228,7 +233,7 @@ impl Model {
 
     /// The machine at the other end, which has read all that was written so far.
     pub(super) fn peer(&self, side: Side) -> Peer {
-        let mut peer = Peer(Connection::new(side, Config::default()));
+        let mut peer = Peer::new(side);
         peer.read(self);
         peer
     }
@@ -248,8 +253,15 @@ impl Model {
 pub(super) struct Peer(pub(super) Connection);
 
 impl Peer {
+    pub(super) fn new(side: Side) -> Self {
+        Self(Connection::new(side, Config::default()))
+    }
+
     pub(super) fn read(&mut self, model: &Model) {
-        let mut bytes = model.written();
+        self.read_bytes(model.written());
+    }
+
+    pub(super) fn read_bytes(&mut self, mut bytes: BytesMut) {
         self.0.handle_read(&mut bytes, clock::now()).unwrap();
         assert!(bytes.is_empty(), "a frame is cut");
     }
