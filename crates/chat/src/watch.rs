@@ -55,11 +55,15 @@ fn grow(node: &Node, depth: usize, names: &Names, rows: &mut Vec<[String; 6]>) {
 /// Which method, and which end of its stream.
 fn whose(info: &StreamInfo, names: &Names) -> String {
     let (end, address, word) = match info.side {
-        Side::Client => ("client", info.peer, " of "),
-        Side::Server => ("server", info.local, " at "),
+        Side::Client => ("client", &info.peer, " of "),
+        Side::Server => ("server", &info.local, " at "),
     };
     let text = |bytes: &[u8]| one_line(&String::from_utf8_lossy(bytes));
-    let name = names.get(&address).map(|name| format!("{word}{name}")).unwrap_or_default();
+    let name = address
+        .socket_addr()
+        .and_then(|address| names.get(&address))
+        .map(|name| format!("{word}{name}"))
+        .unwrap_or_default();
     format!("{end} {}.{}{name}", text(&info.service), text(&info.method))
 }
 

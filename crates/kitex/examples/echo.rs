@@ -3,7 +3,7 @@
 
 mod shared;
 
-use kitex::{BidiStreamingServer, Client, ClientStreamingServer, Context, Result, Server};
+use kitex::{Address, BidiStreamingServer, Client, ClientStreamingServer, Context, Result, Server};
 use kitex::{BizStatusError, ServerStreamingServer};
 use shared::echo::{Echo, EchoClient, EchoError, EchoPingError, EchoServer};
 use shared::{Ended, Req, Resp, req, resp, serve};
@@ -58,7 +58,7 @@ impl Echo for Echoes {
 
     /// A call that is not answered.
     async fn note(&self, ctx: Context, req: Req) -> Result<()> {
-        println!("note: {:?} from {:?}", req.msg.unwrap_or_default(), ctx.peer().map(|peer| peer.ip()));
+        println!("note: {:?} from {:?}", req.msg.unwrap_or_default(), ctx.peer().and_then(Address::ip));
         Ok(())
     }
 }

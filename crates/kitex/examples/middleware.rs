@@ -21,13 +21,7 @@ struct WithPass<C>(C);
 
 #[kitex::async_trait]
 impl<C: Caller> Caller for WithPass<C> {
-    async fn call(
-        &self,
-        ctx: &Context,
-        method: &Method,
-        options: CallOptions,
-        args: Bytes,
-    ) -> Result<Bytes> {
+    async fn call(&self, ctx: &Context, method: &Method, options: CallOptions, args: Bytes) -> Result<Bytes> {
         self.0.call(&ctx.with_transient("pass", "open sesame"), method, options, args).await
     }
 

@@ -3,13 +3,13 @@
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use stream_core::Metadata;
 use stream_core::cancel::{Reason, Scope};
+use stream_core::io::Address;
 use stream_core::{Metainfo, Pair, clock};
 
 use crate::Method;
@@ -48,7 +48,7 @@ pub(crate) struct Request {
     pub(crate) service: Arc<str>,
     pub(crate) method: Arc<Method>,
     pub(crate) metadata: Metadata,
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: Address,
     ending: Mutex<Option<Box<Ending>>>,
 }
 
@@ -72,7 +72,7 @@ impl Request {
         service: Arc<str>,
         method: Arc<Method>,
         metadata: Metadata,
-        peer: SocketAddr,
+        peer: Address,
     ) -> Arc<Self> {
         Arc::new(Self { service, method, metadata, peer, ending: Mutex::default() })
     }
@@ -301,8 +301,8 @@ impl Context {
     }
 
     /// A handler's: the address of the caller.
-    pub fn peer(&self) -> Option<SocketAddr> {
-        self.request().map(|request| request.peer)
+    pub fn peer(&self) -> Option<&Address> {
+        self.request().map(|request| &request.peer)
     }
 
     pub(crate) fn scope(&self) -> Option<&Scope> {

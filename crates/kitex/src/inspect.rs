@@ -45,7 +45,7 @@ fn grow(stream: StreamView, left: &mut Vec<StreamView>) -> Node {
 fn is_below(stream: &StreamInfo, above: &StreamInfo) -> bool {
     let other_end = (stream.side, above.side) == (Side::Server, Side::Client)
         && stream.label.stream == above.label.stream
-        && (stream.local, stream.peer) == (above.peer, above.local);
+        && (&stream.local, &stream.peer) == (&above.peer, &above.local);
     stream.parent == Some(above.label) || other_end
 }
 

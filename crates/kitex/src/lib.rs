@@ -25,12 +25,13 @@ pub use kerrors::{
 };
 pub use kitex_thrift::{Payload, generated};
 pub use pilota;
+pub use stream_core::cancel::Reason;
+pub use stream_core::io::Address;
+pub use stream_core::observe;
+pub use stream_core::{Cores, Metadata, Method, StreamingMode};
 /// The crates that this one stands on, for what it does not re-export by name.
 #[doc(no_inline)]
 pub use {kerrors, kitex_thrift, stream_core, ttheader_codec, ttstream};
-pub use stream_core::cancel::Reason;
-pub use stream_core::observe;
-pub use stream_core::{Cores, Metadata, Method, StreamingMode};
 
 pub use client::{CallOptions, Client};
 pub use context::{Canceler, Context};

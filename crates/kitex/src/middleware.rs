@@ -21,13 +21,7 @@ use crate::{Call, Context, Method, Service};
 #[crate::async_trait]
 pub trait Caller: Send + Sync + 'static {
     /// Makes a ping-pong call with the encoded arguments; gives the encoded result.
-    async fn call(
-        &self,
-        ctx: &Context,
-        method: &Method,
-        options: CallOptions,
-        args: Bytes,
-    ) -> Result<Bytes>;
+    async fn call(&self, ctx: &Context, method: &Method, options: CallOptions, args: Bytes) -> Result<Bytes>;
 
     /// Opens a stream.
     async fn open(&self, ctx: &Context, method: &Method, options: CallOptions) -> Result<RawStream>;
@@ -44,13 +38,7 @@ pub struct RawStream {
 
 #[crate::async_trait]
 impl Caller for Arc<dyn Caller> {
-    async fn call(
-        &self,
-        ctx: &Context,
-        method: &Method,
-        options: CallOptions,
-        args: Bytes,
-    ) -> Result<Bytes> {
+    async fn call(&self, ctx: &Context, method: &Method, options: CallOptions, args: Bytes) -> Result<Bytes> {
         (**self).call(ctx, method, options, args).await
     }
 

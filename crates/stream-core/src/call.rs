@@ -1,7 +1,6 @@
 //! What a call starts with and ends with, as values. Each transport writes them in its own keys.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,7 @@ use bytes::Bytes;
 use kerrors::{ApplicationException, Error, RecvTimeout};
 
 use crate::cancel::Scope;
+use crate::io::Address;
 use crate::metainfo::{Metainfo, Pair};
 use crate::{Metadata, Method};
 
@@ -51,7 +51,7 @@ pub struct CallHead {
     /// The time that was left until the client's deadline, if it sent one.
     pub timeout: Option<Duration>,
     /// The address of the client.
-    pub peer: SocketAddr,
+    pub peer: Address,
 }
 
 impl CallHead {

@@ -1,8 +1,17 @@
-//! The one clock of everything that runs on tokio, so that tokio's paused test clock governs all of it.
+//! The one clock of everything that runs on tokio. What it returns is handed as an argument to the parts
+//! that know no clock.
 
 use std::time::Instant;
 
-/// Returns the current instant of the tokio clock.
+/// Returns the current time. On a test's paused clock it is that clock's time.
+#[cfg(feature = "tokio")]
 pub fn now() -> Instant {
     tokio::time::Instant::now().into_std()
+}
+
+/// Returns the same time in every execution of a model: loom needs executions that do not depend on time.
+#[cfg(loom)]
+pub fn now() -> Instant {
+    static NOW: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    *NOW.get_or_init(Instant::now)
 }

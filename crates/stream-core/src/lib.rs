@@ -18,6 +18,8 @@
     )
 )]
 
+#[doc(hidden)]
+pub mod buffer_pool;
 pub mod cancel;
 mod message;
 mod metadata;
@@ -34,8 +36,6 @@ pub mod call;
 #[cfg(feature = "tokio")]
 pub mod client;
 #[cfg(feature = "tokio")]
-pub mod clock;
-#[cfg(feature = "tokio")]
 mod cores;
 #[cfg(feature = "tokio")]
 pub mod dial;
@@ -46,11 +46,18 @@ pub mod observe;
 #[cfg(feature = "tokio")]
 pub mod server;
 #[cfg(feature = "tokio")]
-pub mod socket;
-#[cfg(feature = "tokio")]
 pub mod stream;
 #[cfg(feature = "tokio")]
 pub mod transport;
+
+// Models drive these without tokio.
+#[cfg(any(feature = "tokio", loom))]
+pub mod clock;
+#[cfg(any(feature = "tokio", loom))]
+pub mod io;
+#[cfg(any(feature = "tokio", loom))]
+#[doc(hidden)]
+pub mod rt;
 
 #[cfg(feature = "tokio")]
 pub use cores::Cores;

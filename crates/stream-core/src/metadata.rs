@@ -20,7 +20,10 @@ impl Metadata {
     }
 
     /// Copies `count` pairs, in one allocation for all of their bytes.
-    pub fn copied_from<'a>(count: usize, strings: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone) -> Self {
+    pub fn copied_from<'a>(
+        count: usize,
+        strings: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+    ) -> Self {
         if count == 0 {
             return Self::new();
         }

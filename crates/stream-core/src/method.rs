@@ -60,7 +60,11 @@ impl Method {
     }
 
     /// Returns a method whose names are known only at run time, with Thrift messages.
-    pub const fn with_names(service: Cow<'static, str>, name: Cow<'static, str>, mode: StreamingMode) -> Self {
+    pub const fn with_names(
+        service: Cow<'static, str>,
+        name: Cow<'static, str>,
+        mode: StreamingMode,
+    ) -> Self {
         Self { service, name, mode, oneway: false, codec: PayloadCodec::Thrift }
     }
 

@@ -8,23 +8,23 @@ use crate::cancel::{Reason, Target};
 
 /// Counts what it is told, by an atomic of the system's: that adds no order of its own.
 #[derive(Default)]
-pub(crate) struct Count(AtomicUsize);
+pub struct Count(AtomicUsize);
 
 impl Count {
-    pub(crate) fn new() -> Arc<Self> {
+    pub fn new() -> Arc<Self> {
         Arc::default()
     }
 
-    pub(crate) fn get(&self) -> usize {
+    pub fn get(&self) -> usize {
         self.0.load(Relaxed)
     }
 
-    pub(crate) fn add(&self) {
+    pub fn add(&self) {
         self.0.fetch_add(1, Relaxed);
     }
 
     /// A waker that counts here.
-    pub(crate) fn waker(self: &Arc<Self>) -> Waker {
+    pub fn waker(self: &Arc<Self>) -> Waker {
         Waker::from(self.clone())
     }
 }
@@ -42,7 +42,7 @@ impl Wake for Count {
 }
 
 /// Tries every order of a model's threads: with two preemptions, unless `LOOM_MAX_PREEMPTIONS` says more.
-pub(crate) fn check(model: impl Fn() + Sync + Send + 'static) {
+pub fn check(model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = builder.preemption_bound.or(Some(2));
     builder.check(model);

@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,10 +10,11 @@ use bytes::Bytes;
 use kerrors::{Error, Side, StreamError};
 use slab::Slab;
 
-use crate::{Metadata, Traffic};
 use crate::call::call_name;
 use crate::cancel::Label;
+use crate::io::Address;
 use crate::sync::Mutex;
+use crate::{Metadata, Traffic};
 
 /// What is known of a stream from its beginning on.
 #[derive(Clone, Debug)]
@@ -30,9 +30,9 @@ pub struct StreamInfo {
     /// The method's name in the IDL, as the client said it.
     pub method: Bytes,
     /// This end.
-    pub local: SocketAddr,
+    pub local: Address,
     /// The other end.
-    pub peer: SocketAddr,
+    pub peer: Address,
     /// When it was opened here.
     pub opened: Instant,
 }
@@ -47,9 +47,9 @@ pub struct StreamFacts {
     /// The method's name in the IDL, as the client sent it.
     pub method: Bytes,
     /// The address of this end.
-    pub local: SocketAddr,
+    pub local: Address,
     /// The address of the other end.
-    pub peer: SocketAddr,
+    pub peer: Address,
 }
 
 impl StreamInfo {

@@ -16,11 +16,11 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use kerrors::Error;
-use tokio::net::TcpStream;
 
 use crate::call::{OutgoingCall, UnaryRequest, UnaryResponse};
 use crate::dial::Dialer;
 use crate::handler::ServerHandle;
+use crate::io::Io;
 use crate::stream::NewStream;
 
 /// A boxed future, for what happens once a connection or once a call, never once a message.
@@ -62,7 +62,7 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// The peer does not speak this transport, or the socket is lost.
-    fn connect(&self, io: TcpStream, idle_timeout: Duration) -> Result<Arc<dyn Connection>, Error>;
+    fn connect(&self, io: Io, idle_timeout: Duration) -> Result<Arc<dyn Connection>, Error>;
 
     /// Returns what makes ping-pong calls. With `reuse`, connections are kept for later calls.
     fn unary(&self, dialer: Arc<Dialer>, reuse: bool) -> Arc<dyn UnaryTransport>;
@@ -84,8 +84,8 @@ pub const PREFACE_LEN: usize = 8;
 /// A connection that a server accepted.
 #[derive(Debug)]
 pub struct Accepted {
-    /// The socket.
-    pub io: TcpStream,
+    /// The byte stream.
+    pub io: Io,
     /// Bytes that were read from it, the preface first.
     pub read: BytesMut,
 }

@@ -1,10 +1,10 @@
 //! What a call starts with, to the strings of a header frame and back. Owns which key says what.
 
 use bytes::Bytes;
-use stream_core::call::{CallHead, OutgoingCall};
-use stream_core::{Metadata, Metainfo, Pair};
-use std::net::SocketAddr;
 use std::time::Duration;
+use stream_core::call::{CallHead, OutgoingCall};
+use stream_core::io::Address;
+use stream_core::{Metadata, Metainfo, Pair};
 
 use ttheader_codec::key::{BACKWARD_PREFIX, IDL_SERVICE, PERSISTENT_PREFIX, TRANSIENT_PREFIX};
 
@@ -24,7 +24,7 @@ pub(crate) fn received(
     method: Bytes,
     metadata: Metadata,
     timeout: Option<Duration>,
-    peer: SocketAddr,
+    peer: Address,
 ) -> CallHead {
     let service = metadata.get(IDL_SERVICE).cloned().unwrap_or_default();
     let mut metainfo = Metainfo::default();

@@ -17,11 +17,11 @@
 )]
 
 pub mod proto;
-mod spare;
 mod status;
 
-// Its shared state alone where loom looks at it, which knows no socket.
+// Models drive it without tokio, and use less of it.
 #[cfg(any(feature = "tokio", all(test, loom)))]
+#[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "models use less of it"))]
 mod driver;
 #[cfg(feature = "tokio")]
 mod head;
@@ -41,6 +41,8 @@ pub use transport::TtStream;
 #[cfg(feature = "tokio")]
 pub use unary::CallProtocol;
 
+#[cfg(all(test, loom))]
+use stream_core::models;
+use stream_core::{Message, Metadata, Traffic, buffer_pool, cancel};
 #[cfg(any(feature = "tokio", all(test, loom)))]
-use stream_core::sync;
-use stream_core::{Message, Metadata, Traffic, cancel};
+use stream_core::{clock, io, rt, sync};

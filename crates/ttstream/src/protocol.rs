@@ -8,7 +8,7 @@ use stream_core::handler::ServerHandle;
 use stream_core::stream::NewStream;
 use stream_core::transport::{Accepted, BoxFuture, PREFACE_LEN, Protocol};
 
-use crate::driver::{Link, read_loop};
+use crate::driver::{read_loop, start};
 use crate::proto::Config;
 use crate::stream::Stream;
 use crate::unary::{CallProtocol, serve_calls};
@@ -44,10 +44,10 @@ impl Protocol for Streams {
 
 async fn serve_streams(accepted: Accepted, server: ServerHandle, config: Config) -> io::Result<()> {
     let Accepted { io, read } = accepted;
-    let (peer, timed) = (io.peer_addr()?, config.recv_timeout.is_some());
-    let (link, reading) = Link::new(Side::Server, io, peer, config, server.config().idle_timeout);
+    let timed = config.recv_timeout.is_some();
+    let link = start(Side::Server, io, config, server.config().idle_timeout);
     let (opener, handlers) = (link.clone(), server.clone());
-    let reading = read_loop(link.clone(), reading, read, move |key| {
+    let reading = read_loop(link.clone(), read, move |key| {
         handlers.serve_stream(NewStream::new(Stream::server(opener.clone(), key, timed)));
     });
     let shutdown = async {

@@ -50,8 +50,8 @@ impl TransportStream for Stream {
             label: link.label(*key),
             service: self.service.get().cloned().unwrap_or_default(),
             method: link.method(*key),
-            local: link.local(),
-            peer: link.peer(),
+            local: link.local().clone(),
+            peer: link.peer().clone(),
         }
     }
 
@@ -69,7 +69,7 @@ impl TransportStream for Stream {
 
     fn begin(&self, scope: &Scope) -> Option<CallHead> {
         let (method, metadata, timeout) = self.link.begin(self.key, scope)?;
-        let head = head::received(method, metadata, timeout, self.link.peer());
+        let head = head::received(method, metadata, timeout, self.link.peer().clone());
         // Begun once.
         let _ = self.service.set(head.service.clone());
         Some(head)

@@ -1,21 +1,20 @@
 //! The client's side of the seam: a link as a pool's connection, and what makes links of sockets.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use kerrors::{Error, Side};
 use stream_core::call::OutgoingCall;
-use stream_core::clock;
 use stream_core::dial::Dialer;
+use stream_core::io::Io;
 use stream_core::stream::NewStream;
 use stream_core::transport::{BoxFuture, Connection, Transport, UnaryTransport};
-use tokio::net::TcpStream;
 
-use crate::driver::{Link, read_loop};
+use crate::driver::{Link, read_loop, start};
 use crate::head;
-use crate::proto::Config;
+use crate::proto::{Config, Open};
 use crate::stream::{Stream, service_of};
 use crate::unary::{CallProtocol, Calls};
 
@@ -29,12 +28,9 @@ pub struct TtStream {
 }
 
 impl Transport for TtStream {
-    fn connect(&self, io: TcpStream, idle_timeout: Duration) -> Result<Arc<dyn Connection>, Error> {
-        let peer = io
-            .peer_addr()
-            .map_err(|error| Error::Connect { address: "the peer".to_owned(), source: Arc::new(error) })?;
-        let (link, reading) = Link::new(Side::Client, io, peer, self.connection.clone(), idle_timeout);
-        tokio::spawn(read_loop(link.clone(), reading, BytesMut::new(), |_| {}));
+    fn connect(&self, io: Io, idle_timeout: Duration) -> Result<Arc<dyn Connection>, Error> {
+        let link = start(Side::Client, io, self.connection.clone(), idle_timeout);
+        tokio::spawn(read_loop(link.clone(), BytesMut::new(), |_| {}));
         Ok(link)
     }
 
@@ -50,10 +46,17 @@ impl Connection for Link {
         call: &OutgoingCall<'_>,
     ) -> Poll<Result<NewStream, Error>> {
         let strings = head::strings(call);
-        self.poll_open_call(cx, call, &strings, clock::now()).map(|opened| {
-            let stream = Stream::client(self, opened?, service_of(&strings), call.recv_timeout.is_some());
-            Ok(NewStream::new(stream))
-        })
+        let open = Open {
+            method: &self.method_named(call.method.name())?,
+            metadata: &strings,
+            service: call.caller,
+            deadline: call.deadline,
+            told_deadline: call.wire_deadline,
+            recv_timeout: call.recv_timeout,
+        };
+        let key = ready!(Link::poll_open(&self, cx, &open))?;
+        let stream = Stream::client(self, key, service_of(&strings), call.recv_timeout.is_some());
+        Poll::Ready(Ok(NewStream::new(stream)))
     }
 
     fn is_open(&self) -> bool {

@@ -10,10 +10,10 @@ use bytes::Bytes;
 use harness::frames::Seen;
 use harness::{Dial, Pair};
 use kerrors::{Code, Side};
-use stream_core::cancel::Reason;
 use stream_core::Message;
-use ttstream::proto::{Config, Event, Finish, StreamKey};
+use stream_core::cancel::Reason;
 use ttheader_codec::FrameType;
+use ttstream::proto::{Config, Event, Finish, StreamKey};
 
 const MS: Duration = Duration::from_millis(1);
 

@@ -13,10 +13,10 @@ use harness::frames::{Seen, Tap};
 use kerrors::{ApplicationException, RecvTimeout, Side};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use stream_core::{Message, Metadata};
 use stream_core::cancel::Reason;
-use ttstream::proto::{Config, Connection, Event, Finish, Method, Open, StreamKey, Transmit};
+use stream_core::{Message, Metadata};
 use ttheader_codec::{Limits, key};
+use ttstream::proto::{Config, Connection, Event, Finish, Method, Open, StreamKey, Transmit};
 
 const MAX_PAYLOAD: usize = 600;
 const MAX_FRAME: usize = 8000;

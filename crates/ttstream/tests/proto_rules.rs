@@ -13,8 +13,8 @@ use harness::{Dial, Pair};
 use kerrors::{ApplicationException, Code, Error, Side, StreamError};
 use stream_core::Metadata;
 use stream_core::cancel::Reason;
-use ttstream::proto::{Config, Event, Finish, Method, Open, StreamKey};
 use ttheader_codec::FrameType;
+use ttstream::proto::{Config, Event, Finish, Method, Open, StreamKey};
 
 fn text<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
     result.expect_err("an error").to_string()

@@ -9,9 +9,9 @@ use std::task::Poll;
 
 use kerrors::{Error, Side};
 use lab::Lab;
-use ttstream::proto::{Event, StreamKey};
 use table::ends::{CANCELED_HERE, RECV_TIMEOUT_KEPT};
 use table::{End, Row, Told, Way, rows};
+use ttstream::proto::{Event, StreamKey};
 
 #[test]
 fn every_stream_ends_as_the_table_says() {

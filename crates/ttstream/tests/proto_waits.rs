@@ -10,8 +10,8 @@ use harness::{Dial, Pair};
 use kerrors::{Code, RecvTimeout, Side};
 use stream_core::Metadata;
 use stream_core::cancel::Reason;
-use ttstream::proto::{Config, Event, Finish, StreamKey};
 use ttheader_codec::FrameType;
+use ttstream::proto::{Config, Event, Finish, StreamKey};
 
 const MS: Duration = Duration::from_millis(1);
 

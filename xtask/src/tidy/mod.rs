@@ -52,7 +52,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "sockets",
-        why: "only driver, client, server and unary of stream-core touch a socket, and the address one looks in at",
+        why: "only io, client and server of stream-core touch a socket, and the address that serves inspection",
         find: Find::Words(
             &["TcpStream", "TcpListener", "socket2"],
             Place {
@@ -68,9 +68,8 @@ const RULES: &[Rule] = &[
                 except: &[
                     "crates/kitex/src/inspect/http.rs",
                     "crates/stream-core/src/client",
-                    "crates/stream-core/src/driver",
+                    "crates/stream-core/src/io",
                     "crates/stream-core/src/server",
-                    "crates/stream-core/src/unary",
                 ],
             },
         ),

@@ -7,10 +7,10 @@ use std::time::Duration;
 use kerrors::{BadServiceName, RecvTimeout, check_service_name};
 use stream_core::client::{AddressSource, ClientConfig, PoolKind, StaticAddresses};
 use stream_core::observe::Observer;
-use ttstream::proto::Config;
-use ttstream::{CallProtocol, TtStream};
 use thiserror::Error;
 use tower_layer::Layer;
+use ttstream::proto::Config;
+use ttstream::{CallProtocol, TtStream};
 
 use super::{CallOptions, Client, Direct, Shared};
 use crate::metainfo::Propagation;

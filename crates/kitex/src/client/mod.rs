@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use kerrors::{Error, RecvTimeout, Result};
 use kitex_thrift::{Fault, Payload};
-use stream_core::{Metadata, Metainfo, clock};
 use stream_core::call::{OutgoingCall, UnaryRequest, UnaryResponse};
+use stream_core::{Metadata, Metainfo, clock};
 
 pub use builder::{BuildError, ClientBuilder};
 pub use stream_core::client::{AddressSource, PoolKind, PoolStats, StaticAddresses};
@@ -99,12 +99,7 @@ impl Client {
     /// # Errors
     /// What the handler ended with; that no connection could be had, or it was lost; that the context
     /// ended.
-    pub async fn call<A: Payload, R: Payload>(
-        &self,
-        ctx: &Context,
-        method: &Method,
-        args: &A,
-    ) -> Result<R> {
+    pub async fn call<A: Payload, R: Payload>(&self, ctx: &Context, method: &Method, args: &A) -> Result<R> {
         let result = self.send_call(ctx, method, args).await?;
         R::decode(result).map_err(|error| match error.fault() {
             Fault::MissingResult => Error::missing_result(method.name()),
@@ -195,13 +190,7 @@ impl fmt::Debug for Client {
 
 #[crate::async_trait]
 impl Caller for Direct {
-    async fn call(
-        &self,
-        ctx: &Context,
-        method: &Method,
-        options: CallOptions,
-        args: Bytes,
-    ) -> Result<Bytes> {
+    async fn call(&self, ctx: &Context, method: &Method, options: CallOptions, args: Bytes) -> Result<Bytes> {
         self.call_now(ctx, method, options, args).await
     }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use kerrors::{BadServiceName, RecvTimeout, check_service_name};
 use stream_core::Cores;
-use stream_core::observe::Observer;
 use stream_core::handler::{OnCancel, ServerConfig};
+use stream_core::observe::Observer;
 use thiserror::Error;
 use tower_layer::Layer;
 use ttstream::proto::Config;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kerrors::{ApplicationException, Error, Result};
-use stream_core::cancel::Scope;
 use stream_core::call::{CallHead, HandlerError, StreamEnd, UnaryCall, UnaryResponse};
+use stream_core::cancel::Scope;
 use stream_core::handler::{Handler, IncomingStream, OnCancel, Routed};
 use stream_core::stream::SendStream;
 

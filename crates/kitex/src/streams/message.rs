@@ -11,8 +11,8 @@ use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use kerrors::{Error, Result};
 use kitex_thrift::Payload;
-use stream_core::Metadata;
 use stream_core::Message;
+use stream_core::Metadata;
 use stream_core::stream::{Recv, RecvStream, SendStream, SendTimer};
 
 use crate::middleware::MessageLayers;

@@ -175,12 +175,7 @@ impl<C: Caller> Caller for Stamped<C> {
         self.0.call(ctx, method, options, args).await
     }
 
-    async fn open(
-        &self,
-        ctx: &Context,
-        method: &Method,
-        mut options: CallOptions,
-    ) -> Result<RawStream> {
+    async fn open(&self, ctx: &Context, method: &Method, mut options: CallOptions) -> Result<RawStream> {
         options.headers.insert("stamp", method.name().to_string());
         self.0.open(ctx, method, options).await
     }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use kitex::{Context, Reason};
+use kitex::{Address, Context, Reason};
 use tokio::sync::watch;
 
 use crate::fixture::chain::client;
@@ -22,7 +22,7 @@ impl Drop for Gone {
 async fn a_handler_knows_who_it_is_and_who_calls() {
     let (tell, mut told) = reports();
     let unary = move |ctx: Context, req| {
-        let loopback = ctx.peer().is_some_and(|peer| peer.ip().is_loopback());
+        let loopback = ctx.peer().and_then(Address::ip).is_some_and(|ip| ip.is_loopback());
         let method = format!("{:?}", ctx.method().unwrap());
         tell.tell((ctx.service().map(str::to_owned), method, loopback));
         async { Ok(answer(req)) }

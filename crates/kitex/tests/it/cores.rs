@@ -25,7 +25,7 @@ fn this_thread() -> String {
 /// the client's end.
 fn tells_thread() -> Handlers {
     Handlers::default().bidi(|ctx, mut stream| async move {
-        let port = ctx.peer().map_or(0, |peer| i64::from(peer.port()));
+        let port = ctx.peer().map_or(0, |peer| i64::from(peer.socket_addr().unwrap().port()));
         stream.send(&resp(&this_thread(), port)).await?;
         while stream.recv().await?.is_some() {}
         Ok(())

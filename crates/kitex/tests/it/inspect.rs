@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use kitex::inspect::{Node, to_json, tree};
 use kitex::observe::{CancelView, StreamView, cancels};
-use kitex::{Context, ServerStreamingClient, Side};
+use kitex::{Address, Context, ServerStreamingClient, Side};
 
 use crate::fixture::chain::Chain;
 use crate::fixture::{Resp, ended, req, soon, until};
@@ -32,17 +32,17 @@ impl Stage {
 
     /// The trees whose root goes to ServiceB.
     fn trees(&self) -> Vec<Node> {
-        tree().into_iter().filter(|root| root.stream.info.peer == self.addresses[0]).collect()
+        tree().into_iter().filter(|root| root.stream.info.peer == Address::from(self.addresses[0])).collect()
     }
 
     /// The cancels that went through the chain: the service that a stream is to, the side, the error.
     fn cancels(&self) -> Vec<(usize, CancelView)> {
         let of = |cancel: CancelView| {
             let server = match cancel.stream.side {
-                Side::Client => cancel.stream.peer,
-                Side::Server => cancel.stream.local,
+                Side::Client => cancel.stream.peer.clone(),
+                Side::Server => cancel.stream.local.clone(),
             };
-            let at = self.addresses.iter().position(|address| *address == server)?;
+            let at = self.addresses.iter().position(|address| Address::from(*address) == server)?;
             Some((at, cancel))
         };
         cancels().into_iter().filter_map(of).collect()
@@ -71,8 +71,9 @@ async fn each_hop_hangs_below_the_one_that_caused_it() {
     for (at, ends) in line.chunks(2).enumerate() {
         let [client, server] = ends else { unreachable!() };
         assert_eq!((client.info.side, server.info.side), (Side::Client, Side::Server));
-        assert_eq!((client.info.peer, server.info.local), (stage.addresses[at], stage.addresses[at]));
-        assert_eq!((server.info.peer, client.info.local), (client.info.local, server.info.peer));
+        let address = Address::from(stage.addresses[at]);
+        assert_eq!((&client.info.peer, &server.info.local), (&address, &address));
+        assert_eq!((&server.info.peer, &client.info.local), (&client.info.local, &server.info.peer));
         assert_eq!((client.state, server.state), ("half closed", "half closed"), "the one request is out");
         for end in ends {
             assert_eq!((&end.info.service[..], &end.info.method[..]), (&b"Echo"[..], &b"Down"[..]));

@@ -45,13 +45,7 @@ impl Named {
 
 #[kitex::async_trait]
 impl<C: Caller> Caller for Around<C> {
-    async fn call(
-        &self,
-        ctx: &Context,
-        method: &Method,
-        options: CallOptions,
-        args: Bytes,
-    ) -> Result<Bytes> {
+    async fn call(&self, ctx: &Context, method: &Method, options: CallOptions, args: Bytes) -> Result<Bytes> {
         self.layer.enter(method);
         let result = self.inner.call(ctx, method, options, args).await;
         self.layer.leave(&result);
@@ -151,12 +145,7 @@ impl<C: Caller> Caller for Gated<C> {
         self.0.call(&ctx.with_persistent("pk", "layered"), method, options, args).await
     }
 
-    async fn open(
-        &self,
-        ctx: &Context,
-        method: &Method,
-        mut options: CallOptions,
-    ) -> Result<RawStream> {
+    async fn open(&self, ctx: &Context, method: &Method, mut options: CallOptions) -> Result<RawStream> {
         if method.name() == "Bidi" {
             return Err(Error::other("not from here"));
         }

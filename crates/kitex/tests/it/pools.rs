@@ -2,7 +2,6 @@
 //! one stream alone.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use kitex::client::{PoolKind, StaticAddresses};
@@ -14,7 +13,7 @@ use crate::fixture::{EchoClient, Handlers, Peer, Proxy, Req, Resp, builder, ende
 /// end. What then happens is in the request.
 fn tells_port() -> Handlers {
     Handlers::default().bidi(|ctx, mut stream| async move {
-        let port = ctx.peer().map_or(0, |peer| i64::from(SocketAddr::port(&peer)));
+        let port = ctx.peer().map_or(0, |peer| i64::from(peer.socket_addr().unwrap().port()));
         stream.send(&resp("", port)).await?;
         match stream.recv().await?.and_then(|req| req.msg).as_deref() {
             Some("biz") => return Err(BizStatusError::new(404, "no").into()),

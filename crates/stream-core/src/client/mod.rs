@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use kerrors::{Error, StreamError};
 
-pub use pool::{PoolKind, PoolStats};
 use pool::{Checkout, Connector, Pool};
+pub use pool::{PoolKind, PoolStats};
 
 use crate::call::{OutgoingCall, UnaryRequest, UnaryResponse};
 use crate::cancel::{Registration, Scope, Target};
 use crate::clock;
-pub use crate::dial::{AddressSource, StaticAddresses};
 use crate::dial::Dialer;
+pub use crate::dial::{AddressSource, StaticAddresses};
 use crate::observe::Observers;
 use crate::stream::{NewStream, Parent, RecvStream, SendStream, Setup, StreamTarget};
 use crate::transport::{Transport, UnaryTransport};

@@ -1,4 +1,4 @@
-//! Makes sockets to a service: picks an address, dials it, tries the next if it fails. Knows nothing of what is
+//! Makes byte streams to a service: picks an address, dials it, tries the next if it fails. Knows nothing of what is
 //! spoken on them.
 
 mod address;
@@ -18,7 +18,7 @@ pub use address::{AddressSource, StaticAddresses};
 use backoff::Backoff;
 
 use crate::clock;
-use crate::socket::connect;
+use crate::io::Io;
 use crate::sync::Mutex;
 
 /// Dials one service. After a failure, dials fail at once for a time that grows: see [`Dialer::dial`].
@@ -54,12 +54,12 @@ impl Dialer {
         (self.dials.load(Ordering::Relaxed), self.failed_dials.load(Ordering::Relaxed))
     }
 
-    /// Returns a new socket to the service. For 100 ms after a failed dial, doubled with each failure up to
+    /// Returns a new byte stream to the service. For 100 ms after a failed dial, doubled with each failure up to
     /// 1 s, it fails at once with the same error.
     ///
     /// # Errors
     /// [`Error::Connect`]: no address could be reached.
-    pub async fn dial(&self) -> Result<TcpStream, Error> {
+    pub async fn dial(&self) -> Result<Io, Error> {
         // Never closed; the permit is released with the future.
         let _permit = self.permits.acquire().await;
         if let Some(error) = self.backoff.lock().refuses(clock::now()) {
@@ -77,8 +77,8 @@ impl Dialer {
         dialed
     }
 
-    /// Returns a socket to the first address that answers; each dial begins with the next address.
-    async fn dial_any(&self) -> Result<TcpStream, Error> {
+    /// Returns a byte stream to the first address that answers; each dial begins with the next address.
+    async fn dial_any(&self) -> Result<Io, Error> {
         let addresses = self.addresses.addresses();
         let first = self.next.fetch_add(1, Ordering::Relaxed).checked_rem(addresses.len()).unwrap_or(0);
         let mut last = refused(
@@ -87,7 +87,7 @@ impl Dialer {
         );
         for address in addresses.iter().cycle().skip(first).take(addresses.len()) {
             match self.dial_address(address).await {
-                Ok(socket) => return Ok(socket),
+                Ok(io) => return Ok(io),
                 Err(error) => {
                     debug!(address, %error, "dial failed");
                     last = refused(address, error);
@@ -97,9 +97,10 @@ impl Dialer {
         Err(last)
     }
 
-    async fn dial_address(&self, address: &str) -> io::Result<TcpStream> {
+    async fn dial_address(&self, address: &str) -> io::Result<Io> {
         let timeout = self.connect_timeout;
-        tokio::time::timeout(timeout, connect(address)).await.unwrap_or_else(|_| {
+        let connect = async { Io::tcp(TcpStream::connect(address).await?) };
+        tokio::time::timeout(timeout, connect).await.unwrap_or_else(|_| {
             let text = format!("no answer within {}", kerrors::GoDuration(timeout));
             Err(io::Error::new(io::ErrorKind::TimedOut, text))
         })

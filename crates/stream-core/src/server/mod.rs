@@ -1,5 +1,6 @@
 //! Accepts connections, recognizes the protocol of each by its first bytes, and shuts down.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tracing::{debug, warn};
 
 use crate::handler::{Handler, Phase, ServerConfig, ServerHandle, Serving};
-use crate::socket::configure;
+use crate::io::Io;
 use crate::transport::{Accepted, PREFACE_LEN, Protocol};
 
 /// A server that is bound to its address.
@@ -125,8 +126,8 @@ impl<H: Handler> Shared<H> {
         };
     }
 
-    async fn serve_connection(&self, io: TcpStream, peer: SocketAddr) -> io::Result<()> {
-        configure(&io)?;
+    async fn serve_connection(&self, socket: TcpStream, peer: SocketAddr) -> io::Result<()> {
+        let io = Io::tcp(socket)?;
         let mut read = BytesMut::new();
         // Subscribed for as long as the connection is open: shutdown waits for it.
         let mut phase = self.serving.phase.subscribe();
@@ -166,14 +167,14 @@ impl<H: Handler> Shared<H> {
     }
 }
 
-async fn read_preface(socket: &TcpStream, buf: &mut BytesMut) -> io::Result<[u8; PREFACE_LEN]> {
+async fn read_preface(io: &Io, buf: &mut BytesMut) -> io::Result<[u8; PREFACE_LEN]> {
     buf.reserve(1024);
     loop {
         if let Some(preface) = buf.first_chunk() {
             return Ok(*preface);
         }
-        socket.readable().await?;
-        match socket.try_read_buf(buf) {
+        poll_fn(|cx| io.poll_read_ready(cx)).await?;
+        match io.try_read_buf(buf) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

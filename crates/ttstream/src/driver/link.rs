@@ -1,49 +1,45 @@
-//! A connection that handles, reader and writer share: its state and its socket. Owns the lock and the
-//! rule that nothing is called under it.
+//! A connection that handles, reader and writer share: its state and its byte stream. Owns the lock, the rule
+//! that nothing is called under it, and the write that a sender does itself.
 
 use std::fmt;
-use std::net::{Shutdown, SocketAddr};
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker, ready};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kerrors::{Code, Error, Side, StreamError};
-use socket2::SockRef;
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::runtime::Handle;
-use tokio::sync::Notify;
-use tokio::task::coop::poll_proceed;
-use tracing::debug;
 
-use super::state::{Actions, Canceled, Close, News, Opened, State};
-use crate::cancel::{Cascade, Label, Reason, Scope, Target};
+use super::observed::{Listed, WeakStream, record};
+use super::state::{Actions, CanceledHandler, Close, Opened, ReadOutcome, State};
 use stream_core::clock;
-use crate::proto::{Config, Connection, Finish, Open, StreamKey, StreamState};
+use stream_core::io::{Address, Io, Output, write_ready};
+#[cfg(feature = "tokio")]
+use stream_core::observe::{Inspect, StreamView};
+use stream_core::rt::{Spawner, log, poll_proceed, sleep};
+
+use crate::cancel::{Cascade, Label, Reason, Scope, Target};
+#[cfg(feature = "tokio")]
+use crate::proto::StreamState;
+use crate::proto::{Config, Connection, Finish, Method, Open, StreamKey, Transmit};
 use crate::sync::Mutex;
 use crate::{Message, Metadata};
-use stream_core::call::OutgoingCall;
-use stream_core::observe::{CancelView, Inspect, Listed, StreamView, record_cancel};
-use stream_core::stream::WeakStream;
 
-/// One connection and its socket.
+/// One connection and its byte stream.
 pub(crate) struct Link {
     state: Mutex<State>,
-    pub(super) socket: OwnedWriteHalf,
-    local: SocketAddr,
-    peer: SocketAddr,
-    pub(super) write_stall: Duration,
-    pub(super) busy_poll: Duration,
+    io: Io,
+    write_timeout: Duration,
+    busy_poll: Duration,
     /// How long it may be without a stream.
-    pub(super) idle: Duration,
+    idle: Duration,
     /// The time for those who need none.
     started: Instant,
-    runtime: Handle,
+    spawner: Spawner,
     this: Weak<Self>,
     number: u64,
-    closed: Notify,
     _listed: Listed,
 }
 
@@ -54,52 +50,66 @@ static LAST_NUMBER: AtomicU64 = AtomicU64::new(0);
 /// one that cannot be written stays open to be read.
 const LINGER: Duration = Duration::from_millis(250);
 
+/// Batches that a sender writes in a row before it leaves the rest to the task.
+const MAX_SENDER_BATCHES: usize = 4;
+
 impl Link {
-    /// A connection that is closed when it has been without a stream for `idle`, and what is read from.
-    pub(crate) fn new(
-        side: Side,
-        socket: TcpStream,
-        peer: SocketAddr,
-        config: Config,
-        idle: Duration,
-    ) -> (Arc<Self>, OwnedReadHalf) {
-        let local = socket.local_addr().unwrap_or(peer);
-        let (reading, socket) = socket.into_split();
-        let (write_stall, busy_poll, started) = (config.write_stall, config.busy_poll, clock::now());
+    /// Returns a connection whose reader and writer have not begun. See [`start`](super::start).
+    pub(super) fn new(side: Side, io: Io, config: Config, idle: Duration) -> Arc<Self> {
+        let (write_timeout, busy_poll, started) = (config.write_stall, config.busy_poll, clock::now());
         let state = State::new(side, config, started, idle);
-        let link = Arc::new_cyclic(|this| Self {
+        Arc::new_cyclic(|this| Self {
             state: Mutex::new(state),
-            local,
-            socket,
-            peer,
-            write_stall,
+            io,
+            write_timeout,
             busy_poll,
             idle,
             started,
-            runtime: Handle::current(),
+            spawner: Spawner::current(),
             this: this.clone(),
             number: LAST_NUMBER.fetch_add(1, Ordering::Relaxed).wrapping_add(1),
-            closed: Notify::new(),
-            _listed: Listed::new(this.clone() as Weak<dyn Inspect>),
-        });
-        tokio::spawn(super::write::write_loop(link.clone()));
-        (link, reading)
+            _listed: Listed::new(Weak::<Self>::clone(this)),
+        })
     }
 
-    pub(crate) fn local(&self) -> SocketAddr {
-        self.local
+    pub(super) fn io(&self) -> &Io {
+        &self.io
     }
 
-    pub(crate) fn peer(&self) -> SocketAddr {
-        self.peer
+    pub(super) fn spawner(&self) -> &Spawner {
+        &self.spawner
     }
 
-    /// Changes the connection, then does what that asks for.
+    pub(super) fn write_timeout(&self) -> Duration {
+        self.write_timeout
+    }
+
+    pub(super) fn busy_poll(&self) -> Duration {
+        self.busy_poll
+    }
+
+    /// Returns how long the connection may be without a stream.
+    pub(super) fn idle_timeout(&self) -> Duration {
+        self.idle
+    }
+
+    /// Returns the address of this end.
+    pub(crate) fn local(&self) -> &Address {
+        self.io.local_addr()
+    }
+
+    /// Returns the address of the other end.
+    pub(crate) fn peer(&self) -> &Address {
+        self.io.peer_addr()
+    }
+
+    /// Changes the connection under the lock, then does what that asks for.
     pub(crate) fn with<R>(&self, change: impl FnOnce(&mut Connection) -> R) -> R {
-        self.locked(|state| change(&mut state.connection))
+        self.update(|state| change(&mut state.connection))
     }
 
-    pub(super) fn locked<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
+    /// Changes the state under the lock, then does what that asks for.
+    pub(super) fn update<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         let (result, actions) = {
             let mut state = self.state.lock();
             let result = change(&mut state);
@@ -109,25 +119,25 @@ impl Link {
         result
     }
 
-    /// As [`locked`](Self::locked), for a read: gives whom it concerns, to be told by the reader.
-    pub(super) fn read<R>(&self, read: impl FnOnce(&mut State) -> R) -> (R, News) {
-        let (result, (actions, news)) = {
+    /// As [`update`](Self::update), for a read: returns whom it concerns, to be woken by the reader.
+    pub(super) fn update_read<R>(&self, read: impl FnOnce(&mut State) -> R) -> (R, ReadOutcome) {
+        let (result, (actions, outcome)) = {
             let mut state = self.state.lock();
             let result = read(&mut state);
             (result, state.collect_read())
         };
         self.run(actions);
-        (result, news)
+        (result, outcome)
     }
 
-    /// Under the lock, without looking for what is to be done: for the reader's and writer's own state.
-    pub(super) fn peek<R>(&self, look: impl FnOnce(&mut State) -> R) -> R {
-        look(&mut self.state.lock())
+    /// Runs `f` under the lock, and nothing after it: for what asks for no action.
+    pub(super) fn lock<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
+        f(&mut self.state.lock())
     }
 
     fn run(&self, actions: Actions) {
         actions.wake.into_iter().for_each(Waker::wake);
-        actions.cancel.into_iter().for_each(Canceled::tell);
+        actions.cancel.into_iter().for_each(CanceledHandler::cancel);
         for (stream, error) in actions.reset {
             record(stream.as_ref(), error, Duration::ZERO);
         }
@@ -141,46 +151,74 @@ impl Link {
         }
     }
 
-    pub(super) fn close_later(&self, error: StreamError) {
+    /// Writes as the sender; what the stream does not accept is left to the task.
+    fn flush(&self) {
+        let mut done = None;
+        for _ in 0..MAX_SENDER_BATCHES {
+            let batch = self.update(|state| state.next_batch(done.take()));
+            let Some(mut batch) = batch else { return };
+            match write_ready(&self.io, &mut batch) {
+                Ok(()) if batch.is_empty() => done = Some(batch),
+                Ok(()) => return self.leave_to_task(batch),
+                Err(error) => return self.write_failed(&error),
+            }
+        }
+        self.leave_to_task(done.unwrap_or_default());
+    }
+
+    fn leave_to_task(&self, batch: Transmit) {
+        let task = self.lock(|state| state.scheduler.hand_to_task(batch));
+        task.into_iter().for_each(Waker::wake);
+    }
+
+    /// The reader has woken everyone: writes what they have answered, if nobody else has done so.
+    pub(super) fn uncork(&self) {
+        if self.lock(|state| state.scheduler.uncork()) {
+            self.flush();
+        }
+    }
+
+    /// Closes the connection at once if the peer accepted nothing for too long. If it is gone, it may have
+    /// left the end of streams behind that is not read yet: the reader comes to the end of the connection by
+    /// itself, and soon. The writer's state stays as it is, so that nothing more is written.
+    pub(super) fn write_failed(&self, error: &io::Error) {
+        let lost = StreamError::new(Code::TRANSPORT_CLOSING).with_cause(format!("connection lost: {error}"));
+        match error.kind() {
+            io::ErrorKind::TimedOut => self.close(&lost),
+            _ => self.close_later(lost),
+        }
+    }
+
+    fn close_later(&self, error: StreamError) {
         let Some(link) = self.this.upgrade() else { return };
-        self.runtime.spawn(async move {
-            tokio::time::sleep(LINGER).await;
+        self.spawner.spawn(async move {
+            sleep(LINGER).await;
             link.close(&error);
         });
     }
 
-    pub(crate) fn poll_open_call(
+    /// Returns the method of this name, with what its frames share.
+    pub(crate) fn method_named(&self, name: &str) -> Result<Arc<Method>, StreamError> {
+        self.lock(|state| state.connection.method_named(name.as_bytes()))
+    }
+
+    pub(crate) fn poll_open(
         &self,
         cx: &mut Context<'_>,
-        call: &OutgoingCall<'_>,
-        strings: &Metadata,
-        now: Instant,
+        open: &Open<'_>,
     ) -> Poll<Result<StreamKey, StreamError>> {
-        self.locked(|state| {
-            let method = match state.connection.method_named(call.method.name().as_bytes()) {
-                Ok(method) => method,
-                Err(error) => return Poll::Ready(Err(error)),
-            };
-            let open = Open {
-                method: &method,
-                metadata: strings,
-                service: call.caller,
-                deadline: call.deadline,
-                told_deadline: call.wire_deadline,
-                recv_timeout: call.recv_timeout,
-            };
-            state.poll_open(cx, &open, now)
-        })
+        let now = clock::now();
+        self.update(|state| state.poll_open(cx, open, now))
     }
 
     pub(crate) fn poll_send(
         &self,
         cx: &mut Context<'_>,
         key: StreamKey,
-        payload: &Message<'_>,
+        message: &Message<'_>,
     ) -> Poll<Result<(), Error>> {
         let budget = ready!(poll_proceed(cx));
-        let result = self.locked(|state| state.poll_send(cx, key, payload));
+        let result = self.update(|state| state.poll_send(cx, key, message));
         if result.is_ready() {
             budget.made_progress();
         }
@@ -207,16 +245,16 @@ impl Link {
         poll: impl FnOnce(&mut Connection) -> Poll<R>,
     ) -> Poll<R> {
         let budget = ready!(poll_proceed(cx));
-        let result = self.locked(|state| state.poll_recv(cx, key, poll));
+        let result = self.update(|state| state.poll_recv(cx, key, poll));
         if result.is_ready() {
             budget.made_progress();
         }
         result
     }
 
-    /// The handles of the stream, for views of open streams and records of cancels.
+    /// Keeps how to find the stream's info, for views of open streams and records of cancels.
     pub(crate) fn attach(&self, key: StreamKey, stream: WeakStream) {
-        self.peek(|state| state.attach(key, stream));
+        self.lock(|state| state.attach(key, stream));
     }
 
     /// The stream's name in this process.
@@ -226,13 +264,13 @@ impl Link {
 
     /// The name of the stream's method; empty if nobody holds it any more.
     pub(crate) fn method(&self, key: StreamKey) -> Bytes {
-        self.peek(|state| state.connection.method(key).map(|method| method.name().clone()))
+        self.lock(|state| state.connection.method(key).map(|method| method.name().clone()))
             .unwrap_or_default()
     }
 
     /// What the peer opened the stream with; from now on `scope`, its handler's, ends when it does.
     pub(crate) fn begin(&self, key: StreamKey, scope: &Scope) -> Option<Opened> {
-        let (opened, ended) = self.peek(|state| state.begin(key, scope))?;
+        let (opened, ended) = self.lock(|state| state.begin(key, scope))?;
         if let Some(error) = ended {
             scope.cancel(&Reason::Stream(error));
         }
@@ -241,17 +279,18 @@ impl Link {
 
     /// Its handler, which had `scope`, has returned.
     pub(crate) fn finish(&self, key: StreamKey, finish: &Finish, scope: &Scope) {
-        self.locked(|state| state.finish(key, finish, scope)).run();
+        self.update(|state| state.finish(key, finish, scope)).run();
     }
 
     /// No handle of the stream is left.
     pub(crate) fn release(&self, key: StreamKey) {
-        drop(self.locked(|state| state.release(key)));
+        let now = clock::now();
+        drop(self.update(|state| state.release(key, now)));
     }
 
     /// Takes no new stream any more, and closes the connection when none is left and all is written.
     pub(crate) fn retire(&self) {
-        self.locked(State::retire);
+        self.update(State::retire);
     }
 
     /// Begins nothing new, and closes the connection when nothing is left.
@@ -266,62 +305,65 @@ impl Link {
 
     /// Ends every stream with `error`, and the connection.
     pub(crate) fn close(&self, error: &StreamError) {
-        let wakers = self.locked(|state| state.close(error));
-        wakers.into_iter().flatten().for_each(Waker::wake);
-        self.closed.notify_waiters();
-        if let Err(error) = SockRef::from(self.socket.as_ref()).shutdown(Shutdown::Both) {
-            debug!(peer = %self.peer, %error, "connection was closed already");
+        let wakers = self.update(|state| state.close(error));
+        wakers.into_iter().for_each(Waker::wake);
+        if let Err(error) = self.io.shutdown() {
+            log(self.io.peer_addr(), &error, "connection was closed already");
         }
     }
 
     /// Waits until the connection is closed.
     pub(crate) async fn closed(&self) {
-        loop {
-            let closed = self.closed.notified();
-            if self.peek(|state| state.connection.closed().is_some()) {
-                return;
-            }
-            closed.await;
-        }
+        poll_fn(|cx| self.lock(|state| state.poll_closed(cx))).await;
     }
 
     /// Whether new streams may be opened on it.
     pub(crate) fn is_open(&self) -> bool {
-        self.peek(|state| state.is_open())
+        self.lock(|state| state.is_open())
     }
 
     /// Whether a stream that had the connection to itself has left it as good as new.
     pub(crate) fn is_clean(&self) -> bool {
-        self.peek(|state| state.connection.is_clean())
+        self.lock(|state| state.connection.is_clean())
     }
 
     pub(crate) fn live_streams(&self) -> usize {
-        self.peek(|state| state.connection.live_streams())
+        self.lock(|state| state.connection.live_streams())
     }
 }
 
-impl Canceled {
-    fn tell(self) {
+impl CanceledHandler {
+    /// Cancels all that is below the handler's scope, which is closed.
+    fn cancel(self) {
         let started = clock::now();
         self.cascade.into_iter().for_each(Cascade::run);
-        record(self.stream.as_ref(), self.error, started.elapsed());
+        record(self.stream.as_ref(), self.error, clock::now().saturating_duration_since(started));
     }
 }
 
+impl Output for Transmit {
+    fn remaining(&self) -> usize {
+        self.len()
+    }
+
+    fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        Transmit::fill(self, slices)
+    }
+
+    fn advance(&mut self, written: usize) {
+        Transmit::advance(self, written);
+    }
+}
+
+#[cfg(feature = "tokio")]
 impl Inspect for Link {
     fn views(&self) -> Vec<StreamView> {
-        let streams = self.peek(State::streams);
+        let streams = self.lock(State::streams);
         let view = |(stream, handles): (StreamState, Option<WeakStream>)| {
             let StreamState { state, sent, received, .. } = stream;
             Some(StreamView { info: handles?.info()?, state, sent, received })
         };
         streams.into_iter().filter_map(view).collect()
-    }
-}
-
-fn record(stream: Option<&WeakStream>, error: StreamError, took: Duration) {
-    if let Some(stream) = stream.and_then(WeakStream::info) {
-        record_cancel(CancelView { at: SystemTime::now(), stream, error, took });
     }
 }
 
@@ -335,6 +377,6 @@ impl Target for Link {
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").field("peer", &self.peer).finish_non_exhaustive()
+        f.debug_struct("Link").field("peer", self.io.peer_addr()).finish_non_exhaustive()
     }
 }

@@ -1,8 +1,11 @@
-//! Models of what handles, reader and writer share, under every order of two or three threads: who waits
-//! is woken or sees it, a stream has one end, nothing is left. To be run alone: `cargo xtask ci --only loom`.
+//! Models of a connection under every order of two or three threads: who waits is woken or sees it, a stream
+//! has one end, nothing is left. They drive the production link, writer task and reader. To be run alone:
+//! `cargo xtask ci --only loom`.
 
-mod link;
+mod model;
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -10,14 +13,15 @@ use std::time::Duration;
 use bytes::BytesMut;
 use kerrors::{Code, Error, Side};
 
-use self::link::{Link, Peer};
+use self::model::{Model, Peer};
 use crate::cancel::{Reason, Scope};
+use crate::clock;
 use crate::models::{Count, check};
 use crate::proto::{Config, Finish, StreamKey};
 
 /// A client's connection with one stream, and the server's machine that knows it.
-fn client(config: Config) -> (Arc<Link>, StreamKey, Peer, StreamKey) {
-    let link = Link::new(Side::Client, config, false);
+fn client(config: Config) -> (Arc<Model>, StreamKey, Peer, StreamKey) {
+    let link = Model::new(Side::Client, config);
     let key = link.open();
     let mut peer = link.peer(Side::Server);
     let handler = peer.opened()[0];
@@ -25,15 +29,15 @@ fn client(config: Config) -> (Arc<Link>, StreamKey, Peer, StreamKey) {
 }
 
 /// A server's connection that has read the beginning of one stream, and the client's machine.
-fn server() -> (Arc<Link>, StreamKey, Arc<Link>, StreamKey) {
-    let (link, front) = (Link::new(Side::Server, Config::default(), false), front());
+fn server() -> (Arc<Model>, StreamKey, Arc<Model>, StreamKey) {
+    let (link, front) = (Model::new(Side::Server, Config::default()), front());
     let key = front.open();
-    let handler = link.read(&mut front.written())[0];
+    let handler = link.read(&front.written())[0];
     (link, handler, front, key)
 }
 
-fn front() -> Arc<Link> {
-    Link::new(Side::Client, Config::default(), false)
+fn front() -> Arc<Model> {
+    Model::new(Side::Client, Config::default())
 }
 
 fn code(outcome: &Option<Result<(), Error>>) -> Option<Code> {
@@ -150,7 +154,7 @@ fn a_handler_that_begins_while_an_rst_arrives_is_canceled() {
 /// What a handler does when its stream has ended counts as what ended the stream: it drops and cancels for
 /// that reason, though the tree may not have been told yet.
 fn check_reason_below(
-    end: impl Fn(&Arc<Link>, StreamKey, &Arc<Link>, StreamKey, Scope) + Send + Sync + 'static,
+    end: impl Fn(&Arc<Model>, StreamKey, &Arc<Model>, StreamKey, Scope) + Send + Sync + 'static,
 ) {
     check(move || {
         let (link, handler, front, key) = server();
@@ -180,13 +184,13 @@ fn check_reason_below(
 fn who_sees_that_a_stream_was_canceled_ends_what_is_below_for_that_reason() {
     check_reason_below(|link, _, front, key, _| {
         front.with(|connection| connection.cancel(key, &Reason::Canceled));
-        link.read(&mut front.written());
+        link.read(&front.written());
     });
 }
 
 #[test]
 fn who_sees_that_a_handler_returned_ends_what_is_below_for_that_reason() {
-    check_reason_below(|link, handler, _, _, scope| link.finish(handler, &scope));
+    check_reason_below(|link, handler, _, _, scope| link.return_handler(handler, &scope));
 }
 
 #[test]
@@ -198,7 +202,7 @@ fn a_stream_that_is_opened_during_a_cancel_of_its_scope_ends() {
             move |_| scope.cancel(&Reason::Canceled)
         });
         let key = link.open();
-        let registration = scope.register(link.clone(), key.token());
+        let registration = scope.register(link.link.clone(), key.token());
         if let Err(reason) = &registration {
             link.with(|connection| connection.cancel(key, reason));
         }
@@ -210,8 +214,8 @@ fn a_stream_that_is_opened_during_a_cancel_of_its_scope_ends() {
 }
 
 /// A client's connection whose quota is spent: one message waits behind a batch that the task has.
-fn spent() -> (Arc<Link>, StreamKey) {
-    let link = Link::new(Side::Client, Config { send_connection: 1, ..Config::default() }, true);
+fn spent() -> (Arc<Model>, StreamKey) {
+    let link = Model::narrow(Side::Client, Config { send_connection: 1, ..Config::default() });
     let key = link.open();
     link.settle();
     for _ in 0..2 {
@@ -226,7 +230,7 @@ fn each_send_that_waits_for_quota_is_woken_or_sees_it() {
         let (link, key) = spent();
         let (first, second) = (Count::new(), Count::new());
         assert!(link.poll_send(&first, key).is_pending());
-        let writing = link.doing(|link| link.poll_task());
+        let writing = link.doing(|link| link.poll_writer());
         let sent = link.poll_send(&second, key).is_ready();
         writing.join().unwrap();
         assert_eq!((first.get(), second.get()), (1, usize::from(!sent)));
@@ -240,7 +244,7 @@ fn an_open_that_waits_for_quota_is_woken_or_sees_it() {
     check(|| {
         let (link, _) = spent();
         let opener = Count::new();
-        let writing = link.doing(|link| link.poll_task());
+        let writing = link.doing(|link| link.poll_writer());
         let opened = link.poll_open(&opener).is_ready();
         writing.join().unwrap();
         assert_eq!(opener.get(), usize::from(!opened));
@@ -251,11 +255,11 @@ fn an_open_that_waits_for_quota_is_woken_or_sees_it() {
 #[test]
 fn what_a_sender_leaves_to_the_task_is_written() {
     check(|| {
-        let link = Link::new(Side::Client, Config::default(), true);
+        let link = Model::narrow(Side::Client, Config::default());
         let key = link.open();
         link.settle();
         let sending = link.doing(move |link| assert!(link.poll_send(&Count::new(), key).is_ready()));
-        link.poll_task();
+        link.poll_writer();
         sending.join().unwrap();
         assert_written(&link, &[1]);
     });
@@ -272,9 +276,28 @@ fn a_sender_with_enough_for_a_write_does_not_wait_for_the_task() {
         let sending = link
             .doing(move |link| assert!(link.poll_send_of(&Count::new(), key, &[0; 64 * 1024]).is_ready()));
         assert!(link.poll_send(&Count::new(), key).is_ready());
-        link.poll_task();
+        link.poll_writer();
         sending.join().unwrap();
         assert_written(&link, &[5]);
+    });
+}
+
+#[test]
+fn a_sender_with_enough_for_a_write_writes_before_the_task_runs() {
+    check(|| {
+        let link = front();
+        let key = link.open();
+        link.settle();
+        (0..3).for_each(|_| assert!(link.poll_send(&Count::new(), key).is_ready()));
+        let sending = link
+            .doing(move |link| assert!(link.poll_send_of(&Count::new(), key, &[0; 64 * 1024]).is_ready()));
+        assert!(link.poll_send(&Count::new(), key).is_ready());
+        sending.join().unwrap();
+        let mut peer = Peer::new(Side::Server);
+        peer.read_bytes(link.take_written());
+        let handler = peer.opened()[0];
+        assert!(peer.messages(handler) >= 4, "the task has not run");
+        assert_nothing_waits(&link);
     });
 }
 
@@ -284,7 +307,7 @@ fn what_the_task_is_given_while_it_writes_is_written() {
         let link = front();
         let key = link.open();
         let sending = link.doing(move |link| assert!(link.poll_send(&Count::new(), key).is_ready()));
-        link.poll_task();
+        link.poll_writer();
         sending.join().unwrap();
         assert_written(&link, &[1]);
     });
@@ -311,14 +334,14 @@ fn frames_of_two_streams_are_all_written() {
         link.settle();
         let sending = link.doing(move |link| assert!(link.poll_send(&Count::new(), keys[0]).is_ready()));
         assert!(link.poll_send(&Count::new(), keys[1]).is_ready());
-        link.poll_task();
+        link.poll_writer();
         sending.join().unwrap();
         assert_written(&link, &[1, 1]);
     });
 }
 
 /// A client's connection with two streams that receive, and what the server is about to say to both.
-fn two_that_receive() -> (Arc<Link>, [StreamKey; 2], Peer, Vec<StreamKey>, BytesMut) {
+fn two_that_receive() -> (Arc<Model>, [StreamKey; 2], Peer, Vec<StreamKey>, BytesMut) {
     let link = front();
     let keys = [link.open(), link.open()];
     let mut peer = link.peer(Side::Server);
@@ -347,26 +370,29 @@ fn what_is_answered_while_the_reader_tells_others_is_written() {
 #[test]
 fn a_cancel_does_not_wait_for_the_reader_that_tells_others() {
     check(|| {
-        let (link, keys, mut peer, handlers, mut news) = two_that_receive();
+        let (link, keys, mut peer, handlers, news) = two_that_receive();
         let canceling = link.doing(move |link| {
             link.with(|connection| connection.cancel(keys[0], &Reason::Canceled));
         });
-        let (_, several) = link.tell(&mut news);
-        canceling.join().unwrap();
-        peer.read(&link);
-        assert_eq!(code(&peer.0.outcome(handlers[0])), Some(Code::CANCELED));
-        link.let_go(several);
+        let mut check = Some(|| {
+            canceling.join().unwrap();
+            peer.read(&link);
+            assert_eq!(code(&peer.0.outcome(handlers[0])), Some(Code::CANCELED));
+        });
+        // At the first time that the reader lets others run; never, if the cancel came before.
+        link.read_while(&news, || check.take().into_iter().for_each(|check| check()));
+        check.into_iter().for_each(|check| check());
         assert_nothing_waits(&link);
     });
 }
 
-fn assert_nothing_waits(link: &Link) {
+fn assert_nothing_waits(link: &Model) {
     link.settle();
-    assert!(link.peek(|state| !state.connection.has_transmit() && state.writer.is_idle()));
+    assert!(link.lock(|state| !state.connection.has_transmit() && state.scheduler.is_idle()));
 }
 
 /// The peer has each stream with as many messages, and nothing waits.
-fn assert_written(link: &Link, messages: &[usize]) {
+fn assert_written(link: &Model, messages: &[usize]) {
     assert_nothing_waits(link);
     let mut peer = link.peer(Side::Server);
     let opened = peer.opened();
@@ -379,17 +405,18 @@ fn a_reader_that_pauses_is_resumed_by_who_takes() {
     check(|| {
         let (link, key, mut peer, handler) = client(Config { recv_stream: 1, ..Config::default() });
         peer.send(handler, 2);
-        let mut bytes = peer.writes();
-        link.read(&mut bytes);
-        assert!(!bytes.is_empty(), "the second message is held back");
+        link.feed(&peer.writes());
+        let (reader, mut nothing) = (Count::new(), Vec::new());
+        let Poll::Ready(read) = link.poll_reader(&reader) else { panic!("there is something to read") };
+        link.handle(read, &mut nothing, &mut || ());
+        assert!(link.unread() > 0, "the second message is held back");
         let taking = link.doing(move |link| assert!(link.poll_recv(&Count::new(), key).is_ready()));
-        let reader = Count::new();
-        let waker = reader.waker();
-        let parked = link.peek(|state| state.park(&Context::from_waker(&waker)));
+        let before = reader.get();
+        let parked = link.poll_reader(&reader);
         taking.join().unwrap();
-        assert_eq!(reader.get(), usize::from(parked.paused));
-        link.read(&mut bytes);
-        assert!(bytes.is_empty() && link.poll_recv(&Count::new(), key).is_ready());
+        assert_eq!(reader.get() - before, usize::from(parked.is_pending()));
+        link.read(&[]);
+        assert!(link.unread() == 0 && link.poll_recv(&Count::new(), key).is_ready());
     });
 }
 
@@ -397,33 +424,32 @@ fn a_reader_that_pauses_is_resumed_by_who_takes() {
 fn a_reader_learns_of_a_deadline_that_is_sooner() {
     check(|| {
         let (link, reader) = (front(), Count::new());
-        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        let deadline = clock::now() + Duration::from_secs(60);
         let opening =
             link.doing(move |link| assert!(link.poll_open_until(&Count::new(), Some(deadline)).is_ready()));
-        let waker = reader.waker();
-        let parked = link.peek(|state| state.park(&Context::from_waker(&waker)));
+        assert!(link.poll_reader(&reader).is_pending());
         opening.join().unwrap();
-        assert_eq!(reader.get(), usize::from(parked.due != Some(deadline)));
+        assert_eq!(reader.get(), usize::from(link.due() != Some(deadline)));
     });
 }
 
 #[test]
 fn a_stream_that_begins_during_a_shutdown_is_refused_or_told() {
     check(|| {
-        let (link, front) = (Link::new(Side::Server, Config::default(), false), front());
+        let (link, front) = (Model::new(Side::Server, Config::default()), front());
         let key = front.open();
-        let mut bytes = front.written();
+        let bytes = front.written();
         let reading = link.doing(move |link| {
-            let handler = link.read(&mut bytes).pop();
+            let handler = link.read(&bytes).pop();
             let scope = Scope::new();
-            handler.into_iter().for_each(|handler| link.begin(handler, &scope));
-            (bytes.is_empty(), handler, scope)
+            handler.into_iter().for_each(|handler| drop(link.begin(handler, &scope)));
+            (link.unread() == 0, handler, scope)
         });
-        link.with(|connection| connection.drain());
-        link.with(|connection| connection.end_all("ServiceB"));
+        link.drain();
+        link.end_all("ServiceB");
         let (read, handler, scope) = reading.join().unwrap();
         assert_eq!(scope.reason().is_some(), handler.is_some());
-        front.read(&mut link.written());
+        front.read(&link.written());
         let outcome = code(&front.with(|connection| connection.outcome(key)));
         match (read, handler) {
             // None: the connection was being closed already, and says it for the refusal.
@@ -432,12 +458,12 @@ fn a_stream_that_begins_during_a_shutdown_is_refused_or_told() {
             (false, _) => assert_eq!(outcome, None, "it was closed before it was read"),
         }
         if let Some(handler) = handler {
-            assert_eq!(link.closes.get(), 0, "a handler runs");
+            assert_eq!(link.closes(), 0, "a handler runs");
             link.with(|connection| connection.finish(handler, &Finish::default()));
             link.release(handler);
         }
         link.settle();
-        assert_eq!(link.closes.get(), 1);
+        assert_eq!(link.closes(), 1);
         link.check_empty();
     });
 }
@@ -448,12 +474,27 @@ fn a_connection_that_is_retired_as_its_last_stream_ends_is_closed_once() {
         let (link, key, mut peer, handler) = client(Config::default());
         peer.0.finish(handler, &Finish::default());
         let end = link.reading(peer.writes());
-        link.locked(|state| state.retire());
+        link.retire();
         end.join().unwrap();
         link.settle();
-        assert_eq!(link.closes.get(), 1);
+        assert_eq!(link.closes(), 1);
         assert!(matches!(link.poll_recv(&Count::new(), key), Poll::Ready(Ok(None))), "its end is its own");
         assert!(!link.written().is_empty(), "the client's trailer is written first");
+    });
+}
+
+#[test]
+fn who_waits_for_the_close_is_woken_or_sees_it() {
+    check(|| {
+        let (link, woken) = (front(), Count::new());
+        let closing = link.doing(|link| link.retire());
+        let waker = woken.waker();
+        let mut closed = pin!(link.closed());
+        let seen = closed.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+        closing.join().unwrap();
+        assert_eq!(woken.get(), usize::from(!seen));
+        assert!(seen || closed.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+        link.check_empty();
     });
 }
 
@@ -461,17 +502,17 @@ fn a_connection_that_is_retired_as_its_last_stream_ends_is_closed_once() {
 fn a_stream_that_is_opened_as_the_connection_retires_is_refused_or_lives() {
     check(|| {
         let (link, woken) = (front(), Count::new());
-        let retiring = link.doing(|link| drop(link.locked(|state| state.retire())));
+        let retiring = link.doing(|link| link.retire());
         let opened = link.poll_open(&woken);
         retiring.join().unwrap();
         let Poll::Ready(opened) = opened else { panic!("it waits for nothing") };
-        assert_eq!(link.closes.get(), usize::from(opened.is_err()));
+        assert_eq!(link.closes(), usize::from(opened.is_err()));
         if let Ok(key) = opened {
             assert!(link.poll_recv(&woken, key).is_pending());
             link.release(key);
         }
         link.settle();
-        assert_eq!(link.closes.get(), 1);
+        assert_eq!(link.closes(), 1);
         link.check_empty();
     });
 }

@@ -1,35 +1,45 @@
-//! The machine of [`proto`](crate::proto) on a socket: who reads, who writes, who is woken. The only
+//! Runs the machine of [`proto`](crate::proto) on an [`Io`]: who reads, who writes, who is woken. The only
 //! part that flushes.
 //!
 //! # Rules
 //! 1. Handles lock the connection and change it themselves; no message goes to a task for it.
-//! 2. Who finds something to write and nobody writing, writes: on an idle connection that is the sender
-//!    itself, on a busy one the writer task, which first lets the others add to its batch, and while the
-//!    reader tells several what one read has brought, the reader, when they have had their turn.
+//! 2. The first who queues something while nobody writes becomes the writer: on an idle connection that is
+//!    the sender itself, on a busy one the writer task, which first lets others add to its batch, and while
+//!    the reader wakes several tasks for one read, the reader, after they have run.
 //! 3. What an event asks for (a wake, a cancel of a scope, a handler) happens after the lock is released.
 //! 4. Reading never waits for writing, nor writing for reading.
-//! 5. What they share is `State`, which knows no socket; `loom` tries every order of threads on it.
+//! 5. Time comes from [`clock`](crate::clock), tasks and timers from `rt`, so that loom runs this same code
+//!    in every order of threads, without a socket and without tokio.
+//!
+//! # Layers
+//! `scheduler` (who writes) < `state` (the machine, who waits, behind the lock) < `link` (the lock and the
+//! stream) < `write` (the writer task), `read` (the reader).
 
-#[cfg(feature = "tokio")]
 mod link;
 #[cfg(all(test, loom))]
 mod loom;
-#[cfg(feature = "tokio")]
+mod observed;
 mod read;
-#[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "models need less of it than a socket"))]
+mod scheduler;
 mod state;
-mod turn;
-#[cfg(feature = "tokio")]
 mod write;
 
-#[cfg(feature = "tokio")]
+use std::sync::Arc;
+use std::time::Duration;
+
+use kerrors::Side;
+
 pub(crate) use link::Link;
 #[cfg(feature = "tokio")]
 pub(crate) use read::read_loop;
 
-#[cfg(feature = "tokio")]
-use stream_core::stream::WeakStream;
-/// Models have no handles to look at.
-#[cfg(not(feature = "tokio"))]
-#[derive(Clone)]
-struct WeakStream;
+use crate::io::Io;
+use crate::proto::Config;
+
+/// Starts a connection on `io`: from now on it writes. It reads as soon as [`read_loop`] is run, and is
+/// closed when it has been without a stream for `idle`.
+pub(crate) fn start(side: Side, io: Io, config: Config, idle: Duration) -> Arc<Link> {
+    let link = Link::new(side, io, config, idle);
+    link.spawner().spawn(write::write_loop(link.clone()));
+    link
+}

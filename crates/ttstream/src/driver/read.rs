@@ -1,35 +1,27 @@
-//! Reads the socket and keeps the connection's time.
+//! The reader: reads the byte stream and keeps the connection's time.
 
-use std::future::Future;
+use std::future::poll_fn;
 use std::io;
 use std::mem;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use kerrors::{Code, StreamError};
-use tokio::io::AsyncReadExt;
-use tokio::net::tcp::OwnedReadHalf;
-use tokio::time::Sleep;
-use tracing::debug;
 
 use super::link::Link;
-use super::state::{News, Parked};
-use stream_core::clock;
+use super::state::{Parked, ReadOutcome};
+use crate::clock;
+use crate::io::ReadBuffer;
 use crate::proto::StreamKey;
-use crate::spare;
-
-/// Bytes that one read has room for.
-const READ: usize = 64 * 1024;
-/// The beginning of a frame that is not longer is kept in a buffer of its own.
-const SHORT: usize = 4 * 1024;
+use crate::rt::{Timer, log, yield_now};
 
 /// How long answers wait for others that may leave with them.
-const HOLD: Duration = Duration::from_micros(250);
+const CORK: Duration = Duration::from_micros(250);
 
-enum Wake {
+/// What the reader has waited for.
+pub(super) enum Wake {
     /// So many bytes were read.
     Read(io::Result<usize>),
     /// Frames that were held back may be taken now.
@@ -38,58 +30,70 @@ enum Wake {
     Closed,
 }
 
-struct Reader {
+pub(super) struct Reader {
     link: Arc<Link>,
-    socket: OwnedReadHalf,
-    buf: BytesMut,
-    timer: Option<Pin<Box<Sleep>>>,
+    buffer: ReadBuffer,
+    timer: Timer,
     /// The connection was paused with whole frames in the buffer, perhaps.
     held: bool,
 }
 
-/// Reads until the connection is closed. `buf` holds what was read before; `opened` is called for each
+/// Reads until the connection is closed. `begun` holds what was read before; `opened` is called for each
 /// stream that the peer opens, and must not block.
-pub(crate) async fn read_loop(
-    link: Arc<Link>,
-    socket: OwnedReadHalf,
-    buf: BytesMut,
-    mut opened: impl FnMut(StreamKey),
-) {
-    let held = !buf.is_empty();
-    let mut reader = Reader { link, socket, buf, timer: None, held };
+pub(crate) async fn read_loop(link: Arc<Link>, begun: BytesMut, mut opened: impl FnMut(StreamKey)) {
+    let mut reader = Reader::new(link, begun);
     loop {
-        match reader.next().await {
-            Wake::Read(Ok(0)) => return reader.link.close(&lost("connection closed by peer")),
-            Wake::Read(Ok(_)) => reader.pass_on(&mut opened).await,
-            Wake::Read(Err(error)) => {
-                return reader.link.close(&lost(&format!("connection lost: {error}")));
-            }
-            Wake::Resumed => reader.pass_on(&mut opened).await,
-            Wake::Timer => reader.link.pass_time(clock::now()),
-            Wake::Closed => return,
+        let wake = reader.next().await;
+        if !reader.handle(wake, &mut opened).await {
+            return;
         }
     }
 }
 
 impl Reader {
-    async fn next(&mut self) -> Wake {
-        let busy = self.link.busy_poll;
-        let began = (!busy.is_zero()).then(Instant::now);
-        while began.is_some_and(|began| began.elapsed() < busy) {
-            if let Poll::Ready(wake) = std::future::poll_fn(|cx| Poll::Ready(self.poll(cx))).await {
-                return wake;
-            }
-            tokio::task::yield_now().await;
-        }
-        std::future::poll_fn(|cx| self.poll(cx)).await
+    pub(super) fn new(link: Arc<Link>, begun: BytesMut) -> Self {
+        let held = !begun.is_empty();
+        Self { link, buffer: ReadBuffer::new(begun), timer: Timer::default(), held }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
-        let Parked { closed, paused, due } = self.link.peek(|state| state.park(cx));
+    /// Does what `wake` asks for. Returns whether to go on.
+    pub(super) async fn handle(&mut self, wake: Wake, opened: &mut impl FnMut(StreamKey)) -> bool {
+        match wake {
+            Wake::Read(Ok(1..)) | Wake::Resumed => self.deliver(opened).await,
+            Wake::Timer => self.handle_timeout(clock::now()),
+            Wake::Closed => return false,
+            Wake::Read(result) => {
+                let cause = match result {
+                    Ok(_) => "connection closed by peer".to_owned(),
+                    Err(error) => format!("connection lost: {error}"),
+                };
+                self.link.close(&StreamError::new(Code::TRANSPORT_CLOSING).with_cause(cause));
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn next(&mut self) -> Wake {
+        let busy = self.link.busy_poll();
+        // The system's clock: a test's paused clock would never let the loop end.
+        let began = (!busy.is_zero()).then(Instant::now);
+        while began.is_some_and(|began| began.elapsed() < busy) {
+            if let Poll::Ready(wake) = poll_fn(|cx| Poll::Ready(self.poll(cx))).await {
+                return wake;
+            }
+            yield_now().await;
+        }
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    /// Waits until there is something to do.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
+        let Parked { closed, paused, due } = self.link.lock(|state| state.park(cx));
         if closed {
             return Poll::Ready(Wake::Closed);
         }
-        if self.poll_timer(due, cx).is_ready() {
+        if self.timer.poll_until(due, cx).is_ready() {
             return Poll::Ready(Wake::Timer);
         }
         if paused {
@@ -98,105 +102,83 @@ impl Reader {
         if self.held {
             return Poll::Ready(Wake::Resumed);
         }
-        self.poll_read(cx).map(Wake::Read)
+        self.buffer.poll_fill(self.link.io(), cx).map(Wake::Read)
     }
 
-    /// No buffer before there is something to read, so that idle connections stay small. A read that does
-    /// not fill it is not followed by another that finds nothing.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        ready!(self.socket.as_ref().poll_read_ready(cx))?;
-        if self.buf.len() <= SHORT {
-            let begun = mem::replace(&mut self.buf, spare::take());
-            self.buf.extend_from_slice(&begun);
-        }
-        self.buf.reserve(READ);
-        let read = pin!(self.socket.read_buf(&mut self.buf)).poll(cx);
-        if read.is_pending() {
-            self.put_away();
-        }
-        read
-    }
-
-    /// Keeps no more than the beginning of a frame.
-    fn put_away(&mut self) {
-        if self.buf.len() <= SHORT {
-            let begun = BytesMut::from(&self.buf[..]);
-            spare::give(mem::replace(&mut self.buf, begun));
-        }
-    }
-
-    fn poll_timer(&mut self, due: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(due) = due.map(tokio::time::Instant::from_std) else { return Poll::Pending };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
-        if timer.deadline() != due {
-            timer.as_mut().reset(due);
-        }
-        timer.as_mut().poll(cx)
-    }
-
-    /// Takes the frames that were read and tells everyone whom they concern, one after another: whoever is
-    /// told runs next, and the reader behind him. A thread that has nothing to do takes over the reader, and
-    /// tells the next. Were all told at once, threads would be woken for handlers that are done before they
+    /// Takes the frames that were read and wakes everyone whom they concern, one after another: the woken
+    /// task runs next, and the reader behind it. A thread that has nothing to do takes over the reader, and
+    /// wakes the next. Were all woken at once, threads would be woken for handlers that are done before they
     /// come. What is answered meanwhile is written with one call.
-    async fn pass_on(&mut self, opened: &mut impl FnMut(StreamKey)) {
-        let News { wake, opened: keys, several } = self.take_frames();
-        let mut held = several.then(Instant::now);
+    async fn deliver(&mut self, opened: &mut impl FnMut(StreamKey)) {
+        let ReadOutcome { wake, opened: keys, corked } = self.take_frames();
+        let mut since = corked.then(clock::now);
         for waker in wake {
             waker.wake();
-            self.let_run(several, &mut held).await;
+            self.let_run(corked, &mut since).await;
         }
         for key in keys {
             opened(key);
-            self.let_run(several, &mut held).await;
+            self.let_run(corked, &mut since).await;
         }
-        if held.is_some() {
-            self.link.flush_answers();
+        if since.is_some() {
+            self.link.uncork();
         }
     }
 
-    /// Lets whoever was told run. Where that takes long, what was answered before waits no longer.
-    async fn let_run(&self, several: bool, held: &mut Option<Instant>) {
-        if several {
+    /// Lets the task that was woken run. Where that takes long, what was answered before waits no longer.
+    async fn let_run(&self, corked: bool, since: &mut Option<Instant>) {
+        if corked {
             requeue().await;
         }
-        if held.take_if(|since| since.elapsed() >= HOLD).is_some() {
-            self.link.flush_answers();
+        if since.take_if(|since| clock::now().saturating_duration_since(*since) >= CORK).is_some() {
+            self.link.uncork();
         }
     }
 
-    fn take_frames(&mut self) -> News {
-        let Self { link, buf, .. } = self;
-        let (result, news) = link.read(|state| {
-            let result = state.connection.handle_read(buf, clock::now());
-            state.writer.heard(state.connection.live_streams());
+    fn take_frames(&mut self) -> ReadOutcome {
+        let Self { link, buffer, .. } = self;
+        let now = clock::now();
+        let (result, outcome) = link.update_read(|state| {
+            let result = state.connection.handle_read(buffer.bytes(), now);
+            state.scheduler.on_received(state.connection.live_streams());
             result.map(|()| state.connection.is_paused())
         });
         match result {
             Ok(paused) => self.held = paused,
             Err(error) => {
-                debug!(peer = %link.peer(), %error, "closing connection: peer broke the protocol");
+                log(link.io().peer_addr(), &error, "closing connection: peer broke the protocol");
                 link.close(&StreamError::from(&error));
             }
         }
-        self.put_away();
-        news
+        self.buffer.shrink();
+        outcome
     }
-}
 
-impl Link {
     /// Ends what had its time: streams, and the connection itself if it was without any for too long.
-    fn pass_time(&self, now: Instant) {
-        self.with(|connection| connection.handle_timeout(now));
-        if self.peek(|state| state.look_if_idle(self.idle, now)) {
-            self.retire();
+    fn handle_timeout(&self, now: Instant) {
+        self.link.with(|connection| connection.handle_timeout(now));
+        if self.link.lock(|state| state.check_idle(self.link.idle_timeout(), now)) {
+            self.link.retire();
         }
+    }
+
+    /// For models: when the timer is to fire.
+    #[cfg(all(test, loom))]
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.timer.due()
+    }
+
+    /// For models: how many bytes were read and are held back.
+    #[cfg(all(test, loom))]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.buffer.len()
     }
 }
 
 /// Goes behind all that is ready to run on this thread. `yield_now` would look for events first, each time.
 async fn requeue() {
     let mut queued = false;
-    std::future::poll_fn(|cx| {
+    poll_fn(|cx| {
         if mem::replace(&mut queued, true) {
             return Poll::Ready(());
         }
@@ -204,8 +186,4 @@ async fn requeue() {
         Poll::Pending
     })
     .await;
-}
-
-fn lost(cause: &str) -> StreamError {
-    StreamError::new(Code::TRANSPORT_CLOSING).with_cause(cause)
 }

@@ -1,6 +1,5 @@
-//! What handles, reader and writer of a connection share behind its lock: the machine, who waits for
-//! what, and what is to be done once the lock is released. Knows no socket and no runtime, so that loom
-//! can try every order of threads on it.
+//! What handles, reader and writer of a connection share behind its lock: the machine, who waits for what,
+//! and what is to be done once the lock is released. Knows no byte stream, no runtime and no clock.
 
 use std::mem;
 use std::task::{Context, Poll, Waker};
@@ -9,20 +8,22 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use kerrors::{Code, Error, Side, StreamError};
 
-use super::WeakStream;
-use super::turn::Writer;
-use crate::Metadata;
+use super::observed::WeakStream;
+use super::scheduler::{Offer, WriteScheduler};
 use crate::cancel::{Cascade, Reason, Scope};
-use crate::Message;
-use stream_core::clock;
-use crate::proto::{Config, Connection, Event, Finish, Open, StreamKey, StreamState, handler_returned};
+use crate::proto::{
+    BATCH, Config, Connection, Event, Finish, Open, StreamKey, StreamState, Transmit, handler_returned,
+};
+use crate::{Message, Metadata};
 
 /// A connection, and who waits on it.
 pub(super) struct State {
     pub(super) connection: Connection,
-    pub(super) writer: Writer,
+    pub(super) scheduler: WriteScheduler,
     slots: Vec<Slot>,
     openers: Vec<Waker>,
+    /// Tasks that wait until the connection is closed. A task that gave up leaves its waker here until then.
+    closers: Vec<Waker>,
     /// The reader, whatever it waits for.
     reader: Option<Waker>,
     /// Since when no handle has held a stream.
@@ -55,24 +56,24 @@ pub(super) struct Slot {
 #[derive(Default)]
 pub(super) struct Actions {
     pub(super) wake: Vec<Waker>,
-    pub(super) cancel: Vec<Canceled>,
+    pub(super) cancel: Vec<CanceledHandler>,
     pub(super) reset: Vec<(Option<WeakStream>, StreamError)>,
     pub(super) opened: Vec<StreamKey>,
     pub(super) flush: bool,
     pub(super) close: Option<Close>,
 }
 
-/// Whom a read concerns: who waits for what it has brought, and the streams that it has opened.
-pub(super) struct News {
+/// What a read has led to: the tasks that wait for what it has brought, and the streams that it has opened.
+pub(super) struct ReadOutcome {
     pub(super) wake: Vec<Waker>,
     pub(super) opened: Vec<StreamKey>,
-    /// More than one: what they answer may leave together.
-    pub(super) several: bool,
+    /// There is more than one of both, so the writer is corked: what they answer may leave together.
+    pub(super) corked: bool,
 }
 
-/// A handler whose stream has ended under it. Its scope is closed already: whoever sees the end of the
-/// stream sees that of the scope.
-pub(super) struct Canceled {
+/// A handler whose stream has ended under it. Its scope is closed already: who sees the end of the stream
+/// sees that of the scope.
+pub(super) struct CanceledHandler {
     pub(super) cascade: Option<Cascade>,
     pub(super) stream: Option<WeakStream>,
     pub(super) error: StreamError,
@@ -99,9 +100,10 @@ impl State {
     pub(super) fn new(side: Side, config: Config, now: Instant, idle: Duration) -> Self {
         Self {
             connection: Connection::new(side, config),
-            writer: Writer::default(),
+            scheduler: WriteScheduler::default(),
             slots: Vec::new(),
             openers: Vec::new(),
+            closers: Vec::new(),
             reader: None,
             timer_at: None,
             idle_since: Some(now),
@@ -121,7 +123,7 @@ impl State {
         }
         match self.connection.open(open, now) {
             Ok(Some(key)) => {
-                self.writer.expect_more();
+                self.scheduler.expect_more();
                 Poll::Ready(Ok(key))
             }
             Ok(None) => {
@@ -136,9 +138,9 @@ impl State {
         &mut self,
         cx: &Context<'_>,
         key: StreamKey,
-        payload: &Message<'_>,
+        message: &Message<'_>,
     ) -> Poll<Result<(), Error>> {
-        match self.connection.send(key, payload) {
+        match self.connection.send(key, message) {
             Ok(true) => Poll::Ready(Ok(())),
             Ok(false) => {
                 remember(&mut self.slot(key).send, cx.waker());
@@ -195,11 +197,11 @@ impl State {
         streams.into_iter().map(|stream| (stream, self.slot(stream.key).stream.clone())).collect()
     }
 
-    /// No handle of the stream is left. Gives who waited on it, to be dropped without the lock.
-    pub(super) fn release(&mut self, key: StreamKey) -> Option<Slot> {
+    /// No handle of the stream is left. Returns who waited on it, to be dropped without the lock.
+    pub(super) fn release(&mut self, key: StreamKey, now: Instant) -> Option<Slot> {
         self.connection.release(key);
         if self.connection.held_streams() == 0 {
-            self.idle_since = Some(clock::now());
+            self.idle_since = Some(now);
         }
         self.slots.get_mut(key.index()).map(mem::take)
     }
@@ -211,10 +213,21 @@ impl State {
         }
     }
 
-    /// Ends every stream with `error`. Gives writer and reader, to be woken.
-    pub(super) fn close(&mut self, error: &StreamError) -> [Option<Waker>; 2] {
+    /// Ends every stream with `error`. Returns writer, reader and who waits for the end, to be woken.
+    pub(super) fn close(&mut self, error: &StreamError) -> Vec<Waker> {
         self.connection.handle_closed(error);
-        [self.writer.take_waker(), self.reader.take()]
+        let mut wake = mem::take(&mut self.closers);
+        wake.extend([self.scheduler.take_waker(), self.reader.take()].into_iter().flatten());
+        wake
+    }
+
+    /// Waits until the connection is closed.
+    pub(super) fn poll_closed(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if self.connection.closed().is_some() {
+            return Poll::Ready(());
+        }
+        remember(&mut self.closers, cx.waker());
+        Poll::Pending
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -234,7 +247,7 @@ impl State {
 
     /// Whether the connection has been without a stream for too long. Looked at when it may be so for the
     /// first time, so that a stream's end need not wake the reader.
-    pub(super) fn look_if_idle(&mut self, idle: Duration, now: Instant) -> bool {
+    pub(super) fn check_idle(&mut self, idle: Duration, now: Instant) -> bool {
         if self.idle_look.is_none_or(|look| now < look) {
             return false;
         }
@@ -259,23 +272,55 @@ impl State {
         }
         if self.connection.has_transmit() {
             let (queued, urgent) = (self.connection.transmit_bytes(), self.connection.is_urgent());
-            self.writer.offer(queued, urgent, &mut actions);
-        } else if self.writer.is_idle() && self.connection.live_streams() == 0 {
+            match self.scheduler.offer(queued, urgent) {
+                Offer::Nothing => {}
+                Offer::Write => actions.flush = true,
+                Offer::Wake(task) => actions.wake.extend(task),
+            }
+        } else if self.scheduler.is_idle() && self.connection.live_streams() == 0 {
             actions.close = self.close_if_retired();
         }
         actions
     }
 
-    /// As [`collect`](Self::collect), after a read: the reader tells those whom it concerns, and then lets
-    /// go of the turn to write, [`Writer::let_go`].
-    pub(super) fn collect_read(&mut self) -> (Actions, News) {
+    /// As [`collect`](Self::collect), after a read: the reader wakes those whom it concerns, and then
+    /// uncorks the writer, [`WriteScheduler::uncork`].
+    pub(super) fn collect_read(&mut self) -> (Actions, ReadOutcome) {
         let mut actions = self.collect();
         let (wake, opened) = (mem::take(&mut actions.wake), mem::take(&mut actions.opened));
-        let several = wake.len().saturating_add(opened.len()) > 1;
-        if several {
-            self.writer.hold();
+        let corked = wake.len().saturating_add(opened.len()) > 1;
+        if corked {
+            self.scheduler.cork();
         }
-        (actions, News { wake, opened, several })
+        (actions, ReadOutcome { wake, opened, corked })
+    }
+
+    /// Returns the next batch, or what is left of the last; `None` if there is nothing, and then nobody
+    /// writes. `done` is the batch that the caller has written to its end: its memory serves for the next.
+    pub(super) fn next_batch(&mut self, done: Option<Transmit>) -> Option<Transmit> {
+        let mut batch = done.unwrap_or_else(|| self.scheduler.take_batch());
+        if self.connection.closed().is_none()
+            && (!batch.is_empty() || self.connection.poll_transmit(&mut batch))
+        {
+            self.scheduler.on_batch(&batch);
+            return Some(batch);
+        }
+        self.scheduler.end(batch);
+        None
+    }
+
+    /// As [`next_batch`](Self::next_batch), for the task; `None` too if a sender writes meanwhile.
+    pub(super) fn begin_batch(&mut self, done: Option<Transmit>) -> Option<Transmit> {
+        if self.scheduler.begin_task() { self.next_batch(done) } else { None }
+    }
+
+    /// Waits until the task may write; `None` when the connection is closed. Returns whether a whole batch
+    /// is queued, so that there is nothing to wait for.
+    pub(super) fn poll_writer_task(&mut self, cx: &Context<'_>) -> Poll<Option<bool>> {
+        if self.connection.closed().is_some() {
+            return Poll::Ready(None);
+        }
+        self.scheduler.poll_task(cx).map(|()| Some(self.connection.transmit_bytes() >= BATCH))
     }
 
     /// Nothing needs the connection any more. Told once.
@@ -298,7 +343,7 @@ impl State {
                 let slot = self.slot(key);
                 let reason = Reason::Stream(error.clone());
                 let cascade = slot.scope.as_ref().map(|scope| scope.close(&reason));
-                actions.cancel.push(Canceled { cascade, stream: slot.stream.clone(), error });
+                actions.cancel.push(CanceledHandler { cascade, stream: slot.stream.clone(), error });
             }
             Event::Reset(key, error) => actions.reset.push((self.slot(key).stream.clone(), error)),
         }
@@ -308,7 +353,7 @@ impl State {
     #[cfg(all(test, loom))]
     pub(super) fn nobody_waits(&self) -> bool {
         let empty = |slot: &Slot| slot.recv.is_none() && slot.send.is_empty() && slot.scope.is_none();
-        self.openers.is_empty() && self.slots.iter().all(empty)
+        self.openers.is_empty() && self.closers.is_empty() && self.slots.iter().all(empty)
     }
 
     #[expect(clippy::indexing_slicing, reason = "the slot is made if it is not there")]

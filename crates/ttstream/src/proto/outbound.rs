@@ -16,7 +16,7 @@ use super::method::{Frame, Method};
 use super::stream::{Queued, Stream};
 use super::table::Table;
 use super::{StreamId, StreamKey};
-use crate::{Message, spare};
+use crate::{Message, buffer_pool};
 
 /// Bytes that one write should have. Beyond them data waits at its stream.
 pub(crate) const BATCH: usize = 64 * 1024;
@@ -86,14 +86,14 @@ impl Transmit {
     /// An idle connection keeps no large buffer.
     fn recycle(&mut self) {
         if self.head.capacity() >= TURN {
-            spare::give(mem::take(&mut self.head));
+            buffer_pool::release(mem::take(&mut self.head));
         }
     }
 
     /// Lets `put` append to the last buffer, and counts what it appended.
     fn put(&mut self, put: impl FnOnce(&mut BytesMut) -> Result<(), EncodeError>) -> Result<(), EncodeError> {
         if self.head.capacity() == 0 {
-            self.head = spare::take();
+            self.head = buffer_pool::acquire();
         }
         let buffer = self.rest.back_mut().map_or(&mut self.head, |(_, buffer)| buffer);
         let before = buffer.len();

@@ -11,13 +11,12 @@ use bytes::{Bytes, BytesMut};
 use kerrors::{ApplicationException, Error, GoDuration, MessageKind};
 use stream_core::call::{UnaryRequest, UnaryResponse};
 use stream_core::dial::Dialer;
+use stream_core::io::{Io, ReadBuffer, write_all};
 use stream_core::transport::{BoxFuture, UnaryTransport};
 use stream_core::{Cores, clock};
-use tokio::net::TcpStream;
 use ttheader_codec::{Limits, key};
 
 use super::CallProtocol;
-use super::serve::{read_some, write_all};
 use super::wire::{Message, Outgoing, RequestInts, decode, encode};
 use crate::proto::Config;
 use crate::sync::Mutex;
@@ -45,13 +44,13 @@ struct Idle {
     since: Instant,
     /// Where alone it may be used: a socket's events come to the thread that dialed, and end with it.
     home: Option<ThreadId>,
-    socket: Socket,
+    connection: Connection,
 }
 
 #[derive(Debug)]
-struct Socket {
-    socket: TcpStream,
-    buf: BytesMut,
+struct Connection {
+    io: Io,
+    buffer: ReadBuffer,
 }
 
 impl UnaryTransport for Calls {
@@ -104,25 +103,25 @@ impl Calls {
     ) -> Result<UnaryResponse, Error> {
         let mut connection = match self.take_idle() {
             Some(connection) => connection,
-            None => Socket { socket: self.dialer.dial().await?, buf: BytesMut::new() },
+            None => Connection { io: self.dialer.dial().await?, buffer: ReadBuffer::default() },
         };
         let sequence_id = self.last_id.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let mut out = self.encode(request, sequence_id, timeout)?;
-        write_all(&connection.socket, &mut out, self.write_stall).await.map_err(Error::network)?;
+        write_all(&connection.io, &mut out, self.write_stall).await.map_err(Error::network)?;
         if request.call.method.is_oneway() {
             self.put_idle(connection);
             let (metadata, backward) = (Metadata::new(), Vec::new());
             return Ok(UnaryResponse { metadata, backward, result: Ok(Bytes::new()) });
         }
         let response = loop {
-            match decode(self.protocol, &mut connection.buf, &self.limits).map_err(Error::network)? {
+            match decode(self.protocol, connection.buffer.bytes(), &self.limits).map_err(Error::network)? {
                 Some(response) => break response,
                 None => connection.read().await?,
             }
         };
         check(&response, sequence_id)?;
         let reusable = response.metadata.get(key::CONNECTION_RESET).is_none();
-        if reusable && connection.buf.is_empty() {
+        if reusable && connection.buffer.is_empty() {
             self.put_idle(connection);
         }
         read_response(response)
@@ -148,43 +147,38 @@ impl Calls {
         Ok(out)
     }
 
-    fn take_idle(&self) -> Option<Socket> {
-        let (mut idle, here) = (self.idle.lock(), Cores::current_thread());
+    fn take_idle(&self) -> Option<Connection> {
+        let (now, here, mut idle) = (clock::now(), Cores::current_thread(), self.idle.lock());
         while let Some(last) = idle.iter().rposition(|waiting| waiting.home == here) {
-            let Idle { since, socket, .. } = idle.remove(last)?;
-            if clock::now().saturating_duration_since(since) < IDLE_TIMEOUT && socket.is_quiet() {
-                return Some(socket);
+            let Idle { since, connection, .. } = idle.remove(last)?;
+            // Nothing may have arrived since the last response, the end of the connection least of all.
+            if now.saturating_duration_since(since) < IDLE_TIMEOUT && connection.io.is_quiet() {
+                return Some(connection);
             }
         }
         None
     }
 
-    fn put_idle(&self, connection: Socket) {
+    fn put_idle(&self, mut connection: Connection) {
         if !self.reuse {
             return;
         }
+        connection.buffer.shrink();
         let mut idle = self.idle.lock();
-        idle.push_back(Idle { since: clock::now(), home: Cores::current_thread(), socket: connection });
+        idle.push_back(Idle { since: clock::now(), home: Cores::current_thread(), connection });
         let oldest = if idle.len() > MAX_IDLE { idle.pop_front() } else { None };
         drop(idle);
         drop(oldest);
     }
 }
 
-impl Socket {
+impl Connection {
     async fn read(&mut self) -> Result<(), Error> {
-        match read_some(&self.socket, &mut self.buf).await {
+        match self.buffer.fill(&self.io).await {
             Ok(0) => Err(Error::network("connection closed by peer before it answered")),
             Ok(_) => Ok(()),
             Err(error) => Err(Error::network(error)),
         }
-    }
-
-    /// Whether the peer has sent nothing since the last answer, and not closed.
-    fn is_quiet(&self) -> bool {
-        let mut byte = [0];
-        let read = self.socket.try_read(&mut byte);
-        read.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
     }
 }
 

@@ -1,15 +1,14 @@
 //! Serves the calls of one connection, one after the other.
 
 use std::io;
-use std::net::SocketAddr;
 
 use bytes::{Bytes, BytesMut};
 use kerrors::{ApplicationException, Code, MessageKind, StreamError};
 use stream_core::call::{HandlerError, UnaryCall, UnaryResponse};
 use stream_core::cancel::{Reason, Scope};
 use stream_core::handler::ServerHandle;
+use stream_core::io::{Address, Io, ReadBuffer, write_all};
 use stream_core::transport::Accepted;
-use tokio::net::TcpStream;
 
 use super::CallProtocol;
 use super::wire::{Message, Outgoing, decode, encode};
@@ -26,9 +25,9 @@ pub(crate) async fn serve_calls(
     config: Config,
     protocol: CallProtocol,
 ) -> io::Result<()> {
-    let Accepted { io: socket, read: buf } = accepted;
-    let peer = socket.peer_addr()?;
-    let mut connection = Connection { server: server.clone(), socket, buf, config, protocol, peer };
+    let Accepted { io, read } = accepted;
+    let (peer, buffer) = (io.peer_addr().clone(), ReadBuffer::new(read));
+    let mut connection = Connection { server: server.clone(), io, buffer, config, protocol, peer };
     loop {
         let message = tokio::select! {
             biased;
@@ -42,19 +41,22 @@ pub(crate) async fn serve_calls(
 
 struct Connection {
     server: ServerHandle,
-    socket: TcpStream,
-    buf: BytesMut,
+    io: Io,
+    buffer: ReadBuffer,
     config: Config,
     protocol: CallProtocol,
-    peer: SocketAddr,
+    peer: Address,
 }
 
 impl Connection {
     async fn next_message(&mut self) -> io::Result<Option<Message>> {
         loop {
-            match decode(self.protocol, &mut self.buf, &self.config.limits) {
-                Ok(Some(message)) => return Ok(Some(message)),
-                Ok(None) if read_some(&self.socket, &mut self.buf).await? == 0 => return Ok(None),
+            match decode(self.protocol, self.buffer.bytes(), &self.config.limits) {
+                Ok(Some(message)) => {
+                    self.buffer.shrink();
+                    return Ok(Some(message));
+                }
+                Ok(None) if self.buffer.fill(&self.io).await? == 0 => return Ok(None),
                 Ok(None) => {}
                 Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
             }
@@ -65,7 +67,7 @@ impl Connection {
         let Message { name, kind, sequence_id, metadata, timeout, body } = message;
         let scope = Scope::new();
         let method = Bytes::copy_from_slice(name.as_bytes());
-        let head = head::received(method, metadata, timeout, self.peer);
+        let head = head::received(method, metadata, timeout, self.peer.clone());
         let call = UnaryCall { head, body, scope: scope.clone() };
         let has_response = kind != MessageKind::Oneway;
         let response = self.run(call, &scope, has_response).await;
@@ -75,7 +77,7 @@ impl Connection {
         }
         let mut out = BytesMut::new();
         put_response(self.protocol, &name, sequence_id, response, &mut out);
-        write_all(&self.socket, &mut out, self.config.write_stall).await
+        write_all(&self.io, &mut out, self.config.write_stall).await
     }
 
     async fn run(
@@ -84,12 +86,12 @@ impl Connection {
         scope: &Scope,
         has_response: bool,
     ) -> UnaryResponse<HandlerError> {
-        let Self { server, socket, buf, .. } = self;
+        let Self { server, io, buffer, .. } = self;
         let handling = server.serve_unary(call);
         let watch = async {
             tokio::select! {
                 // The client of a oneway call may go as soon as the call is sent.
-                () = closed(socket, buf), if has_response => {}
+                () = closed(io, buffer), if has_response => {}
                 () = server.closing() => {}
             }
             scope.cancel(&Reason::Stream(StreamError::new(Code::CONNECTION_CLOSED)));
@@ -136,46 +138,12 @@ fn put_response(
     }
 }
 
-pub(super) async fn read_some(socket: &TcpStream, buf: &mut BytesMut) -> io::Result<usize> {
-    loop {
-        socket.readable().await?;
-        buf.reserve(READ_AHEAD);
-        match socket.try_read_buf(buf) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            result => return result,
-        }
-    }
-}
-
 /// Waits until the peer has closed the connection, as far as can be seen without reading too much.
-async fn closed(socket: &TcpStream, buf: &mut BytesMut) {
-    while buf.len() < READ_AHEAD {
-        if !matches!(read_some(socket, buf).await, Ok(1..)) {
+async fn closed(io: &Io, buffer: &mut ReadBuffer) {
+    while buffer.len() < READ_AHEAD {
+        if !matches!(buffer.fill(io).await, Ok(1..)) {
             return;
         }
     }
     std::future::pending::<()>().await;
-}
-
-pub(super) async fn write_all(
-    socket: &TcpStream,
-    out: &mut BytesMut,
-    stall: std::time::Duration,
-) -> io::Result<()> {
-    use bytes::Buf;
-    while out.has_remaining() {
-        match socket.try_write(out) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => out.advance(written),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                tokio::time::timeout(stall, socket.writable()).await.map_err(|_| stalled())??;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-fn stalled() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "peer takes no data")
 }

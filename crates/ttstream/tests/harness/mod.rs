@@ -14,9 +14,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use kerrors::{Code, Error, RecvTimeout, Side, StreamError};
 use stream_core::{Message, Metadata};
-use ttstream::proto::{
-    Config, Connection, ConnectionError, Event, Method, Open, StreamKey, Transmit,
-};
+use ttstream::proto::{Config, Connection, ConnectionError, Event, Method, Open, StreamKey, Transmit};
 use wire::Wire;
 
 /// One end: a connection, and what a driver would hold for it.

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use kerrors::{ApplicationException, Error, RecvTimeout, Side, StreamError};
 use stream_core::Metadata;
 use stream_core::cancel::{Reason, Scope, Target};
-use ttstream::proto::{Config, Event, Finish, StreamKey};
 use ttheader_codec::{FrameType, key};
+use ttstream::proto::{Config, Event, Finish, StreamKey};
 
 use super::harness::frames::Seen;
 use super::harness::wire::{Edit, Wire};

@@ -11,8 +11,8 @@ use std::time::Duration;
 use kerrors::{ApplicationException, Code, RecvTimeout, Side, StreamError};
 use stream_core::Metadata;
 use stream_core::cancel::Reason;
-use ttstream::proto::{Config, Event, Finish};
 use ttheader_codec::FrameType;
+use ttstream::proto::{Config, Event, Finish};
 
 use super::harness::frames::Seen;
 use super::harness::seed::Seed;

@@ -1,33 +1,34 @@
-//! Buffers that a busy connection needs and an idle one does not: what is done with goes to its thread,
-//! and serves whoever reads or writes there next. So memory is as much as threads need, not connections, and
-//! it is still in the processor's cache.
+//! A thread-local pool of IO buffers. A busy connection needs large buffers and an idle one does not, so a
+//! buffer that is no longer needed goes to the pool of the current thread, and the next reader or writer there
+//! uses it. Memory grows with threads rather than connections, and is still in the processor's cache.
 
 use std::cell::RefCell;
 
 use bytes::BytesMut;
 
 thread_local! {
-    static SPARES: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+    static POOL: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
 }
 
 /// More than a thread needs at once: tasks take a buffer on one thread and give it on another.
-const MAX_SPARES: usize = 16;
+const MAX_POOLED: usize = 16;
 /// A buffer that is smaller costs less to make than to keep, or is shared with a message.
 const MIN: usize = 16 * 1024;
 /// A buffer that is larger is given back to the system.
 const MAX: usize = 128 * 1024;
 
-/// A buffer with nothing in it.
-pub(crate) fn take() -> BytesMut {
-    SPARES.with_borrow_mut(Vec::pop).unwrap_or_default()
+/// Returns an empty buffer, from the pool if it has one.
+pub fn acquire() -> BytesMut {
+    POOL.with_borrow_mut(Vec::pop).unwrap_or_default()
 }
 
-pub(crate) fn give(mut buffer: BytesMut) {
+/// Puts a buffer into the pool, if it is worth keeping and no message shares its memory.
+pub fn release(mut buffer: BytesMut) {
     buffer.clear();
     if buffer.capacity() <= MAX && buffer.try_reclaim(MIN) {
-        SPARES.with_borrow_mut(|spares| {
-            if spares.len() < MAX_SPARES {
-                spares.push(buffer);
+        POOL.with_borrow_mut(|pool| {
+            if pool.len() < MAX_POOLED {
+                pool.push(buffer);
             }
         });
     }
@@ -35,13 +36,13 @@ pub(crate) fn give(mut buffer: BytesMut) {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX, MAX_SPARES, MIN, give, take};
+    use super::{MAX, MAX_POOLED, MIN, acquire, release};
     use bytes::BytesMut;
 
     /// What the thread has of a buffer that was given to it.
     fn kept(buffer: BytesMut) -> usize {
-        give(buffer);
-        take().capacity()
+        release(buffer);
+        acquire().capacity()
     }
 
     #[test]
@@ -58,14 +59,14 @@ mod tests {
 
     #[test]
     fn what_was_read_is_gone() {
-        give(BytesMut::zeroed(MIN));
-        assert!(take().is_empty());
+        release(BytesMut::zeroed(MIN));
+        assert!(acquire().is_empty());
     }
 
     #[test]
     fn no_more_are_kept_than_are_needed() {
-        (0..=MAX_SPARES).for_each(|_| give(BytesMut::with_capacity(MIN)));
-        let kept = std::iter::repeat_with(take).take_while(|buffer| buffer.capacity() > 0).count();
-        assert_eq!(kept, MAX_SPARES);
+        (0..=MAX_POOLED).for_each(|_| release(BytesMut::with_capacity(MIN)));
+        let kept = std::iter::repeat_with(acquire).take_while(|buffer| buffer.capacity() > 0).count();
+        assert_eq!(kept, MAX_POOLED);
     }
 }

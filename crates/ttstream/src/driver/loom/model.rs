@@ -1,0 +1,307 @@
+//! A connection as models drive it: the production [`Link`], its writer task and its reader, polled by hand,
+//! on a byte stream whose other end is the model.
+
+use std::future::Future;
+use std::ops::Deref;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex as SystemMutex};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use kerrors::{Error, Side, StreamError};
+use loom::thread::{JoinHandle, spawn};
+
+use super::super::read::{Reader, Wake};
+use super::super::{Link, start};
+use crate::cancel::Scope;
+use crate::io::{Io, Output, model::Wire};
+use crate::models::Count;
+use crate::proto::{Config, Connection, Event, Finish, Method, Open, StreamKey, Transmit};
+use crate::rt::Task;
+use crate::{Message, Metadata, clock};
+
+/// A connection. What it holds beside the link is behind locks of the system, which add no order of their
+/// own; a model uses the writer task, and the reader, from one thread at a time.
+pub(super) struct Model {
+    pub(super) link: Arc<Link>,
+    wire: Arc<Wire>,
+    writer: SystemMutex<Option<Task>>,
+    /// Wakes of the writer task, and how many it has followed.
+    woken: Arc<Count>,
+    followed: AtomicUsize,
+    reader: SystemMutex<Reader>,
+}
+
+impl Deref for Model {
+    type Target = Link;
+
+    fn deref(&self) -> &Link {
+        &self.link
+    }
+}
+
+impl Model {
+    /// A connection whose socket accepts everything.
+    pub(super) fn new(side: Side, config: Config) -> Arc<Self> {
+        Self::with_wire(side, config, Wire::default())
+    }
+
+    /// A connection whose socket accepts what the task writes, and nothing from a sender.
+    pub(super) fn narrow(side: Side, config: Config) -> Arc<Self> {
+        Self::with_wire(side, config, Wire::narrow())
+    }
+
+    fn with_wire(side: Side, config: Config, wire: Wire) -> Arc<Self> {
+        let wire = Arc::new(wire);
+        let link = start(side, Io::model(&wire), config, Duration::MAX);
+        let writer = SystemMutex::new(link.spawner().take().pop());
+        let reader = SystemMutex::new(Reader::new(link.clone(), BytesMut::new()));
+        let (woken, followed) = (Count::new(), AtomicUsize::new(0));
+        let model = Self { link, wire, writer, woken, followed, reader };
+        model.poll_writer();
+        Arc::new(model)
+    }
+
+    /// Polls the writer task: it writes as long as it may, then it waits.
+    pub(super) fn poll_writer(&self) {
+        self.followed.store(self.woken.get(), Relaxed);
+        let mut writer = self.writer.try_lock().expect("one thread polls the writer task");
+        if let Some(task) = &mut *writer
+            && task.as_mut().poll(&mut Context::from_waker(&self.woken.waker())).is_ready()
+        {
+            *writer = None;
+        }
+    }
+
+    /// Polls the writer task if it was woken, and not if it was not; lets the time pass that a connection
+    /// stays open before it is closed.
+    pub(super) fn settle(&self) {
+        loop {
+            for mut task in self.link.spawner().take() {
+                assert!(task.as_mut().poll(&mut Context::from_waker(&Count::new().waker())).is_ready());
+            }
+            if self.woken.get() <= self.followed.load(Relaxed) {
+                return;
+            }
+            self.poll_writer();
+        }
+    }
+
+    /// Polls the reader once: waits, reads, or finds that it may go on.
+    pub(super) fn poll_reader(&self, count: &Arc<Count>) -> Poll<Wake> {
+        self.reader().poll(&mut Context::from_waker(&count.waker()))
+    }
+
+    fn reader(&self) -> std::sync::MutexGuard<'_, Reader> {
+        self.reader.try_lock().expect("one thread polls the reader")
+    }
+
+    /// When the reader's timer is to fire.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.reader().due()
+    }
+
+    /// How many bytes have arrived and were not taken as frames.
+    pub(super) fn unread(&self) -> usize {
+        self.wire.unread() + self.reader().held_bytes()
+    }
+
+    /// Adds `bytes` to what has arrived.
+    pub(super) fn feed(&self, bytes: &[u8]) {
+        self.wire.feed(bytes);
+    }
+
+    /// Reads `bytes`, wakes everyone, and waits. Returns the streams that were opened.
+    pub(super) fn read(&self, bytes: &[u8]) -> Vec<StreamKey> {
+        self.read_while(bytes, || ())
+    }
+
+    /// As [`read`](Self::read); calls `meanwhile` each time that the reader lets others run.
+    pub(super) fn read_while(&self, bytes: &[u8], mut meanwhile: impl FnMut()) -> Vec<StreamKey> {
+        self.feed(bytes);
+        let mut opened = Vec::new();
+        let woken = Count::new();
+        while let Poll::Ready(wake) = self.poll_reader(&woken) {
+            if !self.handle(wake, &mut opened, &mut meanwhile) {
+                break;
+            }
+        }
+        opened
+    }
+
+    /// Lets the reader do what it has waited for, to the end. Returns whether it goes on.
+    pub(super) fn handle(
+        &self,
+        wake: Wake,
+        opened: &mut Vec<StreamKey>,
+        meanwhile: &mut impl FnMut(),
+    ) -> bool {
+        let (mut reader, woken) = (self.reader(), Count::new());
+        let mut open = |key| opened.push(key);
+        let mut handling = pin!(reader.handle(wake, &mut open));
+        loop {
+            let before = woken.get();
+            match handling.as_mut().poll(&mut Context::from_waker(&woken.waker())) {
+                Poll::Ready(goes_on) => return goes_on,
+                Poll::Pending => meanwhile(),
+            }
+            assert!(woken.get() > before, "it waits only to let others run");
+        }
+    }
+
+    /// Reads `bytes` on a thread of its own.
+    pub(super) fn reading(self: &Arc<Self>, bytes: BytesMut) -> JoinHandle<()> {
+        self.doing(move |model| drop(model.read(&bytes)))
+    }
+
+    pub(super) fn doing<R: 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Arc<Self>) -> R + 'static,
+    ) -> JoinHandle<R> {
+        let model = self.clone();
+        spawn(move || work(&model))
+    }
+
+    pub(super) fn poll_open(&self, count: &Arc<Count>) -> Poll<Result<StreamKey, StreamError>> {
+        self.poll_open_until(count, None)
+    }
+
+    pub(super) fn poll_open_until(
+        &self,
+        count: &Arc<Count>,
+        deadline: Option<Instant>,
+    ) -> Poll<Result<StreamKey, StreamError>> {
+        let metadata = Metadata::new();
+        let (method, service) = (Arc::new(Method::new("M").unwrap()), Arc::from("ServiceA"));
+        let open = Open {
+            method: &method,
+            metadata: &metadata,
+            service: &service,
+            deadline,
+            told_deadline: None,
+            recv_timeout: None,
+        };
+        self.link.poll_open(&mut Context::from_waker(&count.waker()), &open)
+    }
+
+    pub(super) fn open(&self) -> StreamKey {
+        match self.poll_open(&Count::new()) {
+            Poll::Ready(Ok(key)) => key,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn poll_send(&self, count: &Arc<Count>, key: StreamKey) -> Poll<Result<(), Error>> {
+        self.poll_send_of(count, key, MESSAGE)
+    }
+
+    pub(super) fn poll_send_of(
+        &self,
+        count: &Arc<Count>,
+        key: StreamKey,
+        message: &[u8],
+    ) -> Poll<Result<(), Error>> {
+        self.link.poll_send(&mut Context::from_waker(&count.waker()), key, &Message::Borrowed(message))
+    }
+
+    pub(super) fn poll_recv(&self, count: &Arc<Count>, key: StreamKey) -> Poll<Result<Option<Bytes>, Error>> {
+        self.link.poll_recv(&mut Context::from_waker(&count.waker()), key, None)
+    }
+
+    /// The handler that had `scope` has returned.
+    pub(super) fn return_handler(&self, key: StreamKey, scope: &Scope) {
+        self.link.finish(key, &Finish::default(), scope);
+    }
+
+    /// What was written and nobody has read.
+    pub(super) fn written(&self) -> BytesMut {
+        self.settle();
+        self.take_written()
+    }
+
+    /// The same, though the writer task has not followed its wakes.
+    pub(super) fn take_written(&self) -> BytesMut {
+        self.wire.take_written()
+    }
+
+    /// How often it was closed.
+    pub(super) fn closes(&self) -> usize {
+        self.wire.shutdowns()
+    }
+
+    /// The machine at the other end, which has read all that was written so far.
+    pub(super) fn peer(&self, side: Side) -> Peer {
+        let mut peer = Peer::new(side);
+        peer.read(self);
+        peer
+    }
+
+    pub(super) fn check_empty(&self) {
+        self.settle();
+        self.lock(|state| {
+            let connection = &state.connection;
+            assert_eq!((connection.held_streams(), connection.received_bytes()), (0, 0));
+            assert!(!connection.has_transmit(), "something is left unwritten");
+            assert!(state.nobody_waits(), "a slot is left");
+        });
+    }
+}
+
+/// The other end, under no lock: only what it has written counts.
+pub(super) struct Peer(pub(super) Connection);
+
+impl Peer {
+    pub(super) fn new(side: Side) -> Self {
+        Self(Connection::new(side, Config::default()))
+    }
+
+    pub(super) fn read(&mut self, model: &Model) {
+        self.read_bytes(model.written());
+    }
+
+    pub(super) fn read_bytes(&mut self, mut bytes: BytesMut) {
+        self.0.handle_read(&mut bytes, clock::now()).unwrap();
+        assert!(bytes.is_empty(), "a frame is cut");
+    }
+
+    /// Server: the streams that were opened so far.
+    pub(super) fn opened(&mut self) -> Vec<StreamKey> {
+        let events = std::iter::from_fn(|| self.0.poll_event());
+        events.filter_map(|event| if let Event::Opened(key) = event { Some(key) } else { None }).collect()
+    }
+
+    /// What it has to write.
+    pub(super) fn writes(&mut self) -> BytesMut {
+        let (mut bytes, mut batch) = (BytesMut::new(), Transmit::default());
+        while self.0.poll_transmit(&mut batch) {
+            append(&mut bytes, &mut batch);
+        }
+        bytes
+    }
+
+    pub(super) fn send(&mut self, key: StreamKey, messages: usize) {
+        for _ in 0..messages {
+            assert!(self.0.send(key, &Message::Borrowed(MESSAGE)).unwrap());
+        }
+    }
+
+    /// How many messages are there to be taken.
+    pub(super) fn messages(&mut self, key: StreamKey) -> usize {
+        let recv = || matches!(self.0.recv(key, clock::now()), Poll::Ready(Ok(Some(_))));
+        std::iter::repeat_with(recv).take_while(|taken| *taken).count()
+    }
+}
+
+fn append(bytes: &mut BytesMut, batch: &mut Transmit) {
+    while batch.remaining() > 0 {
+        let mut slices = [std::io::IoSlice::new(&[]); 8];
+        let filled = batch.fill(&mut slices);
+        let before = bytes.len();
+        slices[..filled].iter().for_each(|slice| bytes.extend_from_slice(slice));
+        batch.advance(bytes.len() - before);
+    }
+}
+
+const MESSAGE: &[u8] = b"message";
