@@ -54,7 +54,7 @@ fn a_half_close_that_came_in_time_is_no_timeout() {
 #[test]
 fn an_idle_stream_ends_when_its_time_has_passed_and_a_quarter_more_at_most() {
     for side in [Side::Client, Side::Server] {
-        let restless = Config { stream_idle: Some(100 * MS), ..Config::default() };
+        let restless = Config { stream_idle_timeout: Some(100 * MS), ..Config::default() };
         let (client, server) = match side {
             Side::Client => (restless, Config::default()),
             Side::Server => (Config::default(), restless),
@@ -183,7 +183,7 @@ fn whoever_waits_is_woken_by_what_it_waits_for() {
         ("the loss", true, |pair, _, _| pair.lose(), [BOTH, BOTH]),
         ("an rst", true, |pair, _, _| inject(pair, &Seen::rst(1, 1, "x", "")), [BOTH, NOBODY]),
         ("a trailer", true, |pair, _, _| inject(pair, &Seen::new(1, FrameType::Trailer)), [BOTH, NOBODY]),
-        ("a misdeed", true, |pair, _, _| inject(pair, &Seen::unknown(1, b"9")), [BOTH, NOBODY]),
+        ("a protocol violation", true, |pair, _, _| inject(pair, &Seen::unknown(1, b"9")), [BOTH, NOBODY]),
     ];
     for (name, stuck, act, woken) in rows {
         let (mut pair, key, handler) = Pair::opened(&Dial::default());

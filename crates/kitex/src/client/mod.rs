@@ -250,7 +250,7 @@ impl Direct {
             service: self.caller(ctx),
             scope: ctx.scope(),
             deadline: self.deadline(ctx.enforced_deadline()),
-            told_deadline: self.deadline(ctx.deadline()),
+            wire_deadline: self.deadline(ctx.deadline()),
             recv_timeout: options.recv_timeout,
             send_timeout: options.send_timeout,
         };

@@ -67,7 +67,7 @@ pub struct Request<'a> {
     /// When the stream is to end by itself.
     pub deadline: Option<Instant>,
     /// The deadline that the peer is told, if it is another.
-    pub told_deadline: Option<Instant>,
+    pub wire_deadline: Option<Instant>,
     /// How long each Recv may wait.
     pub recv_timeout: Option<RecvTimeout>,
     /// How long each Send may wait. Then the stream ends with code 12904.
@@ -151,7 +151,7 @@ impl Client {
             metadata: request.metadata,
             service: request.service,
             deadline: request.deadline,
-            told_deadline: request.told_deadline,
+            wire_deadline: request.wire_deadline,
             recv_timeout: request.recv_timeout,
         };
         let (Checkout { link, lease }, key) = self.open_somewhere(&open).await?;

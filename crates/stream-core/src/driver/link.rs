@@ -63,7 +63,7 @@ impl Link {
     ) -> (Arc<Self>, OwnedReadHalf) {
         let local = socket.local_addr().unwrap_or(peer);
         let (reading, socket) = socket.into_split();
-        let (write_stall, busy_poll, started) = (config.write_stall, config.busy_poll, Instant::now());
+        let (write_stall, busy_poll, started) = (config.write_timeout, config.busy_poll, Instant::now());
         let state = State::new(side, config, started, idle);
         let link = Arc::new_cyclic(|this| Self {
             state: Mutex::new(state),

@@ -211,7 +211,7 @@ fn a_stream_that_is_opened_during_a_cancel_of_its_scope_ends() {
 
 /// A client's connection whose quota is spent: one message waits behind a batch that the task has.
 fn spent() -> (Arc<Link>, StreamKey) {
-    let link = Link::new(Side::Client, Config { send_connection: 1, ..Config::default() }, true);
+    let link = Link::new(Side::Client, Config { send_buffer: 1, ..Config::default() }, true);
     let key = link.open();
     link.settle();
     for _ in 0..2 {
@@ -377,7 +377,7 @@ fn assert_written(link: &Link, messages: &[usize]) {
 #[test]
 fn a_reader_that_pauses_is_resumed_by_who_takes() {
     check(|| {
-        let (link, key, mut peer, handler) = client(Config { recv_stream: 1, ..Config::default() });
+        let (link, key, mut peer, handler) = client(Config { stream_receive_window: 1, ..Config::default() });
         peer.send(handler, 2);
         let mut bytes = peer.writes();
         link.read(&mut bytes);

@@ -1,6 +1,6 @@
 //! The connection as its users see it: the verbs of clients, of handlers and of both, what is to be
 //! done, and when. What arrives comes in through [`inbound`](super::inbound), how a stream ends is
-//! [`ending`](super::ending)'s, what waits to be taken [`intake`](super::intake)'s.
+//! [`ending`](super::ending)'s, what waits to be taken [`recv_flow`](super::recv_flow)'s.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -12,9 +12,9 @@ use bytes::Bytes;
 use kerrors::{ApplicationException, Code, Error, RecvTimeout, Side, StreamError};
 use ttheader_codec::{EncodeError, FrameType};
 
-use super::intake::Intake;
 use super::method::{Frame, Methods};
 use super::outbound::{Outbound, Payload, Transmit};
+use super::recv_flow::RecvFlow;
 use super::stream::{Call, Deadline, RecvWait, Role, State, Stream, Traffic};
 use super::table::Table;
 use super::timers::{Timer, Timers};
@@ -52,7 +52,7 @@ pub struct Open<'a> {
     /// When the stream is to end by itself.
     pub deadline: Option<Instant>,
     /// The deadline that the peer is told, if it is another.
-    pub told_deadline: Option<Instant>,
+    pub wire_deadline: Option<Instant>,
     /// How long each Recv may wait.
     pub recv_timeout: Option<RecvTimeout>,
 }
@@ -89,14 +89,14 @@ pub struct Connection {
     pub(super) timers: Timers,
     pub(super) methods: Methods,
     pub(super) events: VecDeque<Event>,
-    pub(super) intake: Intake,
+    pub(super) recv_flow: RecvFlow,
     pub(super) closed: Option<StreamError>,
     /// Server: handlers that have not finished.
     pub(super) running: usize,
     /// Nothing new is begun: the server is on its way out, and a client has been told so.
     pub(super) draining: bool,
     /// Every stream so far has ended by its trailers.
-    pub(super) clean: bool,
+    pub(super) never_reset: bool,
     last_id: i32,
     /// Somebody waits for the connection's send quota.
     quota_wanted: bool,
@@ -113,11 +113,11 @@ impl Connection {
             timers: Timers::default(),
             methods: Methods::default(),
             events: VecDeque::new(),
-            intake: Intake::default(),
+            recv_flow: RecvFlow::default(),
             closed: None,
             running: 0,
             draining: false,
-            clean: true,
+            never_reset: true,
             last_id: 0,
             quota_wanted: false,
         }
@@ -137,7 +137,7 @@ impl Connection {
         if timeout == Some(Duration::ZERO) {
             return Err(StreamError::stream_timeout(timeout));
         }
-        if self.outbound.bytes() >= self.config.send_connection {
+        if self.outbound.bytes() >= self.config.send_buffer {
             self.quota_wanted = true;
             return Ok(None);
         }
@@ -147,7 +147,7 @@ impl Connection {
         let mut stream = Stream::new(id, open.method.clone(), role);
         stream.recv_wait = open.recv_timeout.map(RecvWait::new);
         let key = self.table.insert(stream);
-        let told = open.told_deadline.or(open.deadline);
+        let told = open.wire_deadline.or(open.deadline);
         let timeout = told.map(|deadline| deadline.saturating_duration_since(now));
         let frame = Frame { timeout, ..Frame::new(FrameType::Header, open.metadata, &[]) };
         if let Err(error) = self.write(key, &frame) {
@@ -200,8 +200,8 @@ impl Connection {
     pub fn send(&mut self, key: StreamKey, payload: &Payload<'_>) -> Result<bool, Error> {
         let Some(stream) = self.table.get_mut(key) else { return Err(returned()) };
         check_send(stream, self.side)?;
-        let spent = self.outbound.bytes() >= self.config.send_connection;
-        if spent || stream.outbox.bytes() >= self.config.send_stream {
+        let spent = self.outbound.bytes() >= self.config.send_buffer;
+        if spent || stream.outbox.bytes() >= self.config.stream_send_buffer {
             stream.wants_send = true;
             self.quota_wanted |= spent;
             return Ok(false);
@@ -338,14 +338,14 @@ impl Connection {
         debug_assert!(out.is_empty(), "the last batch is written before the next is taken");
         let paused = self.is_paused();
         for key in self.outbound.take(&mut self.table, out) {
-            let half = self.config.send_stream / 2;
+            let half = self.config.stream_send_buffer / 2;
             let stream = self.table.get_mut(key).filter(|stream| stream.outbox.bytes() <= half);
             if stream.is_some_and(|stream| mem::take(&mut stream.wants_send)) {
                 self.events.push_back(Event::Writable(key));
             }
             self.forget(key);
         }
-        if self.quota_wanted && self.outbound.bytes() < self.config.send_connection {
+        if self.quota_wanted && self.outbound.bytes() < self.config.send_buffer {
             self.offer_quota();
         }
         self.resume_if(paused);
@@ -384,12 +384,12 @@ impl Connection {
 
     /// Whether nothing is under way and no stream was ever canceled: the connection is as good as new.
     pub fn is_clean(&self) -> bool {
-        self.clean && self.held_streams() == 0
+        self.never_reset && self.held_streams() == 0
     }
 
     /// Whether a stream was ever canceled on it, from either end.
     pub fn has_canceled(&self) -> bool {
-        !self.clean
+        !self.never_reset
     }
 
     /// Streams that have not ended on the wire.

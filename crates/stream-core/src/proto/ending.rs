@@ -63,17 +63,17 @@ impl Connection {
     }
 
     /// Nobody will take what arrives for the stream: what has arrived is dropped, and what comes too.
-    pub fn ignore_received(&mut self, key: StreamKey) {
+    pub fn discard_incoming(&mut self, key: StreamKey) {
         self.discard(key);
         if let Some(stream) = self.table.get_mut(key) {
-            stream.unread = true;
+            stream.discard_incoming = true;
         }
     }
 
     /// No handle of the stream is left. A client's stream that has not ended is canceled, 12007.
     pub fn release(&mut self, key: StreamKey) {
         self.cancel(key, &Reason::Canceled);
-        self.ignore_received(key);
+        self.discard_incoming(key);
         if let Some(stream) = self.table.get_mut(key) {
             stream.released = true;
         }
@@ -149,7 +149,8 @@ impl Connection {
     /// Looks four times in the idle timeout whether a message has gone either way, so that messages cost
     /// nothing.
     pub(super) fn watch_idle(&mut self, key: StreamKey, now: Instant) {
-        let Some(pause) = self.config.stream_idle.and_then(|idle| idle.checked_div(IDLE_LOOKS)) else {
+        let Some(pause) = self.config.stream_idle_timeout.and_then(|idle| idle.checked_div(IDLE_LOOKS))
+        else {
             return;
         };
         let Some(stream) = self.table.get_mut(key) else { return };
@@ -167,7 +168,7 @@ impl Connection {
         if idle.quiet_looks < IDLE_LOOKS {
             return self.watch_idle(key, now);
         }
-        let timeout = self.config.stream_idle.unwrap_or_default();
+        let timeout = self.config.stream_idle_timeout.unwrap_or_default();
         self.end_by_itself(key, StreamError::idle_timeout(self.side, timeout));
     }
 
@@ -279,7 +280,7 @@ impl Connection {
         if mem::replace(&mut stream.reset, true) {
             return;
         }
-        self.clean = false;
+        self.never_reset = false;
         // A server's Rst says all. A client's is followed by its trailer.
         stream.trailer_sent |= self.side == Side::Server;
         let (strings, payload) = rst_parts(stream.method.name(), stream.id, error, path);

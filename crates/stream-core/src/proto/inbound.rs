@@ -1,5 +1,5 @@
 //! What a peer sends: bytes to frames, frames to streams. Owns what each frame means in each state, and
-//! which misdeed costs the peer a stream, which the connection, which nothing.
+//! which protocol violation ends the stream, which the connection, and which is ignored.
 
 use std::time::{Duration, Instant};
 
@@ -120,7 +120,7 @@ impl Connection {
             return Ok(None);
         };
         let takes = self.table.get(key).is_some_and(|stream| match (&stream.state, self.side) {
-            (State::Open, _) | (State::HalfClosed, Side::Client) => !stream.unread,
+            (State::Open, _) | (State::HalfClosed, Side::Client) => !stream.discard_incoming,
             // After the client's trailer its data means nothing; after the end nobody takes it.
             (State::HalfClosed, Side::Server) | (State::Ended(_), _) => false,
         });
@@ -181,7 +181,7 @@ impl Connection {
             self.reply_rst(id, &method, &StreamError::new(code), &CancelPath::of(""));
             return Ok(());
         }
-        let handling = Handling { timeout: told_timeout(header), ..Handling::default() };
+        let handling = Handling { timeout: peer_timeout(header), ..Handling::default() };
         let mut stream = Stream::new(id, method, Role::Server(handling));
         stream.header = Some(Metadata::from_header(header));
         stream.recv_wait = self.config.recv_timeout.map(RecvWait::new);
@@ -196,7 +196,7 @@ impl Connection {
         if self.draining {
             return Some(Code::DRAINING);
         }
-        (self.running >= self.config.max_streams).then_some(Code::TOO_MANY_STREAMS)
+        (self.running >= self.config.max_concurrent_streams).then_some(Code::TOO_MANY_STREAMS)
     }
 
     /// The server answers a stream. A second answer ends the stream, and no other.
@@ -271,7 +271,7 @@ impl Connection {
     }
 
     fn mark_reset(&mut self, key: StreamKey) {
-        self.clean = false;
+        self.never_reset = false;
         if let Some(stream) = self.table.get_mut(key) {
             stream.reset = true;
         }
@@ -286,7 +286,7 @@ impl Connection {
     }
 }
 
-fn told_timeout(header: &Header<'_>) -> Option<Duration> {
+fn peer_timeout(header: &Header<'_>) -> Option<Duration> {
     let millis = std::str::from_utf8(header.int(key::RPC_TIMEOUT)?).ok()?;
     millis.parse().ok().map(Duration::from_millis)
 }

@@ -122,7 +122,7 @@ pub(super) struct Outbound {
     turns: VecDeque<StreamKey>,
     /// Bytes in all outboxes.
     queued: usize,
-    /// Frames in the batch that answer a peer's misdeeds rather than serve a stream.
+    /// Frames in the batch that reply to protocol violations rather than serve a stream.
     replies: usize,
     /// The batch has an Rst in it.
     urgent: bool,
@@ -182,7 +182,7 @@ impl Outbound {
         Ok(())
     }
 
-    /// Queues a frame for a stream that is not there: an answer to a peer's misdeed.
+    /// Queues a frame for a stream that is not there: a reply to a protocol violation.
     pub(super) fn reply(&mut self, id: StreamId, method: &Method, frame: &Frame<'_>) {
         self.replies = self.replies.saturating_add(1);
         // Never refused: its strings are bounded, and its text is far below the bound of a frame.

@@ -90,7 +90,7 @@ pub(super) struct Stream {
     pub(super) wants_recv: bool,
     pub(super) wants_send: bool,
     /// Nobody will take what arrives, so it is dropped.
-    pub(super) unread: bool,
+    pub(super) discard_incoming: bool,
     /// No handle is left.
     pub(super) released: bool,
 }
@@ -194,7 +194,7 @@ impl Stream {
             idle: None,
             wants_recv: false,
             wants_send: false,
-            unread: false,
+            discard_incoming: false,
             released: false,
         }
     }

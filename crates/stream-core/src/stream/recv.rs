@@ -97,7 +97,7 @@ impl Drop for RecvStream {
         let Shared { link, key, side, .. } = &*self.shared;
         match side {
             Side::Client => self.shared.cancel(&Reason::Canceled),
-            Side::Server => link.with(|connection| connection.ignore_received(*key)),
+            Side::Server => link.with(|connection| connection.discard_incoming(*key)),
         }
     }
 }

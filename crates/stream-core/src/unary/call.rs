@@ -98,7 +98,7 @@ impl Calls {
         };
         encode(request.protocol, &message, &mut out).map_err(Error::codec)?;
         let config = &self.dialer.config().connection;
-        write_all(&connection.socket, &mut out, config.write_stall).await.map_err(Error::network)?;
+        write_all(&connection.socket, &mut out, config.write_timeout).await.map_err(Error::network)?;
         if request.oneway {
             self.put_idle(connection);
             return Ok(CallAnswer { metadata: Metadata::new(), result: Ok(Bytes::new()) });

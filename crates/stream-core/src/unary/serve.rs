@@ -80,7 +80,7 @@ impl<H: Handler> Connection<'_, H> {
         }
         let mut out = BytesMut::new();
         put_answer(self.protocol, &name, sequence_id, answer, &mut out);
-        write_all(&self.socket, &mut out, self.serving.config.connection.write_stall).await
+        write_all(&self.socket, &mut out, self.serving.config.connection.write_timeout).await
     }
 
     async fn run(&mut self, call: UnaryCall, called: &str, scope: &Scope, answered: bool) -> UnaryAnswer {

@@ -142,7 +142,7 @@ impl Link {
             metadata: &metadata,
             service: &service,
             deadline,
-            told_deadline: None,
+            wire_deadline: None,
             recv_timeout: None,
         };
         self.locked(|state| state.poll_open(&Context::from_waker(&waker), &open, self.started))

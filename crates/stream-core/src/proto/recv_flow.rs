@@ -12,11 +12,11 @@ use super::inbound::ConnectionError;
 use super::stream::Stream;
 use super::timers::Timer;
 
-/// Frames that answer a peer's misdeeds and are not yet written; with more the connection is not read.
+/// Frames that reply to protocol violations and are not yet written; with more the connection is not read.
 const MAX_REPLIES: usize = 100;
 
 #[derive(Debug, Default)]
-pub(super) struct Intake {
+pub(super) struct RecvFlow {
     /// What all inboxes are charged.
     bytes: usize,
     /// Streams that have not ended and whose inbox is at its bound.
@@ -29,14 +29,14 @@ impl Connection {
     /// Whether the connection must not be read now: a stream that nobody reads is full, the budget is
     /// spent, or the peer does not read what it provokes.
     pub fn is_paused(&self) -> bool {
-        self.intake.full > 0
-            || self.intake.bytes >= self.config.recv_connection
+        self.recv_flow.full > 0
+            || self.recv_flow.bytes >= self.config.receive_window
             || self.outbound.replies() > MAX_REPLIES
     }
 
     /// Bytes that have arrived and were not taken; a message counts 256 at least.
     pub fn received_bytes(&self) -> usize {
-        self.intake.bytes
+        self.recv_flow.bytes
     }
 
     /// Changes a stream, and keeps the sums over all inboxes true.
@@ -46,14 +46,15 @@ impl Connection {
         change: impl FnOnce(&mut Stream) -> R,
     ) -> Option<R> {
         let paused = self.is_paused();
-        let bound = self.config.recv_stream;
+        let bound = self.config.stream_receive_window;
         let stream = self.table.get_mut(key)?;
         let (bytes, full) = (stream.inbox.bytes(), is_full(stream, bound));
         let result = change(stream);
-        self.intake.bytes = self.intake.bytes.saturating_sub(bytes).saturating_add(stream.inbox.bytes());
+        self.recv_flow.bytes =
+            self.recv_flow.bytes.saturating_sub(bytes).saturating_add(stream.inbox.bytes());
         let full_now = is_full(stream, bound);
-        self.intake.full =
-            self.intake.full.saturating_sub(usize::from(full)).saturating_add(usize::from(full_now));
+        self.recv_flow.full =
+            self.recv_flow.full.saturating_sub(usize::from(full)).saturating_add(usize::from(full_now));
         self.resume_if(paused);
         Some(result)
     }
@@ -80,41 +81,45 @@ impl Connection {
 
     pub(super) fn resume_if(&mut self, was_paused: bool) {
         if was_paused && !self.is_paused() {
-            self.timers.disarm(self.intake.stall_at.take(), Timer::Stall);
+            self.timers.disarm(self.recv_flow.stall_at.take(), Timer::Stall);
             self.events.push_back(Event::Resumed);
         }
     }
 
     fn arm_stall(&mut self, now: Instant) {
-        if self.intake.stall_at.is_some() {
+        if self.recv_flow.stall_at.is_some() {
             return;
         }
         let solo = self.table.routed() <= 1;
-        let bound = if solo { self.config.stall_solo } else { self.config.stall_shared };
+        let bound = if solo {
+            self.config.slow_consumer_timeout_exclusive
+        } else {
+            self.config.slow_consumer_timeout
+        };
         self.set_stall(now.checked_add(bound));
     }
 
     /// Another stream has joined: it need not wait for as long as the full one might alone.
     pub(super) fn share_stall(&mut self, now: Instant) {
-        let shared = now.checked_add(self.config.stall_shared);
-        if self.intake.stall_at > shared && shared.is_some() {
-            self.timers.disarm(self.intake.stall_at, Timer::Stall);
+        let shared = now.checked_add(self.config.slow_consumer_timeout);
+        if self.recv_flow.stall_at > shared && shared.is_some() {
+            self.timers.disarm(self.recv_flow.stall_at, Timer::Stall);
             self.set_stall(shared);
         }
     }
 
     fn set_stall(&mut self, at: Option<Instant>) {
-        self.intake.stall_at = at;
+        self.recv_flow.stall_at = at;
         at.into_iter().for_each(|at| self.timers.arm(at, Timer::Stall));
     }
 
     /// The connection was unread for too long: the streams at fault end.
     pub(super) fn handle_stall(&mut self, now: Instant) {
-        self.intake.stall_at = None;
+        self.recv_flow.stall_at = None;
         for key in self.slow_streams() {
             self.end_at_fault(key, StreamError::new(Code::SLOW_CONSUMER));
         }
-        if self.intake.bytes < self.config.recv_connection {
+        if self.recv_flow.bytes < self.config.receive_window {
             return;
         }
         match self.fullest_stream() {
@@ -127,7 +132,7 @@ impl Connection {
     }
 
     fn slow_streams(&self) -> Vec<StreamKey> {
-        let bound = self.config.recv_stream;
+        let bound = self.config.stream_receive_window;
         let slow = |key: &StreamKey| self.table.get(*key).is_some_and(|stream| is_full(stream, bound));
         self.table.keys().into_iter().filter(slow).collect()
     }
