@@ -57,21 +57,18 @@ impl Peer {
     pub fn bounds(script: &mut Script<'_>, limits: Limits) -> Config {
         let [slow_consumer_timeout, slow_consumer_timeout_exclusive] =
             [&[500, 10, 0][..], &[30_000, 20, 0]].map(|table| Duration::from_millis(script.pick(table)));
-        Config {
-            limits,
-            max_concurrent_streams: script.pick(&[1024, 1, 2, 3]),
-            stream_receive_window: script.pick(&[1024 * 1024, 256, 1000, 20_000]),
-            receive_window: script.pick(&[16 * 1024 * 1024, 512, 3000, 40_000]),
-            slow_consumer_timeout,
-            slow_consumer_timeout_exclusive,
-            stream_send_buffer: script.pick(&[64 * 1024, 1, 600, 20_000]),
-            send_buffer: script.pick(&[1024 * 1024, 1, 1500, 60_000]),
-            recv_timeout: recv_timeout(script),
-            stream_idle_timeout: script
-                .pick(&[None, None, Some(0), Some(20), Some(400)])
-                .map(Duration::from_millis),
-            ..Config::default()
-        }
+        let idle = [None, None, Some(0), Some(20), Some(400)];
+        Config::default()
+            .limits(limits)
+            .max_concurrent_streams(script.pick(&[1024, 1, 2, 3]))
+            .stream_receive_window(script.pick(&[1024 * 1024, 256, 1000, 20_000]))
+            .receive_window(script.pick(&[16 * 1024 * 1024, 512, 3000, 40_000]))
+            .slow_consumer_timeout(slow_consumer_timeout)
+            .slow_consumer_timeout_exclusive(slow_consumer_timeout_exclusive)
+            .stream_send_buffer(script.pick(&[64 * 1024, 1, 600, 20_000]))
+            .send_buffer(script.pick(&[1024 * 1024, 1, 1500, 60_000]))
+            .recv_timeout(recv_timeout(script))
+            .stream_idle_timeout(script.pick(&idle).map(Duration::from_millis))
     }
 
     /// What the connection was closed with.

@@ -35,7 +35,7 @@ fn code(pair: &mut Pair, side: Side, key: StreamKey) -> Option<Code> {
 }
 
 fn small() -> Config {
-    Config { stream_receive_window: 1024, ..Config::default() }
+    Config::default().stream_receive_window(1024)
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_second_stream_does_not_wait_as_long_as_a_lone_one() {
 
 #[test]
 fn the_fullest_stream_makes_room_and_keeps_what_it_has() {
-    let budget = Config { receive_window: 4096, ..Config::default() };
+    let budget = Config::default().receive_window(4096);
     let (mut pair, keys) = opened(budget, Config::default(), 3);
     for (messages, (_, handler)) in [3, 9, 4].into_iter().zip(&keys) {
         for _ in 0..messages {
@@ -119,7 +119,7 @@ fn the_fullest_stream_makes_room_and_keeps_what_it_has() {
 
 #[test]
 fn a_budget_that_only_ended_streams_hold_closes_the_connection_at_last() {
-    let budget = Config { receive_window: 2048, ..Config::default() };
+    let budget = Config::default().receive_window(2048);
     let (mut pair, keys) = opened(budget, Config::default(), 2);
     for (_, handler) in &keys {
         fill(&mut pair, Side::Server, *handler, &[0; 256]);
@@ -154,7 +154,7 @@ fn what_waits_to_be_written_is_bounded_and_its_senders_are_woken() {
 
 #[test]
 fn a_handler_that_has_returned_makes_room_and_one_whose_stream_was_reset_does_not() {
-    let two = Config { max_concurrent_streams: 2, ..Config::default() };
+    let two = Config::default().max_concurrent_streams(2);
     let (mut pair, keys) = opened(Config::default(), two, 2);
     for (returns, expected) in [(false, Some(Code::TOO_MANY_STREAMS)), (true, None)] {
         pair.client.conn.cancel(keys[0].0, &Reason::Canceled);
@@ -184,7 +184,7 @@ fn who_cannot_open_is_told_when_it_can() {
 
 #[test]
 fn a_bound_is_reached_by_what_equals_it() {
-    let config = Config { stream_send_buffer: 1024, stream_receive_window: 1024, ..Config::default() };
+    let config = Config::default().stream_send_buffer(1024).stream_receive_window(1024);
     let (mut pair, keys) = opened(config.clone(), config, 1);
     let (key, _) = keys[0];
     let sent = fill(&mut pair, Side::Client, key, &[0; 256]);
@@ -229,7 +229,7 @@ fn an_rst_overtakes_the_data_of_its_stream_and_no_other() {
 
 #[test]
 fn a_peer_that_does_not_read_what_it_provokes_is_not_read() {
-    let refusing = Config { max_concurrent_streams: 0, ..Config::default() };
+    let refusing = Config::default().max_concurrent_streams(0);
     let mut pair = Pair::new(Config::default(), refusing);
     pair.to_client.window = 0;
     let now = pair.now();

@@ -99,14 +99,12 @@ struct Besieged {
 
 impl Besieged {
     fn new(side: Side) -> Self {
-        let config = Config {
-            limits: Limits { frame_len: MAX_FRAME, ..Limits::default() },
-            max_concurrent_streams: 4,
-            stream_receive_window: 1000,
-            receive_window: 3000,
-            slow_consumer_timeout_exclusive: Duration::from_secs(1),
-            ..Config::default()
-        };
+        let config = Config::default()
+            .limits(Limits { frame_len: MAX_FRAME, ..Limits::default() })
+            .max_concurrent_streams(4)
+            .stream_receive_window(1000)
+            .receive_window(3000)
+            .slow_consumer_timeout_exclusive(Duration::from_secs(1));
         let mut besieged = Self {
             conn: Connection::new(side, config),
             side,

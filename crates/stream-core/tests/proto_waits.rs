@@ -38,7 +38,7 @@ fn a_message_that_came_in_time_is_no_timeout() {
 #[test]
 fn a_half_close_that_came_in_time_is_no_timeout() {
     let recv_timeout = Some(RecvTimeout::new(100 * MS));
-    let mut pair = Pair::new(Config::default(), Config { recv_timeout, ..Config::default() });
+    let mut pair = Pair::new(Config::default(), Config::default().recv_timeout(recv_timeout));
     let key = pair.open(&Dial::default());
     pair.drive();
     let handler = pair.accepted(key);
@@ -54,7 +54,7 @@ fn a_half_close_that_came_in_time_is_no_timeout() {
 #[test]
 fn an_idle_stream_ends_when_its_time_has_passed_and_a_quarter_more_at_most() {
     for side in [Side::Client, Side::Server] {
-        let restless = Config { stream_idle_timeout: Some(100 * MS), ..Config::default() };
+        let restless = Config::default().stream_idle_timeout(100 * MS);
         let (client, server) = match side {
             Side::Client => (restless, Config::default()),
             Side::Server => (Config::default(), restless),

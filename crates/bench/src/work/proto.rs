@@ -27,7 +27,7 @@ pub struct Pair {
 impl Pair {
     /// A pair with this many streams open.
     pub fn new(streams: usize) -> Self {
-        let config = Config { max_concurrent_streams: streams + 1, ..Config::default() };
+        let config = Config::default().max_concurrent_streams(streams + 1);
         let mut pair = Self {
             client: Connection::new(Side::Client, config.clone()),
             server: Connection::new(Side::Server, config),

@@ -57,19 +57,16 @@ fn config(seed: &mut Seed) -> Config {
     let disable_cancel_remote = seed.once_in(2);
     let timeout = ms(seed.within(1..600));
     let recv_timeout = seed.once_in(4).then_some(RecvTimeout { timeout, disable_cancel_remote });
-    let limits = Config::default();
-    Config {
-        stream_receive_window,
-        receive_window,
-        stream_send_buffer,
-        send_buffer,
-        slow_consumer_timeout,
-        slow_consumer_timeout_exclusive,
-        max_concurrent_streams,
-        stream_idle_timeout,
-        recv_timeout,
-        ..limits
-    }
+    Config::default()
+        .stream_receive_window(stream_receive_window)
+        .receive_window(receive_window)
+        .stream_send_buffer(stream_send_buffer)
+        .send_buffer(send_buffer)
+        .slow_consumer_timeout(slow_consumer_timeout)
+        .slow_consumer_timeout_exclusive(slow_consumer_timeout_exclusive)
+        .max_concurrent_streams(max_concurrent_streams)
+        .stream_idle_timeout(stream_idle_timeout)
+        .recv_timeout(recv_timeout)
 }
 
 struct World {
