@@ -59,6 +59,23 @@ fn a_full_stream_stops_the_reading_until_a_message_is_taken() {
 }
 
 #[test]
+fn a_stream_receive_window_of_zero_admits_one_message_at_a_time() {
+    let (mut pair, keys) = opened(Config::default().stream_receive_window(0), Config::default(), 1);
+    let (key, handler) = keys[0];
+    for message in [b"one", b"two"] {
+        pair.send(Side::Server, handler, message).unwrap();
+    }
+    for message in ["one", "two"] {
+        pair.drive();
+        assert!(pair.client.conn.is_paused(), "{message} is at the window");
+        assert_eq!(pair.client.conn.received_bytes(), 256, "{message} is there alone");
+        let taken = pair.recv(Side::Client, key).map(Result::unwrap);
+        assert_eq!(taken, Poll::Ready(Some(Bytes::from(message))));
+        assert!(!pair.client.conn.is_paused(), "{message} is taken");
+    }
+}
+
+#[test]
 fn a_stream_that_nobody_reads_ends_after_the_time_of_its_kind() {
     for (streams, time) in [(1, 30_000 * MS), (2, 500 * MS), (100, 500 * MS)] {
         let (mut pair, keys) = opened(small(), Config::default(), streams);

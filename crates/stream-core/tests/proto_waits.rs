@@ -86,7 +86,7 @@ fn what_is_left_until_the_deadline_travels_with_the_header() {
     for (deadline, told) in
         [(None, None), (Some(1500 * MS), Some("1500")), (Some(Duration::from_micros(999)), Some("0"))]
     {
-        let (mut pair, key, handler) = Pair::opened(&Dial { deadline, ..Dial::default() });
+        let (pair, key, handler) = Pair::opened(&Dial { deadline, ..Dial::default() });
         let header = pair.to_server.sent.last(key.id().get(), FrameType::Header).unwrap();
         assert_eq!(header.timeout.as_deref(), told.map(str::as_bytes));
         let millis = told.map(|told| Duration::from_millis(told.parse().unwrap()));

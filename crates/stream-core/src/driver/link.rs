@@ -22,7 +22,7 @@ use super::state::{Actions, Canceled, Close, News, Opened, State};
 use crate::Metadata;
 use crate::cancel::{Cascade, Label, Reason, Scope, Target};
 use crate::observe::{CancelView, Listed, StreamView, record_cancel};
-use crate::proto::{Config, Connection, Finish, Open, Payload, StreamKey, StreamState};
+use crate::proto::{Config, Connection, Finish, Open, Payload, StreamKey, StreamSnapshot};
 use crate::stream::Shared;
 use crate::sync::Mutex;
 
@@ -205,9 +205,9 @@ impl Link {
     /// Every open stream of the connection.
     pub(crate) fn views(&self) -> Vec<StreamView> {
         let streams = self.peek(State::streams);
-        let view = |(stream, shared): (StreamState, Weak<Shared>)| {
-            let StreamState { state, sent, received, .. } = stream;
-            Some(StreamView { info: shared.upgrade()?.info().clone(), state, sent, received })
+        let view = |(stream, shared): (StreamSnapshot, Weak<Shared>)| {
+            let StreamSnapshot { phase, sent, received, .. } = stream;
+            Some(StreamView { info: shared.upgrade()?.info().clone(), state: phase.as_str(), sent, received })
         };
         streams.into_iter().filter_map(view).collect()
     }

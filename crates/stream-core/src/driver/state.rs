@@ -15,7 +15,7 @@ use super::turn::Writer;
 use crate::Metadata;
 use crate::cancel::{Cascade, Reason, Scope};
 use crate::proto::{
-    Config, Connection, Event, Finish, Open, Payload, StreamKey, StreamState, handler_returned,
+    Config, Connection, Event, Finish, Open, Payload, StreamKey, StreamSnapshot, handler_returned,
 };
 
 /// A connection, and who waits on it.
@@ -191,7 +191,7 @@ impl State {
         self.slot(key).shared = Arc::downgrade(shared);
     }
 
-    pub(super) fn streams(&mut self) -> Vec<(StreamState, Weak<Shared>)> {
+    pub(super) fn streams(&mut self) -> Vec<(StreamSnapshot, Weak<Shared>)> {
         let streams: Vec<_> = self.connection.streams().collect();
         streams.into_iter().map(|stream| (stream, self.slot(stream.key).shared.clone())).collect()
     }

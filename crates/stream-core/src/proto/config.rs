@@ -23,7 +23,7 @@ pub struct Config {
     /// Default: 1,024.
     pub max_concurrent_streams: usize,
     /// Flow control: bytes received on one stream and not yet taken, each message charged at least 256
-    /// bytes. While a stream is at its window the connection is not read. Default: 1 MiB.
+    /// bytes. While a stream is at its window the connection is not read. 0 counts as 1. Default: 1 MiB.
     pub stream_receive_window: usize,
     /// Flow control: the same for all streams of the connection together. Default: 16 MiB.
     pub receive_window: usize,

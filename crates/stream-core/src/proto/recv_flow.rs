@@ -1,155 +1,118 @@
-//! What has arrived and was not taken: the sums that bound it, and what happens at the bounds. The
-//! connection is then not read for a while; when that has lasted too long, the stream at fault ends.
+//! Flow control of received messages: how many bytes the streams of a connection hold that were not yet
+//! taken, how many streams are at their window, and how long the connection may stay unread because of it.
+//! Knows no stream: each [`RecvHalf`](super::recv_half::RecvHalf) reports what it holds.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use kerrors::{Code, StreamError};
+use super::config::Config;
+use super::timers::{Timer, Timers};
 
-use super::StreamKey;
-use super::connection::{Connection, Event};
-use super::inbound::ConnectionError;
-use super::stream::Stream;
-use super::timers::Timer;
-
-/// Frames that reply to protocol violations and are not yet written; with more the connection is not read.
-const MAX_REPLIES: usize = 100;
-
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct RecvFlow {
-    /// What all inboxes are charged.
+    stream_window: usize,
+    window: usize,
+    timeout: Duration,
+    timeout_exclusive: Duration,
+    /// Bytes that all streams hold.
     bytes: usize,
-    /// Streams that have not ended and whose inbox is at its bound.
-    full: usize,
+    /// Streams that have not ended and are at their window.
+    blocking: usize,
     /// Until when the connection may stay unread.
     stall_at: Option<Instant>,
 }
 
-impl Connection {
-    /// Whether the connection must not be read now: a stream that nobody reads is full, the budget is
-    /// spent, or the peer does not read what it provokes.
-    pub fn is_paused(&self) -> bool {
-        self.recv_flow.full > 0
-            || self.recv_flow.bytes >= self.config.receive_window
-            || self.outbound.replies() > MAX_REPLIES
-    }
+/// Whether a stream is counted as at its window. Only [`RecvFlow`] can change it.
+#[derive(Debug, Default)]
+pub(super) struct Blocking(bool);
 
-    /// Bytes that have arrived and were not taken; a message counts 256 at least.
-    pub fn received_bytes(&self) -> usize {
-        self.recv_flow.bytes
-    }
-
-    /// Changes a stream, and keeps the sums over all inboxes true.
-    pub(super) fn with_inbox<R>(
-        &mut self,
-        key: StreamKey,
-        change: impl FnOnce(&mut Stream) -> R,
-    ) -> Option<R> {
-        let paused = self.is_paused();
-        let bound = self.config.stream_receive_window;
-        let stream = self.table.get_mut(key)?;
-        let (bytes, full) = (stream.inbox.bytes(), is_full(stream, bound));
-        let result = change(stream);
-        self.recv_flow.bytes =
-            self.recv_flow.bytes.saturating_sub(bytes).saturating_add(stream.inbox.bytes());
-        let full_now = is_full(stream, bound);
-        self.recv_flow.full =
-            self.recv_flow.full.saturating_sub(usize::from(full)).saturating_add(usize::from(full_now));
-        self.resume_if(paused);
-        Some(result)
-    }
-
-    pub(super) fn receive(&mut self, key: StreamKey, message: Bytes, now: Instant) {
-        self.with_inbox(key, |stream| {
-            stream.received.count(message.len());
-            stream.inbox.push(message);
-        });
-        self.wake(key);
-        if self.is_paused() {
-            self.arm_stall(now);
-        }
-    }
-
-    pub(super) fn take_message(&mut self, key: StreamKey) -> Option<Bytes> {
-        self.with_inbox(key, |stream| stream.inbox.pop()).flatten()
-    }
-
-    /// Drops what has arrived and was not taken.
-    pub(super) fn discard(&mut self, key: StreamKey) {
-        self.with_inbox(key, |stream| stream.inbox.clear());
-    }
-
-    pub(super) fn resume_if(&mut self, was_paused: bool) {
-        if was_paused && !self.is_paused() {
-            self.timers.disarm(self.recv_flow.stall_at.take(), Timer::Stall);
-            self.events.push_back(Event::Resumed);
-        }
-    }
-
-    fn arm_stall(&mut self, now: Instant) {
-        if self.recv_flow.stall_at.is_some() {
-            return;
-        }
-        let solo = self.table.routed() <= 1;
-        let bound = if solo {
-            self.config.slow_consumer_timeout_exclusive
-        } else {
-            self.config.slow_consumer_timeout
-        };
-        self.set_stall(now.checked_add(bound));
-    }
-
-    /// Another stream has joined: it need not wait for as long as the full one might alone.
-    pub(super) fn share_stall(&mut self, now: Instant) {
-        let shared = now.checked_add(self.config.slow_consumer_timeout);
-        if self.recv_flow.stall_at > shared && shared.is_some() {
-            self.timers.disarm(self.recv_flow.stall_at, Timer::Stall);
-            self.set_stall(shared);
-        }
-    }
-
-    fn set_stall(&mut self, at: Option<Instant>) {
-        self.recv_flow.stall_at = at;
-        at.into_iter().for_each(|at| self.timers.arm(at, Timer::Stall));
-    }
-
-    /// The connection was unread for too long: the streams at fault end.
-    pub(super) fn handle_stall(&mut self, now: Instant) {
-        self.recv_flow.stall_at = None;
-        for key in self.slow_streams() {
-            self.end_at_fault(key, StreamError::new(Code::SLOW_CONSUMER));
-        }
-        if self.recv_flow.bytes < self.config.receive_window {
-            return;
-        }
-        match self.fullest_stream() {
-            Some(key) => {
-                self.end_at_fault(key, StreamError::new(Code::SLOW_CONSUMER));
-                self.arm_stall(now);
-            }
-            None => self.handle_closed(&StreamError::from(&ConnectionError::BudgetExhausted)),
-        }
-    }
-
-    fn slow_streams(&self) -> Vec<StreamKey> {
-        let bound = self.config.stream_receive_window;
-        let slow = |key: &StreamKey| self.table.get(*key).is_some_and(|stream| is_full(stream, bound));
-        self.table.keys().into_iter().filter(slow).collect()
-    }
-
-    fn fullest_stream(&self) -> Option<StreamKey> {
-        let bytes = |key: &StreamKey| {
-            self.table
-                .get(*key)
-                .filter(|stream| stream.outcome().is_none())
-                .map(|stream| stream.inbox.bytes())
-        };
-        let live = self.table.keys().into_iter().filter_map(|key| Some((bytes(&key)?, key)));
-        live.max().filter(|(bytes, _)| *bytes > 0).map(|(_, key)| key)
+impl Blocking {
+    pub(super) fn get(&self) -> bool {
+        self.0
     }
 }
 
-/// A stream that has ended receives nothing any more, so it holds nothing up.
-fn is_full(stream: &Stream, bound: usize) -> bool {
-    stream.outcome().is_none() && stream.inbox.bytes() >= bound
+impl RecvFlow {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            // A stream that holds nothing blocks nothing.
+            stream_window: config.stream_receive_window.max(1),
+            window: config.receive_window,
+            timeout: config.slow_consumer_timeout,
+            timeout_exclusive: config.slow_consumer_timeout_exclusive,
+            bytes: 0,
+            blocking: 0,
+            stall_at: None,
+        }
+    }
+
+    /// Returns the bytes that all streams hold, each message charged at least 256.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether all streams together are at the connection's window.
+    pub(super) fn is_over_window(&self) -> bool {
+        self.bytes >= self.window
+    }
+
+    /// Whether nothing more may be received now.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocking > 0 || self.is_over_window()
+    }
+
+    /// A live stream has received `charge` bytes and now holds `held`.
+    pub(super) fn charge(&mut self, charge: usize, held: usize, blocking: &mut Blocking) {
+        self.bytes = self.bytes.saturating_add(charge);
+        if !blocking.0 && held >= self.stream_window {
+            blocking.0 = true;
+            self.blocking = self.blocking.saturating_add(1);
+        }
+    }
+
+    /// `charge` bytes were taken from a stream, which now holds `held`.
+    pub(super) fn credit(&mut self, charge: usize, held: usize, blocking: &mut Blocking) {
+        self.bytes = self.bytes.saturating_sub(charge);
+        if held < self.stream_window {
+            self.unblock(blocking);
+        }
+    }
+
+    /// The stream blocks the connection no more: it has room again, or it has ended and receives nothing.
+    pub(super) fn unblock(&mut self, blocking: &mut Blocking) {
+        if std::mem::take(&mut blocking.0) {
+            self.blocking = self.blocking.saturating_sub(1);
+        }
+    }
+
+    /// The connection is not read from now on: limits for how long. `exclusive` if it has one stream only.
+    pub(super) fn arm_stall(&mut self, now: Instant, exclusive: bool, timers: &mut Timers) {
+        if self.stall_at.is_none() {
+            let timeout = if exclusive { self.timeout_exclusive } else { self.timeout };
+            self.set_stall(now.checked_add(timeout), timers);
+        }
+    }
+
+    /// Another stream has joined. It need not wait for as long as the blocking stream might alone.
+    pub(super) fn share_stall(&mut self, now: Instant, timers: &mut Timers) {
+        let shared = now.checked_add(self.timeout);
+        if self.stall_at > shared && shared.is_some() {
+            self.disarm_stall(timers);
+            self.set_stall(shared, timers);
+        }
+    }
+
+    /// The connection may be read again.
+    pub(super) fn disarm_stall(&mut self, timers: &mut Timers) {
+        timers.disarm(self.stall_at.take(), Timer::Stall);
+    }
+
+    /// The time that the connection may stay unread has passed, and its timer is gone.
+    pub(super) fn stall_expired(&mut self) {
+        self.stall_at = None;
+    }
+
+    fn set_stall(&mut self, at: Option<Instant>, timers: &mut Timers) {
+        self.stall_at = at;
+        at.into_iter().for_each(|at| timers.arm(at, Timer::Stall));
+    }
 }
