@@ -37,11 +37,11 @@ const FIRST_NUMBER_OF_TREE: usize = 2;
 const MAX_LINES: usize = 14;
 
 fn grow(node: &Node, depth: usize, names: &Names, rows: &mut Vec<[String; 6]>) {
-    let StreamView { info, state, sent, received } = &node.stream;
+    let StreamView { info, phase, sent, received } = &node.stream;
     let branch = if depth == 0 { String::new() } else { format!("{}└ ", " ".repeat(depth - 1)) };
     rows.push([
         format!("{branch}{}", whose(info, names)),
-        (*state).to_owned(),
+        phase.to_string(),
         seconds(info.opened.elapsed()),
         format!("{}, {} B", sent.messages, sent.bytes),
         format!("{}, {} B", received.messages, received.bytes),

@@ -66,7 +66,7 @@ fn end_with(trailer: &[(&[u8], Vec<u8>)], payload: &[u8]) -> Option<Result<(), E
         metadata: &Metadata::new(),
         service: &Arc::from("ServiceA"),
         deadline: None,
-        told_deadline: None,
+        wire_deadline: None,
         recv_timeout: None,
     };
     let stream = connection.open(&open, now).unwrap().unwrap();

@@ -64,7 +64,7 @@ fn check_connection(input: &[u8], sizes: &[u8; 8]) {
 type Played = (Vec<Event>, Option<ConnectionError>, usize, Option<Instant>, usize);
 
 fn play<'a>(pieces: impl Iterator<Item = &'a [u8]>, now: Instant) -> Played {
-    let bounds = Config { max_streams: 4, recv_stream: 2048, recv_connection: 4096, ..Config::default() };
+    let bounds = Config::default().max_concurrent_streams(4).stream_receive_window(2048).receive_window(4096);
     let mut connection = Connection::new(Side::Server, bounds);
     let (mut buf, mut error) = (BytesMut::new(), None);
     for piece in pieces {

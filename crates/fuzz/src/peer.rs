@@ -55,21 +55,20 @@ impl Peer {
 
     /// Bounds that a short input can meet.
     pub fn bounds(script: &mut Script<'_>, limits: Limits) -> Config {
-        let [stall_shared, stall_solo] =
+        let [slow_consumer_timeout, slow_consumer_timeout_exclusive] =
             [&[500, 10, 0][..], &[30_000, 20, 0]].map(|table| Duration::from_millis(script.pick(table)));
-        Config {
-            limits,
-            max_streams: script.pick(&[1024, 1, 2, 3]),
-            recv_stream: script.pick(&[1024 * 1024, 256, 1000, 20_000]),
-            recv_connection: script.pick(&[16 * 1024 * 1024, 512, 3000, 40_000]),
-            stall_shared,
-            stall_solo,
-            send_stream: script.pick(&[64 * 1024, 1, 600, 20_000]),
-            send_connection: script.pick(&[1024 * 1024, 1, 1500, 60_000]),
-            recv_timeout: recv_timeout(script),
-            stream_idle: script.pick(&[None, None, Some(0), Some(20), Some(400)]).map(Duration::from_millis),
-            ..Config::default()
-        }
+        let idle = [None, None, Some(0), Some(20), Some(400)];
+        Config::default()
+            .limits(limits)
+            .max_concurrent_streams(script.pick(&[1024, 1, 2, 3]))
+            .stream_receive_window(script.pick(&[1024 * 1024, 256, 1000, 20_000]))
+            .receive_window(script.pick(&[16 * 1024 * 1024, 512, 3000, 40_000]))
+            .slow_consumer_timeout(slow_consumer_timeout)
+            .slow_consumer_timeout_exclusive(slow_consumer_timeout_exclusive)
+            .stream_send_buffer(script.pick(&[64 * 1024, 1, 600, 20_000]))
+            .send_buffer(script.pick(&[1024 * 1024, 1, 1500, 60_000]))
+            .recv_timeout(recv_timeout(script))
+            .stream_idle_timeout(script.pick(&idle).map(Duration::from_millis))
     }
 
     /// What the connection was closed with.
@@ -258,9 +257,12 @@ impl Peer {
     fn check(&mut self) {
         self.look();
         let running = self.handles.iter().filter(|handle| !handle.finished).count();
-        assert!(self.side == Side::Client || running <= self.bounds.max_streams, "{running} handlers run");
+        assert!(
+            self.side == Side::Client || running <= self.bounds.max_concurrent_streams,
+            "{running} handlers run"
+        );
         let received = self.conn.received_bytes();
-        let bound = self.bounds.recv_connection + self.bounds.limits.frame_len;
+        let bound = self.bounds.receive_window + self.bounds.limits.frame_len;
         assert!(received <= bound, "{received} bytes wait to be taken");
         if self.conn.closed().is_some() {
             return;

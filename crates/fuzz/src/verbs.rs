@@ -32,7 +32,7 @@ impl Peer {
             (7, _) => self.at(script, |peer, at, _| peer.close_send(at)),
             (8, _) => self.at(script, Self::cancel),
             (9, _) => self.at(script, |peer, at, _| peer.abandon_send(at)),
-            (10, _) => self.at(script, |peer, at, _| peer.ignore_received(at)),
+            (10, _) => self.at(script, |peer, at, _| peer.discard_incoming(at)),
             (11, _) => self.at(script, |peer, at, _| peer.release(at)),
             (12, _) => self.at(script, |peer, at, _| peer.send_header(at)),
             (13 | 14, Side::Server) => self.at(script, Self::finish_somehow),
@@ -68,8 +68,8 @@ impl Peer {
         let recv_timeout = recv_timeout(script);
         let method = Arc::new(Method::new("M").expect("it is short"));
         let service = Arc::from(SERVICE);
-        let (method, metadata, service, told_deadline) = (&method, &metadata, &service, None);
-        let open = Open { method, metadata, service, deadline, told_deadline, recv_timeout };
+        let (method, metadata, service, wire_deadline) = (&method, &metadata, &service, None);
+        let open = Open { method, metadata, service, deadline, wire_deadline, recv_timeout };
         match self.conn.open(&open, self.now) {
             Ok(Some(key)) => {
                 assert!(self.closed().is_none() && deadline.is_none_or(|at| at > self.now));
@@ -168,9 +168,9 @@ impl Peer {
         handle.discarded |= self.side == Side::Client && handle.outcome.is_none();
     }
 
-    fn ignore_received(&mut self, at: usize) {
+    fn discard_incoming(&mut self, at: usize) {
         let Some(key) = self.held(at) else { return };
-        self.conn.ignore_received(key);
+        self.conn.discard_incoming(key);
         self.handles[at].discarded = true;
     }
 

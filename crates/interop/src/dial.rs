@@ -123,7 +123,7 @@ impl Transport {
             .pool(pool)
             .call_protocol(call_protocol)
             .propagation(Propagation::Legacy)
-            .connection(ConnectionConfig { busy_poll: self.busy_poll(), ..ConnectionConfig::default() })
+            .connection(ConnectionConfig::default().busy_poll(self.busy_poll()))
             .build()?;
         Ok(LabClient::new(client))
     }

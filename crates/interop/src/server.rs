@@ -71,7 +71,7 @@ pub async fn bind(
 fn builder(name: &str, next: Option<LabClient>, lines: Lines, busy_poll: Duration) -> ServerBuilder {
     let service = LabServer::new(Peer { name: Arc::from(name), next, lines });
     // The checks hold more streams on one connection than a server in the open should.
-    let connection = ConnectionConfig { max_streams: 100_000, busy_poll, ..ConnectionConfig::default() };
+    let connection = ConnectionConfig::default().max_concurrent_streams(100_000).busy_poll(busy_poll);
     Server::builder(name).service(service).connection(connection)
 }
 

@@ -100,7 +100,7 @@ async fn main() -> Ended {
     assert_eq!((error.code(), server.code()), (Some(Code::SEND_TIMEOUT), Some(Code::SEND_TIMEOUT)));
 
     // Nothing passes in either direction.
-    let config = ConnectionConfig { stream_idle: Some(SHORT), ..ConnectionConfig::default() };
+    let config = ConnectionConfig::default().stream_idle_timeout(SHORT);
     let watchful = MirrorClient::new(builder().connection(config).build()?);
     let error = end_of(watchful.down(&ctx, req("never", 0)).await?).await;
     show("idle", &error, &soon(told.recv()).await.expect("the handler tells"));

@@ -60,7 +60,7 @@ pub fn to_json() -> Value {
 }
 
 fn node_json(node: &Node) -> Value {
-    let StreamView { info, state, sent, received } = &node.stream;
+    let StreamView { info, phase, sent, received } = &node.stream;
     let children: Vec<Value> = node.children.iter().map(node_json).collect();
     json!({
         "id": id(info),
@@ -69,7 +69,7 @@ fn node_json(node: &Node) -> Value {
         "method": text(&info.method),
         "peer": info.peer.to_string(),
         "age_ms": millis(info.opened.elapsed().as_millis()),
-        "state": state,
+        "state": phase.as_str(),
         "sent": {"messages": sent.messages, "bytes": sent.bytes},
         "received": {"messages": received.messages, "bytes": received.bytes},
         "children": children,

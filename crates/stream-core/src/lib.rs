@@ -28,6 +28,7 @@ mod method;
 #[cfg(loom)]
 #[doc(hidden)]
 pub mod models;
+mod phase;
 #[doc(hidden)]
 pub mod sync;
 
@@ -65,3 +66,4 @@ pub use message::{Message, Traffic};
 pub use metadata::Metadata;
 pub use metainfo::{Metainfo, Pair};
 pub use method::{Method, PayloadCodec, StreamingMode};
+pub use phase::StreamPhase;

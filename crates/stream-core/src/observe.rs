@@ -14,7 +14,7 @@ use crate::call::call_name;
 use crate::cancel::Label;
 use crate::io::Address;
 use crate::sync::Mutex;
-use crate::{Metadata, Traffic};
+use crate::{Metadata, StreamPhase, Traffic};
 
 /// What is known of a stream from its beginning on.
 #[derive(Clone, Debug)]
@@ -118,8 +118,8 @@ impl fmt::Debug for Observers {
 pub struct StreamView {
     /// What is known from its beginning on.
     pub info: StreamInfo,
-    /// Where it is in its life: `open`, `half closed` or `ended`.
-    pub state: &'static str,
+    /// Where it is in its life.
+    pub phase: StreamPhase,
     /// What went out.
     pub sent: Traffic,
     /// What came in.

@@ -102,7 +102,7 @@ impl TransportStream for Stream {
     }
 
     fn discard_incoming(&self) {
-        self.link.with(|connection| connection.ignore_received(self.key));
+        self.link.with(|connection| connection.discard_incoming(self.key));
     }
 
     fn poll_header(&self, cx: &mut Context<'_>) -> Poll<Result<Metadata, Error>> {

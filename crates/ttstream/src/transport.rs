@@ -47,11 +47,11 @@ impl Connection for Link {
     ) -> Poll<Result<NewStream, Error>> {
         let strings = head::strings(call);
         let open = Open {
-            method: &self.method_named(call.method.name())?,
+            method: &self.prepare_method(call.method.name())?,
             metadata: &strings,
             service: call.caller,
             deadline: call.deadline,
-            told_deadline: call.wire_deadline,
+            wire_deadline: call.wire_deadline,
             recv_timeout: call.recv_timeout,
         };
         let key = ready!(Link::poll_open(&self, cx, &open))?;

@@ -36,7 +36,7 @@ fn code(pair: &mut Pair, side: Side, key: StreamKey) -> Option<Code> {
 }
 
 fn small() -> Config {
-    Config { recv_stream: 1024, ..Config::default() }
+    Config::default().stream_receive_window(1024)
 }
 
 #[test]
@@ -57,6 +57,23 @@ fn a_full_stream_stops_the_reading_until_a_message_is_taken() {
     assert_eq!(pair.client.conn.received_bytes(), 1024, "the fifth was read");
     pair.advance(29_000 * MS);
     assert!(pair.client.conn.outcome(key).is_none(), "each pause has its own time");
+}
+
+#[test]
+fn a_stream_receive_window_of_zero_admits_one_message_at_a_time() {
+    let (mut pair, keys) = opened(Config::default().stream_receive_window(0), Config::default(), 1);
+    let (key, handler) = keys[0];
+    for message in [b"one", b"two"] {
+        pair.send(Side::Server, handler, message).unwrap();
+    }
+    for message in ["one", "two"] {
+        pair.drive();
+        assert!(pair.client.conn.is_paused(), "{message} is at the window");
+        assert_eq!(pair.client.conn.received_bytes(), 256, "{message} is there alone");
+        let taken = pair.recv(Side::Client, key).map(Result::unwrap);
+        assert_eq!(taken, Poll::Ready(Some(Bytes::from(message))));
+        assert!(!pair.client.conn.is_paused(), "{message} is taken");
+    }
 }
 
 #[test]
@@ -100,7 +117,7 @@ fn a_second_stream_does_not_wait_as_long_as_a_lone_one() {
 
 #[test]
 fn the_fullest_stream_makes_room_and_keeps_what_it_has() {
-    let budget = Config { recv_connection: 4096, ..Config::default() };
+    let budget = Config::default().receive_window(4096);
     let (mut pair, keys) = opened(budget, Config::default(), 3);
     for (messages, (_, handler)) in [3, 9, 4].into_iter().zip(&keys) {
         for _ in 0..messages {
@@ -120,7 +137,7 @@ fn the_fullest_stream_makes_room_and_keeps_what_it_has() {
 
 #[test]
 fn a_budget_that_only_ended_streams_hold_closes_the_connection_at_last() {
-    let budget = Config { recv_connection: 2048, ..Config::default() };
+    let budget = Config::default().receive_window(2048);
     let (mut pair, keys) = opened(budget, Config::default(), 2);
     for (_, handler) in &keys {
         fill(&mut pair, Side::Server, *handler, &[0; 256]);
@@ -140,10 +157,10 @@ fn what_waits_to_be_written_is_bounded_and_its_senders_are_woken() {
     let sent: Vec<usize> =
         keys.iter().map(|(key, _)| 1000 * fill(&mut pair, Side::Client, *key, &[0; 1000])).collect();
     let (batch, message) = (64 * 1024, 1100);
-    assert!(sent[0] <= config.send_stream + batch + message, "{}", sent[0]);
-    assert!(sent[1..].iter().all(|sent| *sent <= config.send_stream + message), "{sent:?}");
+    assert!(sent[0] <= config.stream_send_buffer + batch + message, "{}", sent[0]);
+    assert!(sent[1..].iter().all(|sent| *sent <= config.stream_send_buffer + message), "{sent:?}");
     let all: usize = sent.iter().sum();
-    assert!((config.send_connection - batch..config.send_connection + message).contains(&all), "{all}");
+    assert!((config.send_buffer - batch..config.send_buffer + message).contains(&all), "{all}");
 
     pair.to_server.window = usize::MAX;
     pair.drive();
@@ -155,7 +172,7 @@ fn what_waits_to_be_written_is_bounded_and_its_senders_are_woken() {
 
 #[test]
 fn a_handler_that_has_returned_makes_room_and_one_whose_stream_was_reset_does_not() {
-    let two = Config { max_streams: 2, ..Config::default() };
+    let two = Config::default().max_concurrent_streams(2);
     let (mut pair, keys) = opened(Config::default(), two, 2);
     for (returns, expected) in [(false, Some(Code::TOO_MANY_STREAMS)), (true, None)] {
         pair.client.conn.cancel(keys[0].0, &Reason::Canceled);
@@ -185,7 +202,7 @@ fn who_cannot_open_is_told_when_it_can() {
 
 #[test]
 fn a_bound_is_reached_by_what_equals_it() {
-    let config = Config { send_stream: 1024, recv_stream: 1024, ..Config::default() };
+    let config = Config::default().stream_send_buffer(1024).stream_receive_window(1024);
     let (mut pair, keys) = opened(config.clone(), config, 1);
     let (key, _) = keys[0];
     let sent = fill(&mut pair, Side::Client, key, &[0; 256]);
@@ -230,7 +247,7 @@ fn an_rst_overtakes_the_data_of_its_stream_and_no_other() {
 
 #[test]
 fn a_peer_that_does_not_read_what_it_provokes_is_not_read() {
-    let refusing = Config { max_streams: 0, ..Config::default() };
+    let refusing = Config::default().max_concurrent_streams(0);
     let mut pair = Pair::new(Config::default(), refusing);
     pair.to_client.window = 0;
     let now = pair.now();

@@ -99,14 +99,12 @@ struct Besieged {
 
 impl Besieged {
     fn new(side: Side) -> Self {
-        let config = Config {
-            limits: Limits { frame_len: MAX_FRAME, ..Limits::default() },
-            max_streams: 4,
-            recv_stream: 1000,
-            recv_connection: 3000,
-            stall_solo: Duration::from_secs(1),
-            ..Config::default()
-        };
+        let config = Config::default()
+            .limits(Limits { frame_len: MAX_FRAME, ..Limits::default() })
+            .max_concurrent_streams(4)
+            .stream_receive_window(1000)
+            .receive_window(3000)
+            .slow_consumer_timeout_exclusive(Duration::from_secs(1));
         let mut besieged = Self {
             conn: Connection::new(side, config),
             side,
@@ -155,7 +153,7 @@ impl Besieged {
             metadata: &Metadata::new(),
             service: &"ServiceA".into(),
             deadline: Some(self.now + Duration::from_secs(3)),
-            told_deadline: None,
+            wire_deadline: None,
             recv_timeout: Some(RecvTimeout { timeout: Duration::from_secs(1), disable_cancel_remote: true }),
         };
         if let Ok(Some(key)) = self.conn.open(&open, self.now) {
@@ -171,7 +169,7 @@ impl Besieged {
             4 => drop(self.conn.send(key, &Message::Owned(Bytes::from(vec![0; which % 20_000])))),
             5 => self.conn.close_send(key),
             6 => self.conn.cancel(key, &Reason::Canceled),
-            7 => self.conn.ignore_received(key),
+            7 => self.conn.discard_incoming(key),
             8 => drop(self.conn.header(key)),
             9 => drop(self.conn.send_header(key)),
             10 => self.conn.finish(key, &Finish::default()),

@@ -1,4 +1,5 @@
-//! Rules of one stream that are no row of the table: what a verb says, what comes too late, what a misdeed costs.
+//! Rules of one stream that are no row of the table: what each command returns, what arrives too late, and
+//! which stream or connection a protocol violation ends.
 
 mod harness;
 
@@ -122,7 +123,7 @@ fn what_cannot_be_encoded_costs_one_call_and_not_the_connection() {
         metadata: &large,
         service: &service,
         deadline: None,
-        told_deadline: None,
+        wire_deadline: None,
         recv_timeout: None,
     };
     let now = pair.now();
@@ -255,7 +256,7 @@ fn a_connection_knows_whether_a_stream_was_canceled_on_it() {
         ("nothing", |_, _, _| {}, [false, false]),
         ("a cancel", |pair, key, _| pair.client.conn.cancel(key, &Reason::Canceled), [true, true]),
         ("an rst", |pair, _, _| inject(pair, &Seen::rst(1, 1, "x", "")), [true, false]),
-        ("a misdeed", |pair, _, _| inject(pair, &Seen::unknown(1, b"9")), [true, true]),
+        ("a protocol violation", |pair, _, _| inject(pair, &Seen::unknown(1, b"9")), [true, true]),
     ];
     for (name, act, canceled) in rows {
         let (mut pair, key, handler) = Pair::opened(&Dial::default());
@@ -322,7 +323,7 @@ fn what_nobody_will_take_is_dropped_as_it_comes() {
     let (mut pair, key, handler) = Pair::opened(&Dial::default());
     pair.send(Side::Client, key, b"one").unwrap();
     pair.drive();
-    pair.server.conn.ignore_received(handler);
+    pair.server.conn.discard_incoming(handler);
     for _ in 0..100 {
         pair.send(Side::Client, key, &[0; 50_000]).unwrap();
         pair.drive();

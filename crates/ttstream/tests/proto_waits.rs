@@ -38,7 +38,7 @@ fn a_message_that_came_in_time_is_no_timeout() {
 #[test]
 fn a_half_close_that_came_in_time_is_no_timeout() {
     let recv_timeout = Some(RecvTimeout::new(100 * MS));
-    let mut pair = Pair::new(Config::default(), Config { recv_timeout, ..Config::default() });
+    let mut pair = Pair::new(Config::default(), Config::default().recv_timeout(recv_timeout));
     let key = pair.open(&Dial::default());
     pair.drive();
     let handler = pair.accepted(key);
@@ -54,7 +54,7 @@ fn a_half_close_that_came_in_time_is_no_timeout() {
 #[test]
 fn an_idle_stream_ends_when_its_time_has_passed_and_a_quarter_more_at_most() {
     for side in [Side::Client, Side::Server] {
-        let restless = Config { stream_idle: Some(100 * MS), ..Config::default() };
+        let restless = Config::default().stream_idle_timeout(100 * MS);
         let (client, server) = match side {
             Side::Client => (restless, Config::default()),
             Side::Server => (Config::default(), restless),
@@ -86,7 +86,7 @@ fn what_is_left_until_the_deadline_travels_with_the_header() {
     for (deadline, told) in
         [(None, None), (Some(1500 * MS), Some("1500")), (Some(Duration::from_micros(999)), Some("0"))]
     {
-        let (mut pair, key, handler) = Pair::opened(&Dial { deadline, ..Dial::default() });
+        let (pair, key, handler) = Pair::opened(&Dial { deadline, ..Dial::default() });
         let header = pair.to_server.sent.last(key.id().get(), FrameType::Header).unwrap();
         assert_eq!(header.timeout.as_deref(), told.map(str::as_bytes));
         let millis = told.map(|told| Duration::from_millis(told.parse().unwrap()));
@@ -183,7 +183,7 @@ fn whoever_waits_is_woken_by_what_it_waits_for() {
         ("the loss", true, |pair, _, _| pair.lose(), [BOTH, BOTH]),
         ("an rst", true, |pair, _, _| inject(pair, &Seen::rst(1, 1, "x", "")), [BOTH, NOBODY]),
         ("a trailer", true, |pair, _, _| inject(pair, &Seen::new(1, FrameType::Trailer)), [BOTH, NOBODY]),
-        ("a misdeed", true, |pair, _, _| inject(pair, &Seen::unknown(1, b"9")), [BOTH, NOBODY]),
+        ("a protocol violation", true, |pair, _, _| inject(pair, &Seen::unknown(1, b"9")), [BOTH, NOBODY]),
     ];
     for (name, stuck, act, woken) in rows {
         let (mut pair, key, handler) = Pair::opened(&Dial::default());

@@ -27,7 +27,7 @@ pub struct Pair {
 impl Pair {
     /// A pair with this many streams open.
     pub fn new(streams: usize) -> Self {
-        let config = Config { max_streams: streams + 1, ..Config::default() };
+        let config = Config::default().max_concurrent_streams(streams + 1);
         let mut pair = Self {
             client: Connection::new(Side::Client, config.clone()),
             server: Connection::new(Side::Server, config),
@@ -80,7 +80,7 @@ impl Pair {
             metadata: &metadata,
             service: &service,
             deadline: None,
-            told_deadline: None,
+            wire_deadline: None,
             recv_timeout: None,
         };
         let from = self.client.open(&open, self.now).expect("it is open").expect("nothing waits");

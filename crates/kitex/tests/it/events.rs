@@ -308,7 +308,7 @@ async fn a_connection_that_is_lost_is_told_as_the_end() {
 async fn a_stream_that_is_refused_is_told_where_it_was_begun() {
     let at_server = Recorder::default();
     let server = at_server.clone();
-    let one = ConnectionConfig { max_streams: 1, ..ConnectionConfig::default() };
+    let one = ConnectionConfig::default().max_concurrent_streams(1);
     let peer = Peer::with(Handlers::default(), |builder| builder.observer(server).connection(one)).await;
     let at_client = Recorder::default();
     let client = peer.client_with(|client| client.observer(at_client.clone()));

@@ -69,8 +69,8 @@ async fn send_first(stream: &mut BidiStreamingServer<Req, Resp>) -> Result<usize
 /// each other up, and one of them loses the stream within the time that a connection may stay unread.
 #[tokio::test]
 async fn two_sides_that_send_before_they_receive_come_to_an_end() {
-    let roomy = ConnectionConfig { recv_stream: 16 * MB, recv_connection: 64 * MB, ..Default::default() };
-    let tight = ConnectionConfig { stall_solo: Duration::from_millis(200), ..Default::default() };
+    let roomy = ConnectionConfig::default().stream_receive_window(16 * MB).receive_window(64 * MB);
+    let tight = ConnectionConfig::default().slow_consumer_timeout_exclusive(Duration::from_millis(200));
     for (config, fits) in [(roomy, true), (tight, false)] {
         let (tell, mut told) = reports();
         let handlers = Handlers::default().bidi(move |_, mut stream| {

@@ -259,14 +259,14 @@ const MISDEEDS: &[(&str, Act, &str, &str)] = &[
     ),
 ];
 
-/// Header, one message, trailer; a header that is the second is a misdeed.
+/// Header, one message, trailer; a header that is the second is a protocol violation.
 async fn answer(wire: &mut Wire) {
     wire.message(1, &resp("", 0)).await;
     wire.frame(1, Trailer, &[], b"").await;
 }
 
 #[tokio::test]
-async fn a_misdeed_on_a_stream_costs_that_stream_at_most() {
+async fn a_protocol_violation_ends_at_most_its_stream() {
     for (what, act, expected, back) in MISDEEDS {
         let mut stage = Stage::new().await;
         act(&mut stage.wire).await;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use kitex::inspect::{Node, to_json, tree};
 use kitex::observe::{CancelView, StreamView, cancels};
+use kitex::stream_core::StreamPhase;
 use kitex::{Address, Context, ServerStreamingClient, Side};
 
 use crate::fixture::chain::Chain;
@@ -74,7 +75,11 @@ async fn each_hop_hangs_below_the_one_that_caused_it() {
         let address = Address::from(stage.addresses[at]);
         assert_eq!((&client.info.peer, &server.info.local), (&address, &address));
         assert_eq!((&server.info.peer, &client.info.local), (&client.info.local, &server.info.peer));
-        assert_eq!((client.state, server.state), ("half closed", "half closed"), "the one request is out");
+        assert_eq!(
+            (client.phase, server.phase),
+            (StreamPhase::HalfClosed, StreamPhase::HalfClosed),
+            "the one request is out"
+        );
         for end in ends {
             assert_eq!((&end.info.service[..], &end.info.method[..]), (&b"Echo"[..], &b"Down"[..]));
             assert_eq!((end.sent.messages, end.received.messages), (1, 1));

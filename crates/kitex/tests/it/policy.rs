@@ -145,7 +145,7 @@ async fn a_handler_counts_until_it_has_gone() {
         let (_give, given) = watch::channel(false);
         let handlers = Handlers::default().down(move |ctx, _, _| handle(ctx, tell.clone(), given.clone()));
         let peer = Peer::with(handlers, |server| {
-            server.on_cancel(policy).connection(ConnectionConfig { max_streams: 1, ..Default::default() })
+            server.on_cancel(policy).connection(ConnectionConfig::default().max_concurrent_streams(1))
         })
         .await;
         let client = peer.client();

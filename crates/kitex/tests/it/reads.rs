@@ -134,7 +134,7 @@ async fn a_frame_that_comes_in_parts_is_whole() {
 /// On one thread, so that a connection that never sleeps would starve whoever does not get his turn.
 #[tokio::test]
 async fn a_connection_that_is_polled_all_the_time_starves_nobody() {
-    let busy = || ConnectionConfig { busy_poll: LONG, ..ConnectionConfig::default() };
+    let busy = || ConnectionConfig::default().busy_poll(LONG);
     let (tell, mut told) = reports();
     let handlers = Handlers::default()
         .bidi(|_, mut stream| async move {

@@ -206,7 +206,7 @@ const MISDEEDS: &[(&str, Act, &str, FrameType, i32)] = &[
 ];
 
 #[tokio::test]
-async fn a_misdeed_on_a_stream_costs_that_stream() {
+async fn a_protocol_violation_ends_only_its_stream() {
     let (peer, mut told) = serve().await;
     for (what, act, expected, end, code) in MISDEEDS {
         let mut wire = Wire::dial(&peer.address).await;

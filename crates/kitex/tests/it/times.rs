@@ -324,7 +324,7 @@ async fn a_send_that_waits_too_long_ends_the_stream_here_and_there() {
 
 #[tokio::test]
 async fn a_stream_that_is_idle_for_too_long_ends_here_and_there() {
-    let idle_after = || ConnectionConfig { stream_idle: Some(SHORT), ..ConnectionConfig::default() };
+    let idle_after = || ConnectionConfig::default().stream_idle_timeout(SHORT);
     for (at_client, here, there) in
         [(true, "12905 client", "12905 server ServiceA"), (false, "12905 client", "12905 server")]
     {

@@ -60,6 +60,7 @@ impl<T, const N: usize> Few<T, N> {
     }
 
     /// Gives away every member, in no order.
+    #[inline]
     pub(super) fn for_each(self, mut take: impl FnMut(T)) {
         self.first.into_iter().flatten().for_each(&mut take);
         let Some(more) = self.more else { return };

@@ -22,7 +22,7 @@ use stream_core::rt::{Spawner, log, poll_proceed, sleep};
 
 use crate::cancel::{Cascade, Label, Reason, Scope, Target};
 #[cfg(feature = "tokio")]
-use crate::proto::StreamState;
+use crate::proto::StreamSnapshot;
 use crate::proto::{Config, Connection, Finish, Method, Open, StreamKey, Transmit};
 use crate::sync::Mutex;
 use crate::{Message, Metadata};
@@ -56,7 +56,7 @@ const MAX_SENDER_BATCHES: usize = 4;
 impl Link {
     /// Returns a connection whose reader and writer have not begun. See [`start`](super::start).
     pub(super) fn new(side: Side, io: Io, config: Config, idle: Duration) -> Arc<Self> {
-        let (write_timeout, busy_poll, started) = (config.write_stall, config.busy_poll, clock::now());
+        let (write_timeout, busy_poll, started) = (config.write_timeout, config.busy_poll, clock::now());
         let state = State::new(side, config, started, idle);
         Arc::new_cyclic(|this| Self {
             state: Mutex::new(state),
@@ -198,8 +198,8 @@ impl Link {
     }
 
     /// Returns the method of this name, with what its frames share.
-    pub(crate) fn method_named(&self, name: &str) -> Result<Arc<Method>, StreamError> {
-        self.lock(|state| state.connection.method_named(name.as_bytes()))
+    pub(crate) fn prepare_method(&self, name: &str) -> Result<Arc<Method>, StreamError> {
+        self.lock(|state| state.connection.prepare_method(name.as_bytes()))
     }
 
     pub(crate) fn poll_open(
@@ -359,9 +359,9 @@ impl Output for Transmit {
 impl Inspect for Link {
     fn views(&self) -> Vec<StreamView> {
         let streams = self.lock(State::streams);
-        let view = |(stream, handles): (StreamState, Option<WeakStream>)| {
-            let StreamState { state, sent, received, .. } = stream;
-            Some(StreamView { info: handles?.info()?, state, sent, received })
+        let view = |(stream, handles): (StreamSnapshot, Option<WeakStream>)| {
+            let StreamSnapshot { phase, sent, received, .. } = stream;
+            Some(StreamView { info: handles?.info()?, phase, sent, received })
         };
         streams.into_iter().filter_map(view).collect()
     }

@@ -215,7 +215,7 @@ fn a_stream_that_is_opened_during_a_cancel_of_its_scope_ends() {
 
 /// A client's connection whose quota is spent: one message waits behind a batch that the task has.
 fn spent() -> (Arc<Model>, StreamKey) {
-    let link = Model::narrow(Side::Client, Config { send_connection: 1, ..Config::default() });
+    let link = Model::narrow(Side::Client, Config::default().send_buffer(1));
     let key = link.open();
     link.settle();
     for _ in 0..2 {
@@ -403,7 +403,7 @@ fn assert_written(link: &Model, messages: &[usize]) {
 #[test]
 fn a_reader_that_pauses_is_resumed_by_who_takes() {
     check(|| {
-        let (link, key, mut peer, handler) = client(Config { recv_stream: 1, ..Config::default() });
+        let (link, key, mut peer, handler) = client(Config::default().stream_receive_window(1));
         peer.send(handler, 2);
         link.feed(&peer.writes());
         let (reader, mut nothing) = (Count::new(), Vec::new());

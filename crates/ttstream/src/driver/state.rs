@@ -12,7 +12,7 @@ use super::observed::WeakStream;
 use super::scheduler::{Offer, WriteScheduler};
 use crate::cancel::{Cascade, Reason, Scope};
 use crate::proto::{
-    BATCH, Config, Connection, Event, Finish, Open, StreamKey, StreamState, Transmit, handler_returned,
+    BATCH, Config, Connection, Event, Finish, Open, StreamKey, StreamSnapshot, Transmit, handler_returned,
 };
 use crate::{Message, Metadata};
 
@@ -192,7 +192,7 @@ impl State {
         self.slot(key).stream = Some(stream);
     }
 
-    pub(super) fn streams(&mut self) -> Vec<(StreamState, Option<WeakStream>)> {
+    pub(super) fn streams(&mut self) -> Vec<(StreamSnapshot, Option<WeakStream>)> {
         let streams: Vec<_> = self.connection.streams().collect();
         streams.into_iter().map(|stream| (stream, self.slot(stream.key).stream.clone())).collect()
     }

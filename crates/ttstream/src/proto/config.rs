@@ -1,45 +1,53 @@
-//! Every bound of a connection, with its default. All of them count bytes, streams or time.
+//! The windows, buffers and timeouts of one connection, each with its default.
 
 use std::time::Duration;
 
 use kerrors::RecvTimeout;
 use ttheader_codec::Limits;
 
-/// Bounds of one connection. The defaults are safe towards peers that are not trusted.
+/// Limits of one connection. The defaults are safe towards peers that are not trusted.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use stream_core::proto::Config;
+/// let config = Config::default().max_concurrent_streams(100).stream_idle_timeout(Duration::from_secs(60));
+/// assert_eq!(config.max_concurrent_streams, 100);
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Config {
-    /// Bounds of a frame. Default: 16 MiB a frame, 1,024 pairs a header.
+    /// Limits of a frame. Default: 16 MiB per frame, 1,024 pairs per header.
     pub limits: Limits,
-    /// Server: handlers that run at once on the connection, ended streams included as long as their
-    /// handler runs. One more is answered with an Rst of code 12900. Default 1,024.
-    pub max_streams: usize,
-    /// Bytes received for one stream and not yet taken; a message counts 256 at least. At this mark the
-    /// connection is not read for a while. Default 1 MiB.
-    pub recv_stream: usize,
-    /// The same for all streams of the connection together. Default 16 MiB.
-    pub recv_connection: usize,
-    /// How long a connection with several streams may stay unread because of one that is full. Then that
-    /// stream ends with code 12901. Default 500 ms.
-    pub stall_shared: Duration,
-    /// The same for a connection whose only stream is the full one: there TCP is the stream's own flow
-    /// control. Default 30 s.
-    pub stall_solo: Duration,
-    /// Bytes of one stream that may wait to be written before Send waits. Default 64 KiB.
-    pub send_stream: usize,
-    /// The same for all streams of the connection together. Default 1 MiB.
-    pub send_connection: usize,
-    /// How long each Recv of a handler may wait. Default: as long as the stream lives. A client's is a
-    /// matter of the call.
+    /// Server: handlers that may run at the same time on the connection. A handler counts until it returns,
+    /// even if its stream has ended. A stream beyond the limit is answered with an Rst frame of code 12900.
+    /// Default: 1,024.
+    pub max_concurrent_streams: usize,
+    /// Flow control: bytes received on one stream and not yet taken, each message charged at least 256
+    /// bytes. While a stream is at its window the connection is not read. 0 counts as 1. Default: 1 MiB.
+    pub stream_receive_window: usize,
+    /// Flow control: the same for all streams of the connection together. Default: 16 MiB.
+    pub receive_window: usize,
+    /// How long a stream at its window may keep a connection with other streams from being read. The stream
+    /// then ends with code 12901. Default: 500 ms.
+    pub slow_consumer_timeout: Duration,
+    /// The same for a stream that is the only one of its connection: nothing else waits for it, and TCP's
+    /// flow control acts on it alone. Default: 30 s.
+    pub slow_consumer_timeout_exclusive: Duration,
+    /// Backpressure: bytes of one stream queued to be written before Send waits, each message charged at
+    /// least 256 bytes. Default: 64 KiB.
+    pub stream_send_buffer: usize,
+    /// Backpressure: the same for all streams of the connection together; open waits too. Default: 1 MiB.
+    pub send_buffer: usize,
+    /// Server: how long each Recv of a handler may wait. A client sets this per call. Default: no limit.
     pub recv_timeout: Option<RecvTimeout>,
-    /// How long a stream may go without a message either way, to a quarter more. Then it ends with code
-    /// 12905. Default: for ever.
-    pub stream_idle: Option<Duration>,
-    /// How long the socket may take nothing while something waits to be written. Then the connection is
-    /// closed. Default 10 s.
-    pub write_stall: Duration,
-    /// How long the connection looks for more after each read before it sleeps: twice the round trips of one
-    /// stream and more where an idle processor is slow to wake, as virtual ones are, for a processor that is
-    /// busy while it looks. What else is ready runs meanwhile. Default: not at all.
+    /// How long a stream may pass no message in either direction, measured to within a quarter. The stream
+    /// then ends with code 12905. Default: no limit.
+    pub stream_idle_timeout: Option<Duration>,
+    /// How long the socket may accept no bytes while data is queued. The connection is then closed. Default:
+    /// 10 s.
+    pub write_timeout: Duration,
+    /// How long to poll the socket after each read before waiting for it. Trades CPU for latency; other tasks
+    /// that are ready still run. Default: zero (off).
     pub busy_poll: Duration,
 }
 
@@ -47,17 +55,62 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
-            max_streams: 1024,
-            recv_stream: 1024 * 1024,
-            recv_connection: 16 * 1024 * 1024,
-            stall_shared: Duration::from_millis(500),
-            stall_solo: Duration::from_secs(30),
-            send_stream: 64 * 1024,
-            send_connection: 1024 * 1024,
+            max_concurrent_streams: 1024,
+            stream_receive_window: 1024 * 1024,
+            receive_window: 16 * 1024 * 1024,
+            slow_consumer_timeout: Duration::from_millis(500),
+            slow_consumer_timeout_exclusive: Duration::from_secs(30),
+            stream_send_buffer: 64 * 1024,
+            send_buffer: 1024 * 1024,
             recv_timeout: None,
-            stream_idle: None,
-            write_stall: Duration::from_secs(10),
+            stream_idle_timeout: None,
+            write_timeout: Duration::from_secs(10),
             busy_poll: Duration::ZERO,
         }
+    }
+}
+
+/// Setters of plain fields.
+macro_rules! setters {
+    ($($name:ident: $type:ty,)*) => {
+        impl Config {
+            $(
+                #[doc = concat!("Sets [`", stringify!($name), "`](Self#structfield.", stringify!($name), ").")]
+                #[must_use]
+                pub fn $name(mut self, $name: $type) -> Self {
+                    self.$name = $name;
+                    self
+                }
+            )*
+        }
+    };
+}
+
+setters! {
+    limits: Limits,
+    max_concurrent_streams: usize,
+    stream_receive_window: usize,
+    receive_window: usize,
+    slow_consumer_timeout: Duration,
+    slow_consumer_timeout_exclusive: Duration,
+    stream_send_buffer: usize,
+    send_buffer: usize,
+    write_timeout: Duration,
+    busy_poll: Duration,
+}
+
+impl Config {
+    /// Sets [`recv_timeout`](Self#structfield.recv_timeout); `None` for no limit.
+    #[must_use]
+    pub fn recv_timeout(mut self, timeout: impl Into<Option<RecvTimeout>>) -> Self {
+        self.recv_timeout = timeout.into();
+        self
+    }
+
+    /// Sets [`stream_idle_timeout`](Self#structfield.stream_idle_timeout); `None` for no limit.
+    #[must_use]
+    pub fn stream_idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.stream_idle_timeout = timeout.into();
+        self
     }
 }

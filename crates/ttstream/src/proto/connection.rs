@@ -1,373 +1,108 @@
-//! The connection as its users see it: the verbs of clients, of handlers and of both, what is to be
-//! done, and when. What arrives comes in through [`inbound`](super::inbound), how a stream ends is
-//! [`ending`](super::ending)'s, what waits to be taken [`intake`](super::intake)'s.
+//! The state of one connection and the operations on it that all other parts use: it owns every field, and
+//! with them the sums over streams, the timers of streams and the events. Decides nothing about the
+//! protocol: that is done in the files above, see [`proto`](super).
 
 use std::collections::VecDeque;
-use std::mem;
 use std::sync::Arc;
-use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use bytes::Bytes;
-use kerrors::{ApplicationException, Code, Error, RecvTimeout, Side, StreamError};
+use kerrors::{CancelPath, Code, Error, Side, StreamError};
 use ttheader_codec::{EncodeError, FrameType};
 
-use super::intake::Intake;
-use super::method::{Frame, Methods};
-use super::outbound::{Outbound, Transmit};
-use super::stream::{Call, Deadline, RecvWait, Role, State, Stream};
+use super::config::Config;
+use super::event::Event;
+use super::id::{StreamId, StreamKey};
+use super::method::{Frame, Method, Methods};
+use super::outbound::Outbound;
+use super::recv_flow::RecvFlow;
+use super::stream::{Stream, StreamSnapshot};
 use super::table::Table;
 use super::timers::{Timer, Timers};
-use super::{Config, Method, StreamId, StreamKey};
-use crate::{Message, Metadata, Traffic};
+use super::transmit::Transmit;
+use crate::Message;
 
-/// Something happened that somebody waits for.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// Server: a peer opened a stream; run its handler, then [`finish`](Connection::finish) it.
-    Opened(StreamKey),
-    /// A Recv that was told to wait may go on.
-    Readable(StreamKey),
-    /// A Send that was told to wait may go on.
-    Writable(StreamKey),
-    /// An open that was told to wait may go on.
-    Openable,
-    /// Server: the stream has ended under its handler, with this.
-    Canceled(StreamKey, StreamError),
-    /// Client: the stream was ended from here, with this, and not because one above it was.
-    Reset(StreamKey, StreamError),
-    /// The connection may be read again.
-    Resumed,
-}
+/// Queued replies to protocol violations. With more the connection is not read.
+const MAX_REPLIES: usize = 100;
 
-/// What a client opens a stream with.
-#[derive(Clone, Debug)]
-pub struct Open<'a> {
-    /// The method.
-    pub method: &'a Arc<Method>,
-    /// Strings of the header frame.
-    pub metadata: &'a Metadata,
-    /// The caller's own service name: what a cancel puts on its path.
-    pub service: &'a Arc<str>,
-    /// When the stream is to end by itself.
-    pub deadline: Option<Instant>,
-    /// The deadline that the peer is told, if it is another.
-    pub told_deadline: Option<Instant>,
-    /// How long each Recv may wait.
-    pub recv_timeout: Option<RecvTimeout>,
-}
-
-/// What a handler ends a stream with.
-#[derive(Clone, Debug, Default)]
-pub struct Finish {
-    /// Strings of the trailer frame; a business error stands among them.
-    pub trailer: Metadata,
-    /// What went wrong, if something did.
-    pub exception: Option<ApplicationException>,
-}
-
-/// A stream as it stands.
-#[derive(Clone, Copy, Debug)]
-pub struct StreamState {
-    /// Which.
-    pub key: StreamKey,
-    /// `open`, `half closed` or `ended`.
-    pub state: &'static str,
-    /// What went out.
-    pub sent: Traffic,
-    /// What came in.
-    pub received: Traffic,
-}
-
-/// One connection. Its role decides which verbs make sense: the others do nothing.
+/// One connection. Some commands are for clients or servers only: at the other end they do nothing.
 #[derive(Debug)]
 pub struct Connection {
-    pub(super) side: Side,
-    pub(super) config: Config,
-    pub(super) table: Table,
-    pub(super) outbound: Outbound,
-    pub(super) timers: Timers,
-    pub(super) methods: Methods,
-    pub(super) events: VecDeque<Event>,
-    pub(super) intake: Intake,
-    pub(super) closed: Option<StreamError>,
+    side: Side,
+    config: Config,
+    table: Table,
+    outbound: Outbound,
+    timers: Timers,
+    methods: Methods,
+    events: VecDeque<Event>,
+    recv_flow: RecvFlow,
+    closed: Option<StreamError>,
     /// Server: handlers that have not finished.
-    pub(super) running: usize,
-    /// Nothing new is begun: the server is on its way out, and a client has been told so.
-    pub(super) draining: bool,
-    /// Every stream so far has ended by its trailers.
-    pub(super) clean: bool,
+    running: usize,
+    /// No new stream is to be opened: the server shuts down, or the client's server has said so.
+    draining: bool,
+    /// No Rst frame was received or sent.
+    never_reset: bool,
     last_id: i32,
-    /// Somebody waits for the connection's send quota.
-    quota_wanted: bool,
 }
 
+/// What the driver does: events, writes and timers.
 impl Connection {
-    /// A connection on which nothing has happened.
+    /// Returns a connection without streams.
     pub fn new(side: Side, config: Config) -> Self {
         Self {
             side,
-            config,
             table: Table::default(),
-            outbound: Outbound::default(),
+            outbound: Outbound::new(&config),
             timers: Timers::default(),
             methods: Methods::default(),
             events: VecDeque::new(),
-            intake: Intake::default(),
+            recv_flow: RecvFlow::new(&config),
+            config,
             closed: None,
             running: 0,
             draining: false,
-            clean: true,
+            never_reset: true,
             last_id: 0,
-            quota_wanted: false,
         }
     }
 
-    /// Client: opens a stream. `Ok(None)`: too much waits to be written; try again after
-    /// [`Event::Openable`].
-    ///
-    /// # Errors
-    /// 12015 if the deadline has passed, 12005 if the header cannot be encoded, and what the connection
-    /// was closed with.
-    pub fn open(&mut self, open: &Open<'_>, now: Instant) -> Result<Option<StreamKey>, StreamError> {
-        if let Some(error) = &self.closed {
-            return Err(error.clone().on_side(Side::Client));
-        }
-        let timeout = open.deadline.map(|deadline| deadline.saturating_duration_since(now));
-        if timeout == Some(Duration::ZERO) {
-            return Err(StreamError::stream_timeout(timeout));
-        }
-        if self.outbound.bytes() >= self.config.send_connection {
-            self.quota_wanted = true;
-            return Ok(None);
-        }
-        let deadline = open.deadline.zip(timeout).map(|(at, timeout)| Box::new(Deadline { at, timeout }));
-        let role = Role::Client(Call { service: open.service.clone(), deadline, metas: None });
-        let id = self.next_id();
-        let mut stream = Stream::new(id, open.method.clone(), role);
-        stream.recv_wait = open.recv_timeout.map(RecvWait::new);
-        let key = self.table.insert(stream);
-        let told = open.told_deadline.or(open.deadline);
-        let timeout = told.map(|deadline| deadline.saturating_duration_since(now));
-        let frame = Frame { timeout, ..Frame::new(FrameType::Header, open.metadata, &[]) };
-        if let Err(error) = self.write(key, &frame) {
-            self.table.remove(key);
-            return Err(illegal_operation(Side::Client, &error));
-        }
-        if let Some(at) = open.deadline {
-            self.timers.arm(at, Timer::Stream(key));
-        }
-        self.watch_idle(key, now);
-        self.share_stall(now);
-        Ok(Some(key))
-    }
-
-    /// Client: returns the method of this name, which caches what its frames share.
-    ///
-    /// # Errors
-    /// Code 12005: the name is longer than 65,535 bytes.
-    pub fn method_named(&mut self, name: &[u8]) -> Result<Arc<Method>, StreamError> {
-        self.methods.get(name).map_err(|error| illegal_operation(self.side, &error))
-    }
-
-    /// Client: ends its direction with a trailer. Does nothing if it has ended.
-    pub fn close_send(&mut self, key: StreamKey) {
-        let Some(stream) = self.table.get_mut(key) else { return };
-        if let (State::Open, Role::Client(_)) = (&stream.state, &stream.role) {
-            stream.state = State::HalfClosed;
-            self.write_trailer(key, &Finish::default());
-        }
-    }
-
-    /// Server: adds to what the answer's header frame will hold. `false` if it has left already.
-    pub fn set_header(&mut self, key: StreamKey, header: &Metadata) -> bool {
-        let handling = self.table.get_mut(key).and_then(Stream::handling);
-        handling.filter(|handling| !handling.answered).is_some_and(|handling| {
-            let answer = handling.answer.get_or_insert_default();
-            answer.extend(header.iter().map(|(key, value)| (key.clone(), value.clone())));
-            true
-        })
-    }
-
-    /// Server: sends the answer's header frame now, if it has not left.
-    ///
-    /// # Errors
-    /// What the stream ended with: one that has ended sends no header any more, since a client may close
-    /// the whole connection over it. 12005 if it cannot be encoded; then it is lost.
-    pub fn send_header(&mut self, key: StreamKey) -> Result<(), Error> {
-        let Some(stream) = self.table.get_mut(key) else { return Err(returned()) };
-        check_send(stream, self.side)?;
-        self.answer(key).map_err(|error| illegal_operation(self.side, &error).into())
-    }
-
-    /// Queues one message. `Ok(false)`: too much waits already; try again after [`Event::Writable`].
-    ///
-    /// # Errors
-    /// What the stream ended with; 12005 if this side's direction has ended or the message is too large
-    /// for a frame.
-    pub fn send(&mut self, key: StreamKey, payload: &Message<'_>) -> Result<bool, Error> {
-        let Some(stream) = self.table.get_mut(key) else { return Err(returned()) };
-        check_send(stream, self.side)?;
-        let spent = self.outbound.bytes() >= self.config.send_connection;
-        if spent || stream.outbox.bytes() >= self.config.send_stream {
-            stream.wants_send = true;
-            self.quota_wanted |= spent;
-            return Ok(false);
-        }
-        self.answer(key).map_err(|error| illegal_operation(self.side, &error))?;
-        let Some(stream) = self.table.get_mut(key) else { return Err(returned()) };
-        let queued = self.outbound.data(key, stream, payload);
-        queued.map(|()| true).map_err(|error| illegal_operation(self.side, &error).into())
-    }
-
-    /// The next message; `None` at the clean end of the peer's direction.
-    ///
-    /// # Errors
-    /// What the stream ended with, after every message that came before; 12014 if this Recv has waited
-    /// too long.
-    pub fn recv(&mut self, key: StreamKey, now: Instant) -> Poll<Result<Option<Bytes>, Error>> {
-        if let Some(message) = self.take_message(key) {
-            self.stop_recv(key);
-            return Poll::Ready(Ok(Some(message)));
-        }
-        let Some(stream) = self.table.get_mut(key) else { return Poll::Ready(Err(returned())) };
-        match (&stream.state, &stream.role) {
-            (State::Ended(outcome), _) => Poll::Ready((**outcome).clone().map(|()| None)),
-            (State::HalfClosed, Role::Server(handling)) => {
-                Poll::Ready(handling.requests_end.clone().map(|()| None).map_err(|error| *error))
-            }
-            _ if stream.recv_wait.as_mut().is_some_and(|wait| mem::take(&mut wait.timed_out)) => {
-                Poll::Ready(Err(stream.recv_timeout_error().into()))
-            }
-            _ => {
-                stream.wants_recv = true;
-                if let Some(RecvWait { config, until: until @ None, .. }) = stream.recv_wait.as_deref_mut() {
-                    *until = now.checked_add(config.timeout);
-                    until.iter().for_each(|at| self.timers.arm(*at, Timer::Recv(key)));
-                }
-                Poll::Pending
-            }
-        }
-    }
-
-    /// The Recv that was under way is over, or was given up.
-    pub fn stop_recv(&mut self, key: StreamKey) {
-        let Some(stream) = self.table.get_mut(key) else { return };
-        stream.wants_recv = false;
-        if let Some(wait) = &mut stream.recv_wait {
-            wait.timed_out = false;
-            self.timers.disarm(wait.until.take(), Timer::Recv(key));
-        }
-    }
-
-    /// What the peer answered or opened the stream with, once it is there.
-    ///
-    /// # Errors
-    /// What the stream ended with, if it did so without a header.
-    pub fn header(&mut self, key: StreamKey) -> Poll<Result<Metadata, Error>> {
-        let Some(stream) = self.table.get_mut(key) else { return Poll::Ready(Err(returned())) };
-        match (&stream.header, &stream.state) {
-            (Some(header), _) => Poll::Ready(Ok(header.clone())),
-            (None, State::Ended(outcome)) => Poll::Ready((**outcome).clone().map(|()| Metadata::new())),
-            (None, State::Open | State::HalfClosed) => {
-                stream.wants_recv = true;
-                Poll::Pending
-            }
-        }
-    }
-
-    /// Client: the next meta frame that nobody has looked at.
-    pub fn take_meta(&mut self, key: StreamKey) -> Option<(Metadata, Bytes)> {
-        self.table.get_mut(key)?.call()?.metas.as_mut()?.0.pop_front()
-    }
-
-    /// Server: what the peer opened the stream with; from then on nothing.
-    pub fn take_header(&mut self, key: StreamKey) -> Option<Metadata> {
-        self.table.get_mut(key).and_then(|stream| stream.header.as_mut()).map(mem::take)
-    }
-
-    /// What the peer answered or opened the stream with, if it is there.
-    pub fn received_header(&self, key: StreamKey) -> Option<&Metadata> {
-        self.table.get(key).and_then(|stream| stream.header.as_ref())
-    }
-
-    /// What the peer ended its direction with, once it has.
-    pub fn trailer(&self, key: StreamKey) -> Option<&Metadata> {
-        self.table.get(key).and_then(|stream| stream.trailer.as_ref())
-    }
-
-    /// Server: what the client said was left until its deadline.
-    pub fn timeout(&mut self, key: StreamKey) -> Option<Duration> {
-        self.table.get_mut(key).and_then(Stream::handling).and_then(|handling| handling.timeout)
-    }
-
-    /// The method of a stream.
-    pub fn method(&self, key: StreamKey) -> Option<&Arc<Method>> {
-        self.table.get(key).map(|stream| &stream.method)
-    }
-
-    /// Every stream that frames or handles can still reach.
-    pub fn streams(&self) -> impl Iterator<Item = StreamState> + '_ {
-        self.table.keys().into_iter().filter_map(|key| {
-            let stream = self.table.get(key)?;
-            let state = match stream.state {
-                State::Open => "open",
-                State::HalfClosed => "half closed",
-                State::Ended(_) => "ended",
-            };
-            Some(StreamState { key, state, sent: stream.sent, received: stream.received })
-        })
-    }
-
-    /// What the stream ended with, if it has.
-    pub fn outcome(&self, key: StreamKey) -> Option<Result<(), Error>> {
-        self.table.get(key).and_then(Stream::outcome).cloned()
-    }
-
-    /// Time has passed: ends what had its time. If the connection cannot go on, it has been closed.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some(timer) = self.timers.pop_due(now) {
-            match timer {
-                Timer::Stream(key) => self.handle_deadline(key),
-                Timer::Recv(key) => self.handle_recv_timeout(key),
-                Timer::Idle(key) => self.handle_idle_check(key, now),
-                Timer::Stall => self.handle_stall(now),
-            }
-        }
-    }
-
-    /// What somebody waits for.
+    /// Returns the next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
 
-    /// Moves what is to be written next to `out`, which must be empty. `false` if there is nothing.
+    /// Moves what is to be written next to `out`, which must be empty. Returns `false` if there is nothing.
     pub fn poll_transmit(&mut self, out: &mut Transmit) -> bool {
         debug_assert!(out.is_empty(), "the last batch is written before the next is taken");
         let paused = self.is_paused();
         for key in self.outbound.take(&mut self.table, out) {
-            let half = self.config.send_stream / 2;
-            let stream = self.table.get_mut(key).filter(|stream| stream.outbox.bytes() <= half);
-            if stream.is_some_and(|stream| mem::take(&mut stream.wants_send)) {
+            if self.table.get_mut(key).is_some_and(|stream| self.outbound.wakes_sender(stream)) {
                 self.events.push_back(Event::Writable(key));
             }
             self.forget(key);
         }
-        if self.quota_wanted && self.outbound.bytes() < self.config.send_connection {
-            self.offer_quota();
+        if self.outbound.take_room() {
+            self.events.push_back(Event::Openable);
+            for key in self.table.keys() {
+                let stream = self.table.get_mut(key).filter(|stream| stream.send().is_empty());
+                if stream.is_some_and(|stream| stream.send_mut().take_waiting()) {
+                    self.events.push_back(Event::Writable(key));
+                }
+            }
         }
         self.resume_if(paused);
         !out.is_empty()
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    /// Returns when [`handle_timeout`](Self::handle_timeout) is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.timers.next()
     }
 
-    /// Whether no new stream is to be opened on it.
-    pub fn is_draining(&self) -> bool {
-        self.draining
+    /// Whether the connection must not be read now: a stream is at its window, all streams together are at
+    /// the connection's, or the peer does not read the replies that it provokes. [`Event::Resumed`] follows.
+    pub fn is_paused(&self) -> bool {
+        self.recv_flow.is_blocked() || self.outbound.replies() > MAX_REPLIES
     }
 
     /// Whether something is to be written. On a closed connection nothing is.
@@ -375,7 +110,7 @@ impl Connection {
         self.closed.is_none() && !self.outbound.is_empty()
     }
 
-    /// Bytes that are to be written.
+    /// Returns the bytes that are to be written.
     pub fn transmit_bytes(&self) -> usize {
         self.outbound.bytes()
     }
@@ -385,61 +120,100 @@ impl Connection {
         self.outbound.is_urgent()
     }
 
-    /// What the connection was closed with.
+    /// Returns the bytes that were received and not yet taken, each message charged at least 256.
+    pub fn received_bytes(&self) -> usize {
+        self.recv_flow.bytes()
+    }
+
+    /// Server: takes no new stream from now on; one that is opened gets an Rst frame of code 12903.
+    pub fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Whether no new stream is to be opened on the connection.
+    pub fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// Returns what the connection was closed with.
     pub fn closed(&self) -> Option<&StreamError> {
         self.closed.as_ref()
     }
 
-    /// Whether nothing is under way and no stream was ever canceled: the connection is as good as new.
+    /// Whether the connection has no stream and no Rst frame was ever received or sent: it is as good as
+    /// new.
     pub fn is_clean(&self) -> bool {
-        self.clean && self.held_streams() == 0
+        self.never_reset && self.held_streams() == 0
     }
 
-    /// Whether a stream was ever canceled on it, from either end.
+    /// Whether an Rst frame was ever received or sent.
     pub fn has_canceled(&self) -> bool {
-        !self.clean
+        !self.never_reset
     }
 
-    /// Streams that have not ended on the wire.
+    /// Returns the number of streams that have not ended on the wire.
     pub fn live_streams(&self) -> usize {
         self.table.routed()
     }
 
-    /// Streams that have not ended, or that a handle still holds.
+    /// Returns the number of streams that have not ended on the wire or that a handle still holds.
     pub fn held_streams(&self) -> usize {
         self.table.len()
     }
 
-    /// Queues a frame of a stream's.
-    pub(super) fn write(&mut self, key: StreamKey, frame: &Frame<'_>) -> Result<(), EncodeError> {
-        match self.table.get_mut(key) {
-            Some(stream) if self.closed.is_none() => self.outbound.frame(key, stream, frame),
-            _ => Ok(()),
-        }
+    /// Returns every stream that frames or handles can still reach.
+    pub fn streams(&self) -> impl Iterator<Item = StreamSnapshot> + '_ {
+        self.table.keys().into_iter().filter_map(|key| Some(self.table.get(key)?.snapshot(key)))
+    }
+}
+
+/// What the files above build on: reading.
+impl Connection {
+    pub(super) fn side(&self) -> Side {
+        self.side
     }
 
-    /// Server: sends the answer's header frame before the first frame that needs it.
-    pub(super) fn answer(&mut self, key: StreamKey) -> Result<(), EncodeError> {
-        let Some(handling) = self.table.get_mut(key).and_then(Stream::handling) else { return Ok(()) };
-        if mem::replace(&mut handling.answered, true) {
-            return Ok(());
-        }
-        let header = handling.answer.take().map_or_else(Metadata::new, |header| *header);
-        self.write(key, &Frame::new(FrameType::Header, &header, &[]))
+    pub(super) fn config(&self) -> &Config {
+        &self.config
     }
 
-    fn offer_quota(&mut self) {
-        self.quota_wanted = false;
-        self.events.push_back(Event::Openable);
-        for key in self.table.keys() {
-            let stream = self.table.get_mut(key).filter(|stream| stream.outbox.is_empty());
-            if stream.is_some_and(|stream| mem::take(&mut stream.wants_send)) {
-                self.events.push_back(Event::Writable(key));
-            }
-        }
+    pub(super) fn keys(&self) -> Vec<StreamKey> {
+        self.table.keys()
     }
 
-    fn next_id(&mut self) -> StreamId {
+    pub(super) fn find(&self, id: StreamId) -> Option<StreamKey> {
+        self.table.find(id)
+    }
+
+    pub(super) fn stream(&self, key: StreamKey) -> Option<&Stream> {
+        self.table.get(key)
+    }
+
+    /// The stream, for changes that concern no other part of the connection.
+    pub(super) fn stream_mut(&mut self, key: StreamKey) -> Option<&mut Stream> {
+        self.table.get_mut(key)
+    }
+
+    /// Returns the stream if it has not ended.
+    pub(super) fn live_stream(&self, key: StreamKey) -> Option<&Stream> {
+        self.table.get(key).filter(|stream| !stream.is_ended())
+    }
+
+    /// Server: returns why a stream that a peer opens is to be refused.
+    pub(super) fn refuses(&self) -> Option<Code> {
+        if self.draining {
+            return Some(Code::DRAINING);
+        }
+        (self.running >= self.config.max_concurrent_streams).then_some(Code::TOO_MANY_STREAMS)
+    }
+
+    /// Returns the method of this name, which a peer has sent.
+    pub(super) fn method_named(&mut self, name: &[u8]) -> Result<Arc<Method>, EncodeError> {
+        self.methods.get(name)
+    }
+
+    /// Returns an id that no stream has.
+    pub(super) fn next_id(&mut self) -> StreamId {
         loop {
             self.last_id = self.last_id.wrapping_add(1);
             match StreamId::new(self.last_id) {
@@ -450,26 +224,207 @@ impl Connection {
     }
 }
 
-fn check_send(stream: &Stream, side: Side) -> Result<(), Error> {
-    match (&stream.state, side) {
-        (State::Open, _) | (State::HalfClosed, Side::Server) => Ok(()),
-        (State::Ended(outcome), _) if let Err(error) = &**outcome => Err(error.clone()),
-        (State::HalfClosed, Side::Client) | (State::Ended(_), _) => {
-            Err(illegal_operation(side, &"stream is closed send").into())
+/// What the files above build on: the life of a stream.
+impl Connection {
+    /// Client: adds a stream that it opens.
+    pub(super) fn insert(&mut self, stream: Stream) -> StreamKey {
+        self.table.insert(stream)
+    }
+
+    /// Server: adds a stream whose handler is to be run.
+    pub(super) fn accept(&mut self, stream: Stream) -> StreamKey {
+        self.running = self.running.saturating_add(1);
+        self.table.insert(stream)
+    }
+
+    /// Server: the handler has returned. Returns `false`, and changes nothing, if it had before.
+    pub(super) fn handler_finished(&mut self, key: StreamKey) -> bool {
+        let first = self.table.get_mut(key).is_some_and(Stream::finish);
+        if first {
+            self.running = self.running.saturating_sub(1);
+        }
+        first
+    }
+
+    /// Ends the stream for its handles, and wakes them. Returns `false` if it has ended before: the first
+    /// outcome stays.
+    pub(super) fn set_ended(&mut self, key: StreamKey, outcome: Result<(), Error>) -> bool {
+        let ended = self.with_recv_flow(key, |stream, flow| stream.end(outcome, flow)).flatten();
+        let Some(armed) = ended else { return false };
+        self.timers.disarm(armed.deadline, Timer::Stream(key));
+        self.timers.disarm(armed.recv, Timer::Recv(key));
+        self.timers.disarm(armed.idle, Timer::Idle(key));
+        self.wake(key);
+        true
+    }
+
+    /// An Rst frame was received or is to be queued. Returns `false` if one was before.
+    pub(super) fn mark_reset(&mut self, key: StreamKey) -> bool {
+        self.never_reset = false;
+        self.table.get_mut(key).is_some_and(Stream::mark_reset)
+    }
+
+    /// Frames no longer find the stream; its handles still do.
+    pub(super) fn unroute(&mut self, key: StreamKey) {
+        self.table.unroute(key);
+    }
+
+    pub(super) fn remove(&mut self, key: StreamKey) {
+        self.table.remove(key);
+    }
+
+    /// Removes the stream if neither frames nor handles can reach it.
+    pub(super) fn forget(&mut self, key: StreamKey) {
+        if self.table.get(key).is_some_and(Stream::is_gone) {
+            self.table.remove(key);
+        }
+    }
+
+    pub(super) fn remember_reset(&mut self, id: StreamId, error: StreamError, path: CancelPath) {
+        self.table.remember_reset(id, error, path);
+    }
+
+    pub(super) fn take_reset(&mut self, id: StreamId) -> Option<(StreamError, CancelPath)> {
+        self.table.take_reset(id)
+    }
+
+    /// Marks the connection as closed. Returns `false`, and changes nothing, if it was.
+    pub(super) fn set_closed(&mut self, error: &StreamError) -> bool {
+        let first = self.closed.is_none();
+        if first {
+            self.closed = Some(error.clone());
+        }
+        first
+    }
+}
+
+/// What the files above build on: events and timers.
+impl Connection {
+    pub(super) fn push_event(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    /// Wakes the tasks for which something has changed: a Recv always, a Send if the stream has ended.
+    pub(super) fn wake(&mut self, key: StreamKey) {
+        let Some(stream) = self.table.get_mut(key) else { return };
+        if stream.recv_mut().take_waiting() {
+            self.events.push_back(Event::Readable(key));
+        }
+        if stream.is_ended() && stream.send_mut().take_waiting() {
+            self.events.push_back(Event::Writable(key));
+        }
+    }
+
+    pub(super) fn arm(&mut self, at: Option<Instant>, timer: Timer) {
+        if let Some(at) = at {
+            self.timers.arm(at, timer);
+        }
+    }
+
+    pub(super) fn disarm(&mut self, at: Option<Instant>, timer: Timer) {
+        self.timers.disarm(at, timer);
+    }
+
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<Timer> {
+        self.timers.pop_due(now)
+    }
+
+    /// Plans the next check whether the stream is idle, if there is an idle timeout.
+    pub(super) fn plan_idle_check(&mut self, key: StreamKey, now: Instant) {
+        let Some(timeout) = self.config.stream_idle_timeout else { return };
+        let at = self.table.get_mut(key).and_then(|stream| stream.plan_idle_check(timeout, now));
+        self.arm(at, Timer::Idle(key));
+    }
+}
+
+/// What the files above build on: frames to be written.
+impl Connection {
+    /// Whether there is room to open a stream; if not, [`Event::Openable`] follows when there is.
+    pub(super) fn has_room(&mut self) -> bool {
+        self.outbound.has_room()
+    }
+
+    /// Whether there is room for a message of the stream; if not, [`Event::Writable`] follows when there is.
+    pub(super) fn has_room_for(&mut self, key: StreamKey) -> bool {
+        self.table.get_mut(key).is_some_and(|stream| self.outbound.has_room_for(stream))
+    }
+
+    /// Queues one message.
+    pub(super) fn write_data(&mut self, key: StreamKey, payload: &Message<'_>) -> Result<(), EncodeError> {
+        let Some(stream) = self.table.get_mut(key) else { return Ok(()) };
+        self.outbound.data(key, stream, payload)
+    }
+
+    /// Queues a frame of the stream, unless the connection is closed.
+    pub(super) fn write(&mut self, key: StreamKey, frame: &Frame<'_>) -> Result<(), EncodeError> {
+        match self.table.get_mut(key) {
+            Some(stream) if self.closed.is_none() => self.outbound.frame(key, stream, frame),
+            _ => Ok(()),
+        }
+    }
+
+    /// Server: queues the stream's header frame if it was not sent.
+    pub(super) fn write_header(&mut self, key: StreamKey) -> Result<(), EncodeError> {
+        let header = self.table.get_mut(key).and_then(|stream| stream.send_mut().take_header());
+        header.map_or(Ok(()), |header| self.write(key, &Frame::new(FrameType::Header, &header, &[])))
+    }
+
+    /// Queues a frame for a stream that is not there.
+    pub(super) fn reply(&mut self, id: StreamId, method: &Method, frame: &Frame<'_>) {
+        self.outbound.reply(id, method, frame);
+    }
+
+    /// Drops the frames that the stream has queued.
+    pub(super) fn purge(&mut self, key: StreamKey) {
+        if let Some(stream) = self.table.get_mut(key) {
+            self.outbound.purge(stream);
         }
     }
 }
 
-fn illegal_operation(side: Side, cause: &impl ToString) -> StreamError {
-    StreamError::new(Code::ILLEGAL_OPERATION).on_side(side).with_cause(cause.to_string())
-}
+/// What the files above build on: flow control of what is received.
+impl Connection {
+    /// Changes what a stream holds, and reports when the connection may be read again because of it.
+    pub(super) fn with_recv_flow<R>(
+        &mut self,
+        key: StreamKey,
+        change: impl FnOnce(&mut Stream, &mut RecvFlow) -> R,
+    ) -> Option<R> {
+        let paused = self.is_paused();
+        let stream = self.table.get_mut(key)?;
+        let result = change(stream, &mut self.recv_flow);
+        self.resume_if(paused);
+        Some(result)
+    }
 
-/// What a handle is told whose stream is gone: only a server's can be, after its handler returned.
-fn returned() -> Error {
-    handler_returned().into()
-}
+    /// Drops the messages that the stream holds.
+    pub(super) fn discard(&mut self, key: StreamKey) {
+        self.with_recv_flow(key, |stream, flow| stream.recv_mut().clear(flow));
+    }
 
-/// What ends whatever a handler has left behind.
-pub(crate) fn handler_returned() -> StreamError {
-    StreamError::new(Code::HANDLER_RETURNED).on_side(Side::Server)
+    fn resume_if(&mut self, was_paused: bool) {
+        if was_paused && !self.is_paused() {
+            self.recv_flow.disarm_stall(&mut self.timers);
+            self.events.push_back(Event::Resumed);
+        }
+    }
+
+    pub(super) fn is_over_receive_window(&self) -> bool {
+        self.recv_flow.is_over_window()
+    }
+
+    /// Limits how long the connection stays unread, if it is not read now.
+    pub(super) fn arm_stall_if_paused(&mut self, now: Instant) {
+        if self.is_paused() {
+            self.recv_flow.arm_stall(now, self.table.routed() <= 1, &mut self.timers);
+        }
+    }
+
+    pub(super) fn share_stall(&mut self, now: Instant) {
+        self.recv_flow.share_stall(now, &mut self.timers);
+    }
+
+    pub(super) fn stall_expired(&mut self) {
+        self.recv_flow.stall_expired();
+    }
 }

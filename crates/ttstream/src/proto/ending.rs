@@ -1,265 +1,174 @@
-//! How streams end: by their user, their handler, their deadline, their peer, their connection. Owns
-//! every transition to `Ended` and the frames that tell the peer: at most one Rst and one trailer a
-//! stream, and nothing behind them.
+//! How streams end: by a cancel, their handler, a timeout, a fault of the peer, their connection. Owns the
+//! frames that end a stream at the peer: at most one Rst and one trailer per stream, and nothing after them.
+//!
+//! | what happens | method | Rst | what has arrived |
+//! |---|---|---|---|
+//! | client: its scope ends, or a deadline passes | `cancel` | yes | dropped |
+//! | client: the last sender is dropped | `abandon_send` | yes | dropped |
+//! | the last handle is dropped | `release` | client: yes | dropped |
+//! | server: the handler returns | `finish` | no | dropped |
+//! | server: it shuts down | `end_all` | yes | dropped |
+//! | a timeout of the stream passes | `end_by_timeout` | yes | kept |
+//! | the peer breaks a rule of the stream | `end_at_fault` | yes | kept |
+//! | client: a trailer or an Rst arrives | `end` | no | kept |
+//! | server: an Rst arrives, or the connection is lost | `end_under_handler` | no | dropped |
+//! | the connection is lost | `handle_closed` | no | client: kept |
 
-use std::mem;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kerrors::{ApplicationException, CancelPath, Code, Error, Side, StreamError};
 use ttheader_codec::{EncodeError, FrameType, key};
 
-use super::connection::{Connection, Event, Finish, handler_returned};
+use super::connection::Connection;
+use super::error::handler_returned;
+use super::event::Event;
+use super::id::{StreamId, StreamKey};
 use super::method::{Frame, Method};
-use super::stream::{Role, State, Stream};
-use super::timers::Timer;
-use super::{StreamId, StreamKey};
+use super::stream::Stream;
 use crate::Metadata;
 use crate::cancel::Reason;
 
-/// How often it is looked, in the time that a stream may be idle, whether it is.
-const IDLE_LOOKS: u32 = 4;
+/// What a handler ends a stream with.
+#[derive(Clone, Debug, Default)]
+pub struct Finish {
+    /// Strings of the trailer frame; a business error is among them.
+    pub trailer: Metadata,
+    /// The error that the handler returned, unless it is a business error.
+    pub exception: Option<ApplicationException>,
+}
 
 impl Connection {
-    /// Client: the scope under which the stream was opened has ended for `reason`. Ends the stream here,
-    /// at once, and at the peer by an Rst frame. Does nothing if it has ended.
+    /// Client: the scope under which the stream was opened has ended for `reason`. Ends the stream here, and
+    /// at the peer by an Rst frame. Does nothing if it has ended.
     pub fn cancel(&mut self, key: StreamKey, reason: &Reason) {
-        let live = self.table.get_mut(key).filter(|stream| stream.outcome().is_none());
-        let Some(call) = live.and_then(Stream::call) else { return };
-        let (error, path) = reason.for_stream(&call.service, call.timeout());
+        let Some(call) = self.live_stream(key).and_then(Stream::call) else { return };
+        let (error, path) = reason.for_stream(call.service(), call.timeout());
         self.discard(key);
         if !matches!(reason, Reason::Stream(_)) {
-            self.events.push_back(Event::Reset(key, error.clone()));
+            self.push_event(Event::Reset(key, error.clone()));
         }
         self.end(key, Err(error.into()), Some(&path));
     }
 
-    /// Client: nobody will send any more, and nobody said that this is the end: cancels the stream for
-    /// `reason`, unless its direction has ended.
+    /// Client: no sender is left, and none has closed the direction: cancels the stream for `reason`, unless
+    /// its direction has ended.
     pub fn abandon_send(&mut self, key: StreamKey, reason: &Reason) {
-        if self.table.get(key).is_some_and(|stream| matches!(stream.state, State::Open)) {
+        if self.stream(key).is_some_and(Stream::is_open) {
             self.cancel(key, reason);
         }
     }
 
     /// Server: the handler has returned. Sends what is left to send, and ends the stream with 12012 for
-    /// every handle that is still there. Does nothing the second time.
+    /// every handle that is left. Does nothing the second time.
     pub fn finish(&mut self, key: StreamKey, finish: &Finish) {
-        let Some(stream) = self.table.get_mut(key) else { return };
-        let ended = stream.outcome().is_some();
-        let Some(handling) = stream.handling() else { return };
-        if mem::replace(&mut handling.finished, true) {
+        if !self.handler_finished(key) {
             return;
         }
-        self.running = self.running.saturating_sub(1);
-        if !ended {
+        if self.live_stream(key).is_some() {
             // A header that cannot be encoded is lost; the trailer still tells how the stream ended.
-            let _ = self.answer(key);
+            let _ = self.write_header(key);
         }
         self.write_trailer(key, finish);
         self.discard(key);
-        self.table.unroute(key);
+        self.unroute(key);
         self.set_ended(key, Err(handler_returned().into()));
         self.forget(key);
     }
 
-    /// Nobody will take what arrives for the stream: what has arrived is dropped, and what comes too.
-    pub fn ignore_received(&mut self, key: StreamKey) {
-        self.discard(key);
-        if let Some(stream) = self.table.get_mut(key) {
-            stream.unread = true;
-        }
+    /// Drops the messages that were received and not taken, and all that arrive.
+    pub fn discard_incoming(&mut self, key: StreamKey) {
+        self.with_recv_flow(key, |stream, flow| stream.recv_mut().discard_incoming(flow));
     }
 
     /// No handle of the stream is left. A client's stream that has not ended is canceled, 12007.
     pub fn release(&mut self, key: StreamKey) {
         self.cancel(key, &Reason::Canceled);
-        self.ignore_received(key);
-        if let Some(stream) = self.table.get_mut(key) {
-            stream.released = true;
+        self.discard_incoming(key);
+        if let Some(stream) = self.stream_mut(key) {
+            stream.release();
         }
         self.forget(key);
     }
 
-    /// Server: takes no new stream; one that is opened gets an Rst of code 12903.
-    pub fn drain(&mut self) {
-        self.draining = true;
-    }
-
     /// Server: ends every stream that has not ended, here and at the peer, with 12013. `service` is the
-    /// server's own name, for the path.
+    /// server's own name, for the cancel path.
     pub fn end_all(&mut self, service: &str) {
-        for key in self.table.keys() {
-            if self.table.get(key).is_some_and(|stream| stream.outcome().is_some()) {
+        for key in self.keys() {
+            if self.live_stream(key).is_none() {
                 continue;
             }
             let error = StreamError::new(Code::CONNECTION_CLOSED);
             self.discard(key);
             self.end(key, Err(error.clone().into()), Some(&CancelPath::of(service)));
-            self.events.push_back(Event::Canceled(key, error));
+            self.push_event(Event::Canceled(key, error));
         }
     }
 
-    /// The connection is gone: every stream ends, a client's with `error`, a server's with 12013.
+    /// The connection is lost: every stream ends, a client's with `error`, a server's with 12013.
     pub fn handle_closed(&mut self, error: &StreamError) {
-        if self.closed.is_some() {
+        if !self.set_closed(error) {
             return;
         }
-        self.closed = Some(error.clone());
-        for key in self.table.keys() {
-            match self.side {
+        for key in self.keys() {
+            match self.side() {
                 Side::Client => self.end(key, Err(error.clone().on_side(Side::Client).into()), None),
                 Side::Server => self.end_under_handler(key, StreamError::new(Code::CONNECTION_CLOSED)),
             }
-            // What a handler has left behind as it returned can go nowhere.
-            if let Some(stream) = self.table.get_mut(key) {
-                self.outbound.purge(stream);
-            }
+            // The frames that a handler queued before it returned cannot be sent.
+            self.purge(key);
             self.forget(key);
         }
-        self.events.push_back(Event::Openable);
+        self.push_event(Event::Openable);
     }
 
-    pub(super) fn handle_deadline(&mut self, key: StreamKey) {
-        self.cancel(key, &Reason::DeadlineExceeded);
-    }
-
-    pub(super) fn handle_recv_timeout(&mut self, key: StreamKey) {
-        let Some(stream) = self.table.get_mut(key) else { return };
-        let Some(wait) = &mut stream.recv_wait else { return };
-        wait.until = None;
-        let requests_over = matches!((&stream.state, &stream.role), (State::HalfClosed, Role::Server(_)));
-        if stream.inbox.bytes() > 0 || requests_over {
-            // The Recv has its answer, though nobody has run to take it.
-            return;
-        }
-        if wait.config.disable_cancel_remote {
-            wait.timed_out = true;
-            self.wake(key);
-        } else {
-            let error = stream.recv_timeout_error();
-            self.end_by_itself(key, error);
-        }
-    }
-
-    /// A Send could not queue its message in time: the stream ends here and there.
+    /// A Send could not queue its message in time: ends the stream here and at the peer.
     pub fn handle_send_timeout(&mut self, key: StreamKey, timeout: Duration) {
-        self.end_by_itself(key, StreamError::send_timeout(self.side, timeout));
+        self.end_by_timeout(key, StreamError::send_timeout(self.side(), timeout));
     }
 
-    /// Looks four times in the idle timeout whether a message has gone either way, so that messages cost
-    /// nothing.
-    pub(super) fn watch_idle(&mut self, key: StreamKey, now: Instant) {
-        let Some(pause) = self.config.stream_idle.and_then(|idle| idle.checked_div(IDLE_LOOKS)) else {
-            return;
-        };
-        let Some(stream) = self.table.get_mut(key) else { return };
-        let idle = stream.idle.get_or_insert_default();
-        idle.next_look = now.checked_add(pause);
-        idle.next_look.into_iter().for_each(|at| self.timers.arm(at, Timer::Idle(key)));
-    }
-
-    pub(super) fn handle_idle_check(&mut self, key: StreamKey, now: Instant) {
-        let Some(stream) = self.table.get_mut(key) else { return };
-        let messages = stream.sent.messages.wrapping_add(stream.received.messages);
-        let idle = stream.idle.get_or_insert_default();
-        let quiet = mem::replace(&mut idle.messages, messages) == messages;
-        idle.quiet_looks = if quiet { idle.quiet_looks.saturating_add(1) } else { 0 };
-        if idle.quiet_looks < IDLE_LOOKS {
-            return self.watch_idle(key, now);
-        }
-        let timeout = self.config.stream_idle.unwrap_or_default();
-        self.end_by_itself(key, StreamError::idle_timeout(self.side, timeout));
-    }
-
-    /// A time of the stream's own has passed: it ends here and there, and what has arrived stays to be
-    /// taken. Does nothing if it has ended.
-    fn end_by_itself(&mut self, key: StreamKey, error: StreamError) {
-        let live = self.table.get_mut(key).filter(|stream| stream.outcome().is_none());
-        let Some(stream) = live else { return };
-        let path = CancelPath::of(stream.call().map_or("", |call| &call.service));
+    /// Ends the stream with `error`, here and at the peer. What has arrived can still be taken. Does nothing
+    /// if the stream has ended.
+    pub(super) fn end_by_timeout(&mut self, key: StreamKey, error: StreamError) {
+        let Some(stream) = self.live_stream(key) else { return };
+        let path = CancelPath::of(stream.call().map_or("", |call| call.service()));
         self.end(key, Err(error.clone().into()), Some(&path));
-        self.events.push_back(match self.side {
+        self.push_event(match self.side() {
             Side::Client => Event::Reset(key, error),
             Side::Server => Event::Canceled(key, error),
         });
     }
 
-    /// Ends a stream for its handles, and at the peer: by an Rst frame if there is a path to tell, and a
-    /// client's by the trailer too, since there are peers that know no Rst. Does nothing if it has ended.
+    /// The peer has broken a rule of this stream. Ends it, and no other, with `error`, here and at the peer.
+    /// What has arrived can still be taken.
+    pub(super) fn end_at_fault(&mut self, key: StreamKey, error: StreamError) {
+        self.end_by_timeout(key, error.on_side(self.side()));
+    }
+
+    /// Server: ends the stream with `error` while its handler runs. Does nothing if it has ended.
+    pub(super) fn end_under_handler(&mut self, key: StreamKey, error: StreamError) {
+        if self.live_stream(key).is_some() {
+            self.discard(key);
+            self.end(key, Err(error.clone().into()), None);
+            self.push_event(Event::Canceled(key, error));
+        }
+    }
+
+    /// Ends the stream for its handles, and at the peer: by an Rst frame if there is a path for it, and a
+    /// client's by its trailer too, since there are peers that know no Rst. Does nothing if it has ended.
     pub(super) fn end(&mut self, key: StreamKey, outcome: Result<(), Error>, rst: Option<&CancelPath>) {
         let error = outcome.as_ref().err().and_then(Error::stream).cloned();
         if !self.set_ended(key, outcome) {
             return;
         }
-        if let Some(stream) = self.table.get_mut(key) {
-            // A trailer that waits is the last in its queue, so it goes with what stands before it.
-            stream.trailer_sent &= stream.outbox.is_empty();
-            self.outbound.purge(stream);
-        }
+        self.purge(key);
         if let (Some(path), Some(error)) = (rst, error) {
             self.write_rst(key, &error, path);
         }
-        if self.side == Side::Client {
+        if self.side() == Side::Client {
             self.write_trailer(key, &Finish::default());
-            self.table.unroute(key);
+            self.unroute(key);
         }
         self.forget(key);
-    }
-
-    /// Server: the stream has ended, and its handler is to learn of it.
-    pub(super) fn end_under_handler(&mut self, key: StreamKey, error: StreamError) {
-        if self.table.get(key).is_some_and(|stream| stream.outcome().is_none()) {
-            self.discard(key);
-            self.end(key, Err(error.clone().into()), None);
-            self.events.push_back(Event::Canceled(key, error));
-        }
-    }
-
-    /// What the peer sends cannot go on: its stream ends here and there, and no other does. What has
-    /// arrived stays to be taken.
-    pub(super) fn end_at_fault(&mut self, key: StreamKey, error: StreamError) {
-        self.end_by_itself(key, error.on_side(self.side));
-    }
-
-    /// The one place where a stream ends. `false` if it had ended before: the first reason stays.
-    fn set_ended(&mut self, key: StreamKey, outcome: Result<(), Error>) -> bool {
-        let timers = self.with_inbox(key, |stream| {
-            if stream.outcome().is_some() {
-                return None;
-            }
-            stream.state = State::Ended(Box::new(outcome));
-            let deadline = stream.call().and_then(|call| call.deadline.as_ref()).map(|deadline| deadline.at);
-            Some((
-                deadline,
-                stream.recv_wait.as_mut().and_then(|wait| wait.until.take()),
-                stream.idle.take().and_then(|idle| idle.next_look),
-            ))
-        });
-        let Some(Some((deadline, recv, idle))) = timers else { return false };
-        self.timers.disarm(deadline, Timer::Stream(key));
-        self.timers.disarm(recv, Timer::Recv(key));
-        self.timers.disarm(idle, Timer::Idle(key));
-        self.wake(key);
-        true
-    }
-
-    /// Wakes who waits for what has changed: a Recv always, a Send if the stream has ended.
-    pub(super) fn wake(&mut self, key: StreamKey) {
-        let Some(stream) = self.table.get_mut(key) else { return };
-        if mem::take(&mut stream.wants_recv) {
-            self.events.push_back(Event::Readable(key));
-        }
-        if stream.outcome().is_some() && mem::take(&mut stream.wants_send) {
-            self.events.push_back(Event::Writable(key));
-        }
-    }
-
-    /// Removes a stream that neither frames nor handles can reach.
-    pub(super) fn forget(&mut self, key: StreamKey) {
-        let gone = |stream: &Stream| stream.released && !stream.is_routed() && stream.outbox.is_empty();
-        if self.table.get(key).is_some_and(gone) {
-            self.table.remove(key);
-        }
     }
 
     /// Answers a frame of a stream that is not there.
@@ -271,28 +180,31 @@ impl Connection {
         path: &CancelPath,
     ) {
         let (strings, payload) = rst_parts(method.name(), id, error, path);
-        self.outbound.reply(id, method, &Frame::new(FrameType::Rst, &strings, &payload));
+        self.reply(id, method, &Frame::new(FrameType::Rst, &strings, &payload));
     }
 
     fn write_rst(&mut self, key: StreamKey, error: &StreamError, path: &CancelPath) {
-        let Some(stream) = self.table.get_mut(key) else { return };
-        if mem::replace(&mut stream.reset, true) {
+        if !self.mark_reset(key) {
             return;
         }
-        self.clean = false;
-        // A server's Rst says all. A client's is followed by its trailer.
-        stream.trailer_sent |= self.side == Side::Server;
-        let (strings, payload) = rst_parts(stream.method.name(), stream.id, error, path);
+        let side = self.side();
+        let Some(stream) = self.stream_mut(key) else { return };
+        if side == Side::Server {
+            // A server's Rst is its last frame. A client's is followed by its trailer.
+            stream.send_mut().mark_trailer_sent();
+        }
+        let (strings, payload) = rst_parts(stream.method().name(), stream.id(), error, path);
         // Never refused: a path is bounded, and a text is far below the bound of a frame.
         let _ = self.write(key, &Frame::new(FrameType::Rst, &strings, &payload));
     }
 
+    /// Queues this side's trailer, unless it was queued or replaced by an Rst.
     pub(super) fn write_trailer(&mut self, key: StreamKey, finish: &Finish) {
-        let Some(stream) = self.table.get_mut(key) else { return };
-        if mem::replace(&mut stream.trailer_sent, true) {
+        let Some(stream) = self.stream_mut(key) else { return };
+        if !stream.send_mut().mark_trailer_sent() {
             return;
         }
-        let (method, id) = (stream.method.name().clone(), stream.id);
+        let (method, id) = (stream.method().name().clone(), stream.id());
         let encode =
             |exception: &ApplicationException| exception.encode(&String::from_utf8_lossy(&method), id.get());
         let payload = finish.exception.as_ref().map(encode).unwrap_or_default();

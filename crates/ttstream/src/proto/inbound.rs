@@ -1,69 +1,39 @@
 //! What a peer sends: bytes to frames, frames to streams. Owns what each frame means in each state, and
-//! which misdeed costs the peer a stream, which the connection, which nothing.
+//! which protocol violation ends the stream, which the connection, and which is ignored.
 
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use kerrors::{ApplicationException, CancelPath, Code, Side, StreamError};
-use thiserror::Error as ThisError;
-use ttheader_codec::{DecodeError, EncodeError, Flags, FrameType, Header, key, peek_frame};
+use ttheader_codec::{Flags, FrameType, Header, key, peek_frame};
 
-use super::connection::{Connection, Event};
-use super::stream::{Handling, MAX_METAS, RecvWait, Role, State, Stream};
-use super::{StreamId, StreamKey};
+use super::connection::Connection;
+use super::error::ConnectionError;
+use super::event::Event;
+use super::id::{StreamId, StreamKey};
+use super::role::Handling;
+use super::stream::Stream;
 use crate::{Metadata, status};
 
-/// Payloads below this size are copied out of the read buffer, so that a message which nobody takes
-/// holds at most eight times its size.
+/// Payloads below this size are copied out of the read buffer, so that a message which is not taken holds
+/// at most eight times its size.
 const COPY_BELOW: usize = 8 * 1024;
+
+/// Payloads of meta frames up to this size are kept.
+const MAX_META: usize = 8 * 1024;
 
 /// What an Rst frame without a readable payload stands for: Kitex reads it as this exception.
 const DEFAULT_RST: (i32, &str) = (13, "rst");
 
-/// Why a connection cannot go on.
-#[derive(Clone, Debug, PartialEq, Eq, ThisError)]
-#[non_exhaustive]
-pub enum ConnectionError {
-    /// The bytes are no frame.
-    #[error(transparent)]
-    Frame(#[from] DecodeError),
-    /// A frame that belongs to no stream, on a connection of streams.
-    #[error("unexpected header flags: {0}")]
-    NotStreaming(u16),
-    /// The peer opened a stream that is open.
-    #[error("stream[{0}] already set header")]
-    DuplicateStream(i32),
-    /// A method's name is longer than can be repeated.
-    #[error(transparent)]
-    Method(#[from] EncodeError),
-    /// The connection's receive budget is held by streams that have ended.
-    #[error("receive budget of the connection is exhausted")]
-    BudgetExhausted,
-}
-
-impl From<&ConnectionError> for StreamError {
-    /// What the connection's streams end with.
-    fn from(error: &ConnectionError) -> Self {
-        let code = match error {
-            ConnectionError::Frame(_) | ConnectionError::NotStreaming(_) | ConnectionError::Method(_) => {
-                Code::ILLEGAL_FRAME
-            }
-            ConnectionError::DuplicateStream(_) => Code::UNEXPECTED_HEADER,
-            ConnectionError::BudgetExhausted => Code::TRANSPORT_CLOSING,
-        };
-        Self::new(code).with_cause(error.to_string())
-    }
-}
-
 impl Connection {
     /// Bytes have arrived: takes every whole frame out of `buf`, or, if the connection gets
-    /// [paused](Self::is_paused), every one until then. To be called again after [`Event::Resumed`],
-    /// with new bytes or without.
+    /// [paused](Self::is_paused), every one until then. To be called again after
+    /// [`Event::Resumed`](super::Event::Resumed), with new bytes or without.
     ///
     /// # Errors
     /// The connection cannot go on; it has been closed.
     pub fn handle_read(&mut self, buf: &mut BytesMut, now: Instant) -> Result<(), ConnectionError> {
-        while !self.is_paused() && self.closed.is_none() {
+        while !self.is_paused() && self.closed().is_none() {
             match self.read_frame(buf, now) {
                 Ok(true) => {}
                 Ok(false) => break,
@@ -77,7 +47,7 @@ impl Connection {
     }
 
     fn read_frame(&mut self, buf: &mut BytesMut, now: Instant) -> Result<bool, ConnectionError> {
-        let Some(header) = peek_frame(buf, &self.config.limits)? else { return Ok(false) };
+        let Some(header) = peek_frame(buf, &self.config().limits)? else { return Ok(false) };
         if !header.flags.contains(Flags::STREAMING) {
             return Err(ConnectionError::NotStreaming(header.flags.bits()));
         }
@@ -92,7 +62,7 @@ impl Connection {
                 Some(key) => {
                     buf.advance(header_len);
                     let message = take_payload(buf, payload_len);
-                    self.receive(key, message, now);
+                    self.handle_data(key, message, now);
                 }
                 None => buf.advance(frame_len),
             },
@@ -109,32 +79,33 @@ impl Connection {
         Ok(true)
     }
 
-    /// The stream that a data frame is for, if it is to have it.
+    /// Returns the stream that a data frame is for, if the stream takes it.
     fn data_target(
         &mut self,
         id: StreamId,
         header: &Header<'_>,
     ) -> Result<Option<StreamKey>, ConnectionError> {
-        let Some(key) = self.table.find(id) else {
+        let Some(key) = self.find(id) else {
             self.handle_late_data(id, header)?;
             return Ok(None);
         };
-        let takes = self.table.get(key).is_some_and(|stream| match (&stream.state, self.side) {
-            (State::Open, _) | (State::HalfClosed, Side::Client) => !stream.unread,
-            // After the client's trailer its data means nothing; after the end nobody takes it.
-            (State::HalfClosed, Side::Server) | (State::Ended(_), _) => false,
-        });
-        Ok(takes.then_some(key))
+        Ok(self.stream(key).is_some_and(Stream::takes_data).then_some(key))
     }
 
-    /// A stream that the peer has reset, it seems, and that its handler does not know of: something
-    /// between us has reset one side only. One Rst of ours stops the sender.
+    /// Data of a stream that the peer has reset, it seems, without its handler: something between the two
+    /// has reset one side only. One Rst frame stops the sender.
     fn handle_late_data(&mut self, id: StreamId, header: &Header<'_>) -> Result<(), ConnectionError> {
-        if let Some((error, path)) = self.table.take_reset(id) {
-            let method = self.methods.get(header.to_method().unwrap_or_default())?;
+        if let Some((error, path)) = self.take_reset(id) {
+            let method = self.method_named(header.to_method().unwrap_or_default())?;
             self.reply_rst(id, &method, &error, &path);
         }
         Ok(())
+    }
+
+    fn handle_data(&mut self, key: StreamKey, message: Bytes, now: Instant) {
+        self.with_recv_flow(key, |stream, flow| stream.receive(message, flow));
+        self.wake(key);
+        self.arm_stall_if_paused(now);
     }
 
     fn handle_frame(
@@ -145,11 +116,11 @@ impl Connection {
         payload: &[u8],
         now: Instant,
     ) -> Result<(), ConnectionError> {
-        match (self.table.find(id), frame_type, self.side) {
+        match (self.find(id), frame_type, self.side()) {
             (None, FrameType::Header, Side::Server) => self.handle_open(id, header, now),
             (Some(_), FrameType::Header, Side::Server) => Err(ConnectionError::DuplicateStream(id.get())),
             (Some(key), FrameType::Header, Side::Client) => {
-                self.handle_answer(key, header);
+                self.handle_header(key, header);
                 Ok(())
             }
             (Some(key), FrameType::Trailer, _) => {
@@ -164,81 +135,64 @@ impl Connection {
                 self.handle_meta(key, header, payload);
                 Ok(())
             }
-            // Frames for a stream that has ended were under way when it did.
+            // Frames for a stream that has ended were on their way when it did.
             (None, _, _) | (Some(_), FrameType::Meta | FrameType::Data, _) => Ok(()),
         }
     }
 
-    /// A peer opens a stream.
+    /// Server: a peer opens a stream.
     fn handle_open(
         &mut self,
         id: StreamId,
         header: &Header<'_>,
         now: Instant,
     ) -> Result<(), ConnectionError> {
-        let method = self.methods.get(header.to_method().unwrap_or_default())?;
+        let method = self.method_named(header.to_method().unwrap_or_default())?;
         if let Some(code) = self.refuses() {
             self.reply_rst(id, &method, &StreamError::new(code), &CancelPath::of(""));
             return Ok(());
         }
-        let handling = Handling { timeout: told_timeout(header), ..Handling::default() };
-        let mut stream = Stream::new(id, method, Role::Server(handling));
-        stream.header = Some(strings_of(header));
-        stream.recv_wait = self.config.recv_timeout.map(RecvWait::new);
-        let key = self.table.insert(stream);
-        self.watch_idle(key, now);
-        self.running = self.running.saturating_add(1);
-        self.events.push_back(Event::Opened(key));
+        let (handling, recv_timeout) = (Handling::new(peer_timeout(header)), self.config().recv_timeout);
+        let stream = Stream::server(id, method, handling, strings_of(header), recv_timeout);
+        let key = self.accept(stream);
+        self.plan_idle_check(key, now);
+        self.push_event(Event::Opened(key));
         Ok(())
     }
 
-    fn refuses(&self) -> Option<Code> {
-        if self.draining {
-            return Some(Code::DRAINING);
-        }
-        (self.running >= self.config.max_streams).then_some(Code::TOO_MANY_STREAMS)
-    }
-
-    /// The server answers a stream. A second answer ends the stream, and no other.
-    fn handle_answer(&mut self, key: StreamKey, header: &Header<'_>) {
-        let Some(stream) = self.table.get_mut(key) else { return };
-        if stream.header.is_none() {
-            stream.header = Some(strings_of(header));
+    /// Client: the server answers with its header. A second header ends the stream, and no other.
+    fn handle_header(&mut self, key: StreamKey, header: &Header<'_>) {
+        let Some(stream) = self.stream_mut(key) else { return };
+        if stream.recv_mut().set_header(|| strings_of(header)) {
             self.wake(key);
             return;
         }
-        let cause = format!("stream[{}] already set header", stream.id.get());
+        let cause = format!("stream[{}] already set header", stream.id().get());
         self.end_at_fault(key, StreamError::new(Code::UNEXPECTED_HEADER).with_cause(cause));
     }
 
-    /// Something for the client's observers, from a proxy for one.
+    /// Client: something for its observers, from a proxy for example.
     fn handle_meta(&mut self, key: StreamKey, header: &Header<'_>, payload: &[u8]) {
-        let Some(call) = self.table.get_mut(key).and_then(Stream::call) else { return };
-        let metas = &mut call.metas.get_or_insert_default().0;
-        if metas.len() >= MAX_METAS || payload.len() > COPY_BELOW {
-            return;
+        let Some(call) = self.stream_mut(key).and_then(Stream::call_mut) else { return };
+        let meta = || (strings_of(header), Bytes::copy_from_slice(payload));
+        if payload.len() <= MAX_META && call.push_meta(meta) {
+            self.wake(key);
         }
-        metas.push_back((strings_of(header), Bytes::copy_from_slice(payload)));
-        self.wake(key);
     }
 
     fn handle_trailer(&mut self, key: StreamKey, header: &Header<'_>, payload: &[u8]) {
         let trailer = strings_of(header);
-        let outcome = status::from_trailer(self.side, payload, &trailer);
-        let Some(stream) = self.table.get_mut(key) else { return };
-        match (&mut stream.state, &mut stream.role) {
-            (State::Ended(_), _) => {}
-            (State::Open | State::HalfClosed, Role::Client(_)) => {
-                stream.trailer = Some(trailer);
+        let outcome = status::from_trailer(self.side(), payload, &trailer);
+        let side = self.side();
+        let Some(stream) = self.stream_mut(key) else { return };
+        match side {
+            Side::Client if !stream.is_ended() => {
+                stream.recv_mut().set_trailer(trailer);
                 self.end(key, outcome, None);
             }
-            (state @ State::Open, Role::Server(handling)) => {
-                *state = State::HalfClosed;
-                handling.requests_end = outcome.map_err(Box::new);
-                stream.trailer = Some(trailer);
-                self.wake(key);
-            }
-            (State::HalfClosed, Role::Server(_)) => {}
+            Side::Server if stream.close_remote(outcome, trailer) => self.wake(key),
+            // A second trailer, or one that was on its way when the stream ended.
+            Side::Client | Side::Server => {}
         }
     }
 
@@ -248,49 +202,35 @@ impl Connection {
             Ok(exception) => (exception.type_id, exception.text().into_owned()),
             Err(_) => (DEFAULT_RST.0, DEFAULT_RST.1.to_owned()),
         };
-        let error = StreamError::received(self.side, Code::new(code), text.as_bytes(), path);
-        let Some(stream) = self.table.get_mut(key) else { return };
-        let id = stream.id;
-        match &stream.role {
-            Role::Client(call) => {
-                self.draining |= error.code() == Code::DRAINING;
-                let own = error
-                    .path()
-                    .map_or_else(|| CancelPath::of(&call.service), |path| path.then(&call.service));
-                if stream.outcome().is_none() && !stream.reset {
-                    self.table.remember_reset(id, error.clone(), own);
-                }
-                self.mark_reset(key);
-                self.end(key, Err(error.into()), None);
-            }
-            Role::Server(_) => {
-                self.mark_reset(key);
-                self.end_under_handler(key, error);
-            }
+        let error = StreamError::received(self.side(), Code::new(code), text.as_bytes(), path);
+        let Some(stream) = self.stream(key) else { return };
+        let Some(call) = stream.call() else {
+            self.mark_reset(key);
+            return self.end_under_handler(key, error);
+        };
+        if !stream.is_ended() && !stream.is_reset() {
+            let service = call.service();
+            let path = error.path().map_or_else(|| CancelPath::of(service), |path| path.then(service));
+            self.remember_reset(key.id(), error.clone(), path);
         }
-    }
-
-    fn mark_reset(&mut self, key: StreamKey) {
-        self.clean = false;
-        if let Some(stream) = self.table.get_mut(key) {
-            stream.reset = true;
+        if error.code() == Code::DRAINING {
+            self.drain();
         }
+        self.mark_reset(key);
+        self.end(key, Err(error.into()), None);
     }
 
     /// A frame type that does not exist: whatever it means, its stream cannot go on.
     fn handle_unknown_type(&mut self, id: StreamId) {
-        if let Some(key) = self.table.find(id) {
+        if let Some(key) = self.find(id) {
             let error = StreamError::new(Code::ILLEGAL_FRAME).with_cause("unexpected frame type");
             self.end_at_fault(key, error);
         }
     }
 }
 
-fn strings_of(header: &Header<'_>) -> Metadata {
-    Metadata::copied_from(header.string_count(), header.strings())
-}
-
-fn told_timeout(header: &Header<'_>) -> Option<Duration> {
+/// Returns the time that the client's header frame says is left until its deadline.
+fn peer_timeout(header: &Header<'_>) -> Option<Duration> {
     let millis = std::str::from_utf8(header.int(key::RPC_TIMEOUT)?).ok()?;
     millis.parse().ok().map(Duration::from_millis)
 }
@@ -302,4 +242,8 @@ fn take_payload(buf: &mut BytesMut, len: usize) -> Bytes {
     let message = Bytes::copy_from_slice(buf.get(..len).unwrap_or_default());
     buf.advance(len);
     message
+}
+
+fn strings_of(header: &Header<'_>) -> Metadata {
+    Metadata::copied_from(header.string_count(), header.strings())
 }

@@ -1,4 +1,4 @@
-//! The frames of one method: what they share is encoded once.
+//! The frames of one method. What they share is encoded once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use bytes::{Bytes, BytesMut};
 use foldhash::fast::RandomState;
 use ttheader_codec::{EncodeError, FrameType, Head, HeaderTemplate, encode_header, key};
 
-use super::StreamId;
+use super::id::StreamId;
 use crate::Metadata;
 
-/// A method's name, and the header of its data frames.
+/// A method's name and the encoded header of its data frames.
 #[derive(Debug)]
 pub struct Method {
     name: Bytes,
@@ -19,7 +19,7 @@ pub struct Method {
 }
 
 impl Method {
-    /// Encodes what the frames of `name` share.
+    /// Encodes what the frames of the method `name` share.
     ///
     /// # Errors
     /// [`EncodeError::ValueTooLarge`] if the name is longer than 65,535 bytes.
@@ -29,7 +29,7 @@ impl Method {
         Ok(Self { name, data })
     }
 
-    /// The name as it stands on the wire.
+    /// Returns the name, as on the wire.
     pub fn name(&self) -> &Bytes {
         &self.name
     }
@@ -63,7 +63,7 @@ pub(super) struct Frame<'a> {
     pub(super) frame_type: FrameType,
     pub(super) strings: &'a Metadata,
     pub(super) payload: &'a [u8],
-    /// A client's header frame: what is left until its deadline. Kitex servers pass over it.
+    /// A client's header frame: the time left until its deadline. Kitex servers ignore it.
     pub(super) timeout: Option<Duration>,
 }
 
@@ -77,8 +77,8 @@ fn ints(frame_type: FrameType, name: &[u8]) -> [(u16, &[u8]); 2] {
     [(key::FRAME_TYPE, frame_type.as_bytes()), (key::TO_METHOD, name)]
 }
 
-/// The methods that a peer has named, so that a stream costs no copy of its method. A peer that invents
-/// names fills it once and pays a copy for each stream from then on.
+/// The methods that a peer has named, so that streams share them. The number is bounded: a peer that sends
+/// more names gets a copy for each stream.
 #[derive(Debug, Default)]
 pub(super) struct Methods(HashMap<Bytes, Arc<Method>, RandomState>);
 

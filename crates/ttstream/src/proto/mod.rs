@@ -1,7 +1,7 @@
 //! One connection and its streams as a state machine: no IO, no clock, no async.
 //!
 //! [`Connection`] has four kinds of method. `handle_*`: something came in, and time is an argument.
-//! `poll_*`: something is to be done. Bare verbs: the user's wish. Getters: what is.
+//! `poll_*`: something is to be done. Bare verbs: commands of the application. Getters.
 //!
 //! ```text
 //!  socket bytes > handle_read > (frame, stream) > Event > poll_event > a waker, a cancel, a handler
@@ -28,26 +28,57 @@
 //!                        | finish, rst received, connection lost
 //!                        +-----------> Ended <-------+
 //! ```
+//!
+//! Each file uses files below it only:
+//!
+//! ```text
+//!  commands   inbound          what handles do; what each frame means
+//!      timeouts                what each timer means
+//!       ending                 how a stream ends, here and at the peer
+//!     connection               every field of the connection, and operations on them
+//!      outbound                order of frames on the wire
+//!       table                  streams by id and by key
+//!       stream                 one stream: state, role, send half, receive half
+//!  state  role  send_half  recv_half  idle
+//!  recv_flow  method  timers  queue  transmit  traffic  event  error  id  config
+//! ```
 
+mod commands;
 mod config;
 mod connection;
 mod ending;
+mod error;
+mod event;
+mod id;
+mod idle;
 mod inbound;
-mod intake;
 mod method;
 mod outbound;
+mod queue;
+mod recv_flow;
+mod recv_half;
+mod role;
+mod send_half;
+mod state;
 mod stream;
 mod table;
+#[cfg(all(test, not(loom)))]
+mod tests;
+mod timeouts;
 mod timers;
+mod transmit;
 
+pub use commands::Open;
 pub use config::Config;
+pub use connection::Connection;
+pub use ending::Finish;
+pub use error::ConnectionError;
 #[cfg(any(feature = "tokio", all(test, loom)))]
-pub(crate) use connection::handler_returned;
-pub use connection::{Connection, Event, Finish, Open, StreamState};
-pub use inbound::ConnectionError;
+pub(crate) use error::handler_returned;
+pub use event::Event;
+pub use id::{StreamId, StreamKey};
 pub use method::Method;
 #[cfg(any(feature = "tokio", all(test, loom)))]
 pub(crate) use outbound::BATCH;
-pub use outbound::Transmit;
-pub use stream::StreamId;
-pub use table::StreamKey;
+pub use stream::StreamSnapshot;
+pub use transmit::Transmit;

@@ -1,20 +1,20 @@
-//! What is to happen when. Knows instants and streams, no clock.
+//! What is due when. Knows instants and keys, no clock.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::StreamKey;
+use super::id::StreamKey;
 
-/// What passes at an instant.
+/// What is due at an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
     /// The stream's deadline.
     Stream(StreamKey),
-    /// The longest wait of the Recv that is under way.
+    /// The timeout of the Recv in progress.
     Recv(StreamKey),
-    /// Whether the stream is idle is to be looked at.
+    /// The next check whether the stream is idle.
     Idle(StreamKey),
-    /// The longest time that the connection may stay unread.
+    /// The end of the time that the connection may stay unread.
     Stall,
 }
 
@@ -26,7 +26,7 @@ impl Timers {
         self.0.insert((at, timer));
     }
 
-    /// Takes a timer off; `at` is when it was armed for.
+    /// Removes a timer that was armed for `at`, if any.
     pub(super) fn disarm(&mut self, at: Option<Instant>, timer: Timer) {
         if let Some(at) = at {
             self.0.remove(&(at, timer));

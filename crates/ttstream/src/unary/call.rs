@@ -35,7 +35,7 @@ pub(crate) struct Calls {
     reuse: bool,
     protocol: CallProtocol,
     limits: Limits,
-    write_stall: Duration,
+    write_timeout: Duration,
 }
 
 /// A connection that waits for the next call.
@@ -68,7 +68,7 @@ impl Calls {
             reuse,
             protocol,
             limits: config.limits,
-            write_stall: config.write_stall,
+            write_timeout: config.write_timeout,
         }
     }
 
@@ -107,7 +107,7 @@ impl Calls {
         };
         let sequence_id = self.last_id.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let mut out = self.encode(request, sequence_id, timeout)?;
-        write_all(&connection.io, &mut out, self.write_stall).await.map_err(Error::network)?;
+        write_all(&connection.io, &mut out, self.write_timeout).await.map_err(Error::network)?;
         if request.call.method.is_oneway() {
             self.put_idle(connection);
             let (metadata, backward) = (Metadata::new(), Vec::new());

@@ -77,7 +77,7 @@ impl Connection {
         }
         let mut out = BytesMut::new();
         put_response(self.protocol, &name, sequence_id, response, &mut out);
-        write_all(&self.io, &mut out, self.config.write_stall).await
+        write_all(&self.io, &mut out, self.config.write_timeout).await
     }
 
     async fn run(

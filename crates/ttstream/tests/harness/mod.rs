@@ -112,7 +112,7 @@ impl Pair {
             metadata: &Metadata::new(),
             service: &dial.service.into(),
             deadline: dial.deadline.map(|deadline| self.now + deadline),
-            told_deadline: None,
+            wire_deadline: None,
             recv_timeout: dial.recv_timeout,
         };
         self.client.conn.open(&open, self.now)

@@ -36,7 +36,7 @@ pub(crate) struct Lab {
 
 impl Lab {
     pub(crate) fn new(way: Way, row: &Row) -> Self {
-        let narrow = Config { recv_stream: 512, ..Config::default() };
+        let narrow = Config::default().stream_receive_window(512);
         let (client, server) = match way {
             Way::Slow(Side::Client) => (narrow, Config::default()),
             Way::Slow(Side::Server) => (Config::default(), narrow),
@@ -44,9 +44,9 @@ impl Lab {
             Way::Idle(Side::Server) => (Config::default(), restless()),
             Way::HandlerRecvTimeout => {
                 let recv_timeout = Some(RecvTimeout::new(TIMEOUT));
-                (Config::default(), Config { recv_timeout, ..Config::default() })
+                (Config::default(), Config::default().recv_timeout(recv_timeout))
             }
-            Way::Refused => (Config::default(), Config { max_streams: 0, ..Config::default() }),
+            Way::Refused => (Config::default(), Config::default().max_concurrent_streams(0)),
             _ => (Config::default(), Config::default()),
         };
         let mut pair = Pair::new(client, server);
@@ -163,7 +163,7 @@ impl Lab {
             Way::DataTo(side) => self.inject(side, &Seen::new(id, FrameType::Data).payload("odd").encode()),
             Way::UnknownTo(side) => self.inject(side, &Seen::unknown(id, b"9").encode()),
             Way::MetaTo(side) => self.inject(side, &Seen::new(id, FrameType::Meta).encode()),
-            Way::Slow(_) => self.pair.advance(Config::default().stall_solo),
+            Way::Slow(_) => self.pair.advance(Config::default().slow_consumer_timeout_exclusive),
             Way::TrailerTo(_) | Way::OddTrailerTo(_) | Way::OddBiz | Way::Refused | Way::Draining => {}
         }
     }
@@ -299,7 +299,7 @@ fn end_of_front(way: Way) -> StreamError {
 }
 
 fn restless() -> Config {
-    Config { stream_idle: Some(TIMEOUT), ..Config::default() }
+    Config::default().stream_idle_timeout(TIMEOUT)
 }
 
 fn dial(way: Way) -> Dial {

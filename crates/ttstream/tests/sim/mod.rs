@@ -47,28 +47,26 @@ pub(crate) fn play(seed: u64, weather: Weather) {
 
 fn config(seed: &mut Seed) -> Config {
     let mut size = |least| seed.within(least..least * 8);
-    let (recv_stream, recv_connection) = (size(1000), size(4000));
-    let (send_stream, send_connection) = (size(1000), size(4000));
+    let (stream_receive_window, receive_window) = (size(1000), size(4000));
+    let (stream_send_buffer, send_buffer) = (size(1000), size(4000));
     let ms = |ms| Duration::from_millis(u64::try_from(ms).unwrap());
-    let (stall_shared, stall_solo) = (ms(seed.within(10..300)), ms(seed.within(10..3000)));
-    let max_streams = seed.within(1..12);
-    let stream_idle = seed.once_in(4).then(|| ms(seed.within(50..2000)));
+    let (slow_consumer_timeout, slow_consumer_timeout_exclusive) =
+        (ms(seed.within(10..300)), ms(seed.within(10..3000)));
+    let max_concurrent_streams = seed.within(1..12);
+    let stream_idle_timeout = seed.once_in(4).then(|| ms(seed.within(50..2000)));
     let disable_cancel_remote = seed.once_in(2);
     let timeout = ms(seed.within(1..600));
     let recv_timeout = seed.once_in(4).then_some(RecvTimeout { timeout, disable_cancel_remote });
-    let limits = Config::default();
-    Config {
-        recv_stream,
-        recv_connection,
-        send_stream,
-        send_connection,
-        stall_shared,
-        stall_solo,
-        max_streams,
-        stream_idle,
-        recv_timeout,
-        ..limits
-    }
+    Config::default()
+        .stream_receive_window(stream_receive_window)
+        .receive_window(receive_window)
+        .stream_send_buffer(stream_send_buffer)
+        .send_buffer(send_buffer)
+        .slow_consumer_timeout(slow_consumer_timeout)
+        .slow_consumer_timeout_exclusive(slow_consumer_timeout_exclusive)
+        .max_concurrent_streams(max_concurrent_streams)
+        .stream_idle_timeout(stream_idle_timeout)
+        .recv_timeout(recv_timeout)
 }
 
 struct World {
@@ -157,7 +155,7 @@ impl World {
         self.take_events();
         self.refresh(place);
         let end = self.end(place);
-        if end.unread {
+        if end.discard_incoming {
             return false;
         }
         let (side, key) = (end.side, end.key);
@@ -246,12 +244,12 @@ impl World {
         let ignore = self.seed.once_in(3);
         let end = self.end(place);
         end.waits_recv = false;
-        end.unread |= ignore;
+        end.discard_incoming |= ignore;
         let (side, key) = (end.side, end.key);
         let conn = &mut self.pair.peer(side).conn;
         conn.stop_recv(key);
         if ignore {
-            conn.ignore_received(key);
+            conn.discard_incoming(key);
         }
     }
 
@@ -356,9 +354,9 @@ impl World {
         }
         for (bounds, peer) in self.bounds.iter().zip([&self.pair.client, &self.pair.server]) {
             let received = peer.conn.received_bytes();
-            assert!(received <= bounds.recv_connection + MAX_MESSAGE, "{received} bytes wait to be taken");
+            assert!(received <= bounds.receive_window + MAX_MESSAGE, "{received} bytes wait to be taken");
         }
-        let (running, bound) = (self.pair.server.conn.live_streams(), self.bounds[1].max_streams);
+        let (running, bound) = (self.pair.server.conn.live_streams(), self.bounds[1].max_concurrent_streams);
         assert!(running <= bound, "{running} of {bound} handlers run");
     }
 

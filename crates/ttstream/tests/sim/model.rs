@@ -22,7 +22,7 @@ pub(crate) struct End {
     pub(crate) closed: bool,
     pub(crate) released: bool,
     /// Nobody takes what arrives.
-    pub(crate) unread: bool,
+    pub(crate) discard_incoming: bool,
     /// Told to wait, and not woken since.
     pub(crate) waits_recv: bool,
     pub(crate) waits_send: bool,
@@ -38,7 +38,7 @@ impl End {
             outcome: None,
             closed: false,
             released: false,
-            unread: false,
+            discard_incoming: false,
             waits_recv: false,
             waits_send: false,
         }

@@ -177,7 +177,7 @@ pub(crate) fn reset_then_data() -> Vec<Row> {
 }
 
 /// The server breaks a rule of one stream: the client resets it, and what had arrived stays.
-pub(crate) fn server_misdeed(client: End, server: End) -> Vec<Row> {
+pub(crate) fn server_violation(client: End, server: End) -> Vec<Row> {
     let seen = (client, server);
     vec![
         row(D1, seen, ("HDTR", "HT"), [0, 0]),
@@ -192,7 +192,7 @@ pub(crate) fn server_misdeed(client: End, server: End) -> Vec<Row> {
 }
 
 /// The same before the server has answered.
-pub(crate) fn early_misdeed(client: End, server: End) -> Vec<Row> {
+pub(crate) fn early_violation(client: End, server: End) -> Vec<Row> {
     let seen = (client, server);
     vec![
         row(D0, seen, ("HDTR", "T"), [0, 0]),
@@ -202,7 +202,7 @@ pub(crate) fn early_misdeed(client: End, server: End) -> Vec<Row> {
 }
 
 /// The client breaks a rule of one stream: the server's Rst says all, no trailer follows.
-pub(crate) fn client_misdeed(client: End, server: End) -> Vec<Row> {
+pub(crate) fn client_violation(client: End, server: End) -> Vec<Row> {
     let seen = (client, server);
     vec![
         row(D1, seen, ("HDT", "HR"), [0, 1]),
@@ -299,7 +299,7 @@ pub(crate) fn waited(client: End, server: End) -> Vec<Row> {
 
 /// The server ends what runs: its Rst says all, and the handler takes no request any more.
 pub(crate) fn ended(client: End, server: End) -> Vec<Row> {
-    client_misdeed(client, server).into_iter().map(|row| Row { left: [row.left[0], 0], ..row }).collect()
+    client_violation(client, server).into_iter().map(|row| Row { left: [row.left[0], 0], ..row }).collect()
 }
 
 /// The server takes no more streams.
@@ -358,7 +358,7 @@ fn by_the_link() -> Vec<(Way, Vec<Row>)> {
         (Way::BareRstTo(Server), reset_server(RST_FAILED, RST_THERE)),
         (Way::OddRstTo(Client), reset_client(RST_HERE)),
         (Way::OddRstTo(Server), reset_server(RST_FAILED, RST_THERE)),
-        (Way::HeaderTo(Client), server_misdeed(HEADER_HERE, HEADER_BY_A)),
+        (Way::HeaderTo(Client), server_violation(HEADER_HERE, HEADER_BY_A)),
         (Way::HeaderTo(Client), before_the_answer(0)),
         (Way::HeaderTo(Client), too_late()),
         (Way::HeaderTo(Server), lost(LOST_HERE, LOST_BELOW)),
@@ -366,10 +366,10 @@ fn by_the_link() -> Vec<(Way, Vec<Row>)> {
         (Way::DataTo(Client), too_late()),
         (Way::DataTo(Server), behind_the_half_close()),
         (Way::DataTo(Server), too_late()),
-        (Way::UnknownTo(Client), early_misdeed(UNKNOWN_HERE, UNKNOWN_BY_A)),
-        (Way::UnknownTo(Client), server_misdeed(UNKNOWN_HERE, UNKNOWN_BY_A)),
+        (Way::UnknownTo(Client), early_violation(UNKNOWN_HERE, UNKNOWN_BY_A)),
+        (Way::UnknownTo(Client), server_violation(UNKNOWN_HERE, UNKNOWN_BY_A)),
         (Way::UnknownTo(Client), too_late()),
-        (Way::UnknownTo(Server), client_misdeed(UNKNOWN_TOLD, UNKNOWN_THERE)),
+        (Way::UnknownTo(Server), client_violation(UNKNOWN_TOLD, UNKNOWN_THERE)),
         (Way::UnknownTo(Server), too_late()),
         (Way::MetaTo(Client), harmless()),
         (Way::MetaTo(Server), harmless()),
@@ -388,13 +388,13 @@ fn by_bounds() -> Vec<(Way, Vec<Row>)> {
         (Way::Slow(Client), slow(Client)),
         (Way::Slow(Server), slow(Server)),
         (Way::HandlerRecvTimeout, waited(RECV_TIMEOUT_TOLD, RECV_TIMEOUT_THERE)),
-        (Way::SendTimeout(Client), server_misdeed(SEND_TIMEOUT_HERE, SEND_TIMEOUT_OF_A)),
-        (Way::SendTimeout(Client), early_misdeed(SEND_TIMEOUT_HERE, SEND_TIMEOUT_OF_A)),
-        (Way::SendTimeout(Server), client_misdeed(SEND_TIMEOUT_TOLD, SEND_TIMEOUT_THERE)),
+        (Way::SendTimeout(Client), server_violation(SEND_TIMEOUT_HERE, SEND_TIMEOUT_OF_A)),
+        (Way::SendTimeout(Client), early_violation(SEND_TIMEOUT_HERE, SEND_TIMEOUT_OF_A)),
+        (Way::SendTimeout(Server), client_violation(SEND_TIMEOUT_TOLD, SEND_TIMEOUT_THERE)),
         (Way::SendTimeout(Server), too_late()),
-        (Way::Idle(Client), server_misdeed(IDLE_HERE, IDLE_OF_A)),
-        (Way::Idle(Client), early_misdeed(IDLE_HERE, IDLE_OF_A)),
-        (Way::Idle(Server), client_misdeed(IDLE_TOLD, IDLE_THERE)),
+        (Way::Idle(Client), server_violation(IDLE_HERE, IDLE_OF_A)),
+        (Way::Idle(Client), early_violation(IDLE_HERE, IDLE_OF_A)),
+        (Way::Idle(Server), client_violation(IDLE_TOLD, IDLE_THERE)),
         (Way::Idle(Server), too_late()),
         (Way::EndAll, ended(ENDED_BY_B, LOST_BELOW)),
         (Way::EndAll, too_late()),

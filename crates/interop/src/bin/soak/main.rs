@@ -170,7 +170,7 @@ impl Peers {
         let shared = |address: SocketAddr| alone(address).pool(PoolKind::Mux(1));
         let harmed =
             async |harm| Ok::<_, Failure>(LabClient::new(alone(proxy::start(first, harm).await?).build()?));
-        let restless = ConnectionConfig { stream_idle: Some(SHORT), ..ConnectionConfig::default() };
+        let restless = ConnectionConfig::default().stream_idle_timeout(SHORT);
         Ok(Self {
             restless: LabClient::new(shared(first).connection(restless).build()?),
             leaver: LabClient::new(shared(odd::leaver(chain.client("ServiceO")?).await?).build()?),

@@ -31,7 +31,7 @@ pub(crate) async fn leaver(next: LabClient) -> Result<SocketAddr, Failure> {
 /// # Errors
 /// The system gives no port.
 pub(crate) async fn refuser(next: LabClient) -> Result<SocketAddr, Failure> {
-    let connection = ConnectionConfig { max_streams: 0, ..ConnectionConfig::default() };
+    let connection = ConnectionConfig::default().max_concurrent_streams(0);
     let server = Server::builder("ServiceR").service(LabServer::new(Odd { next })).connection(connection);
     let server = server.bind(LOOPBACK).await?;
     let address = server.local_addr();

@@ -209,7 +209,7 @@ impl Ours {
         let ended = || {
             let streams = observe::streams();
             let mut ours = streams.iter().filter(|view| view.info.peer.to_string() == self.proxy.address);
-            ours.all(|view| view.state == "ended")
+            ours.all(|view| view.phase.as_str() == "ended")
         };
         let wait = async {
             while !ended() {

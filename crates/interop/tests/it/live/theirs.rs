@@ -258,8 +258,8 @@ async fn take(seated: &mut Seated) -> Result<()> {
 
 fn configured(server: ServerBuilder, way: Way) -> ServerBuilder {
     let connection = match way {
-        Way::Refused => ConnectionConfig { max_streams: 0, ..ConnectionConfig::default() },
-        Way::Idle(_) => ConnectionConfig { stream_idle: Some(IDLE), ..ConnectionConfig::default() },
+        Way::Refused => ConnectionConfig::default().max_concurrent_streams(0),
+        Way::Idle(_) => ConnectionConfig::default().stream_idle_timeout(IDLE),
         _ => ConnectionConfig::default(),
     };
     server.connection(connection).on_cancel(OnCancel::Notify).exit_wait(Duration::ZERO)

@@ -180,7 +180,7 @@ impl Model {
             metadata: &metadata,
             service: &service,
             deadline,
-            told_deadline: None,
+            wire_deadline: None,
             recv_timeout: None,
         };
         self.link.poll_open(&mut Context::from_waker(&count.waker()), &open)

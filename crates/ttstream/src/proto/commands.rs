@@ -1,0 +1,207 @@
+//! What the handles of a stream do: open, send, receive, and look at what has arrived.
+
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use kerrors::{Error, RecvTimeout, Side, StreamError};
+use ttheader_codec::FrameType;
+
+use super::connection::Connection;
+use super::ending::Finish;
+use super::error::{handler_returned, illegal_operation};
+use super::id::StreamKey;
+use super::method::{Frame, Method};
+use super::role::{Call, Handling};
+use super::stream::Stream;
+use super::timers::Timer;
+use crate::{Message, Metadata};
+
+/// What a client opens a stream with.
+#[derive(Clone, Debug)]
+pub struct Open<'a> {
+    /// The method.
+    pub method: &'a Arc<Method>,
+    /// Strings of the header frame.
+    pub metadata: &'a Metadata,
+    /// The caller's own service name, which a cancel puts on its path.
+    pub service: &'a Arc<str>,
+    /// When the stream ends by itself; `None` for never.
+    pub deadline: Option<Instant>,
+    /// The deadline that is sent to the peer; `None` for the same.
+    pub wire_deadline: Option<Instant>,
+    /// How long each Recv may wait; `None` for no limit.
+    pub recv_timeout: Option<RecvTimeout>,
+}
+
+impl Connection {
+    /// Client: opens a stream. Returns `Ok(None)` if too much waits to be written: try again after
+    /// [`Event::Openable`](super::Event::Openable).
+    ///
+    /// # Errors
+    /// 12015 if the deadline has passed, 12005 if the header cannot be encoded, and what the connection
+    /// was closed with.
+    pub fn open(&mut self, open: &Open<'_>, now: Instant) -> Result<Option<StreamKey>, StreamError> {
+        if let Some(error) = self.closed() {
+            return Err(error.clone().on_side(Side::Client));
+        }
+        let timeout = open.deadline.map(|deadline| deadline.saturating_duration_since(now));
+        if timeout == Some(Duration::ZERO) {
+            return Err(StreamError::stream_timeout(timeout));
+        }
+        if !self.has_room() {
+            return Ok(None);
+        }
+        let call = Call::new(open.service.clone(), open.deadline.zip(timeout));
+        let stream = Stream::client(self.next_id(), open.method.clone(), call, open.recv_timeout);
+        let key = self.insert(stream);
+        let deadline = open.wire_deadline.or(open.deadline);
+        let timeout = deadline.map(|deadline| deadline.saturating_duration_since(now));
+        let frame = Frame { timeout, ..Frame::new(FrameType::Header, open.metadata, &[]) };
+        if let Err(error) = self.write(key, &frame) {
+            self.remove(key);
+            return Err(illegal_operation(Side::Client, &error));
+        }
+        self.arm(open.deadline, Timer::Stream(key));
+        self.plan_idle_check(key, now);
+        self.share_stall(now);
+        Ok(Some(key))
+    }
+
+    /// Client: returns the method of this name, which caches what its frames share.
+    ///
+    /// # Errors
+    /// Code 12005: the name is longer than 65,535 bytes.
+    pub fn prepare_method(&mut self, name: &[u8]) -> Result<Arc<Method>, StreamError> {
+        self.method_named(name).map_err(|error| illegal_operation(self.side(), &error))
+    }
+
+    /// Client: ends its direction with a trailer. Does nothing if it has ended.
+    pub fn close_send(&mut self, key: StreamKey) {
+        if self.stream_mut(key).is_some_and(Stream::close_local) {
+            self.write_trailer(key, &Finish::default());
+        }
+    }
+
+    /// Server: adds strings to the header frame that is still to be sent. Returns `false` if it was sent.
+    pub fn set_header(&mut self, key: StreamKey, header: &Metadata) -> bool {
+        self.stream_mut(key).is_some_and(|stream| stream.send_mut().add_header(header))
+    }
+
+    /// Server: sends the header frame now, if it was not sent.
+    ///
+    /// # Errors
+    /// What the stream ended with: a client may close the whole connection over a header that comes after
+    /// the end. 12005 if it cannot be encoded; then it is lost.
+    pub fn send_header(&mut self, key: StreamKey) -> Result<(), Error> {
+        self.check_send(key)?;
+        self.write_header(key).map_err(|error| illegal_operation(self.side(), &error).into())
+    }
+
+    /// Queues one message. Returns `Ok(false)` if too much waits already: try again after
+    /// [`Event::Writable`](super::Event::Writable).
+    ///
+    /// # Errors
+    /// What the stream ended with; 12005 if this side's direction has ended or the message is too large
+    /// for a frame.
+    pub fn send(&mut self, key: StreamKey, payload: &Message<'_>) -> Result<bool, Error> {
+        self.check_send(key)?;
+        if !self.has_room_for(key) {
+            return Ok(false);
+        }
+        let queued = self.write_header(key).and_then(|()| self.write_data(key, payload));
+        queued.map(|()| true).map_err(|error| illegal_operation(self.side(), &error).into())
+    }
+
+    /// Returns the next message; `None` at the clean end of the peer's direction.
+    ///
+    /// # Errors
+    /// What the stream ended with, after every message that came before; 12014 if this Recv has waited
+    /// too long.
+    pub fn recv(&mut self, key: StreamKey, now: Instant) -> Poll<Result<Option<Bytes>, Error>> {
+        let taken = self.with_recv_flow(key, |stream, flow| stream.recv_mut().pop(flow)).flatten();
+        if let Some(message) = taken {
+            self.stop_recv(key);
+            return Poll::Ready(Ok(Some(message)));
+        }
+        let Some(stream) = self.stream_mut(key) else { return Poll::Ready(Err(returned())) };
+        if let Some(outcome) = stream.receive_outcome() {
+            return Poll::Ready(outcome.map(|()| None));
+        }
+        if stream.recv_mut().take_expired()
+            && let Some(timeout) = stream.recv().timeout()
+        {
+            return Poll::Ready(Err(stream.recv_timeout_error(timeout).into()));
+        }
+        let until = stream.recv_mut().wait_with_timeout(now);
+        self.arm(until, Timer::Recv(key));
+        Poll::Pending
+    }
+
+    /// The Recv in progress is over, or was given up.
+    pub fn stop_recv(&mut self, key: StreamKey) {
+        let until = self.stream_mut(key).and_then(|stream| stream.recv_mut().stop_waiting());
+        self.disarm(until, Timer::Recv(key));
+    }
+
+    /// Returns the strings with which the peer answered or opened the stream, once they are there.
+    ///
+    /// # Errors
+    /// What the stream ended with, if it did so without a header.
+    pub fn header(&mut self, key: StreamKey) -> Poll<Result<Metadata, Error>> {
+        let Some(stream) = self.stream_mut(key) else { return Poll::Ready(Err(returned())) };
+        if let Some(header) = stream.recv().header() {
+            return Poll::Ready(Ok(header.clone()));
+        }
+        if let Some(outcome) = stream.outcome() {
+            return Poll::Ready(outcome.clone().map(|()| Metadata::new()));
+        }
+        stream.recv_mut().wait();
+        Poll::Pending
+    }
+
+    /// Client: returns the next meta frame that was not taken yet.
+    pub fn take_meta(&mut self, key: StreamKey) -> Option<(Metadata, Bytes)> {
+        self.stream_mut(key)?.call_mut()?.pop_meta()
+    }
+
+    /// Server: returns the strings with which the peer opened the stream; from then on they are empty.
+    pub fn take_header(&mut self, key: StreamKey) -> Option<Metadata> {
+        self.stream_mut(key).and_then(|stream| stream.recv_mut().take_header())
+    }
+
+    /// Returns the strings with which the peer answered or opened the stream, if they are there.
+    pub fn received_header(&self, key: StreamKey) -> Option<&Metadata> {
+        self.stream(key).and_then(|stream| stream.recv().header())
+    }
+
+    /// Returns the strings with which the peer ended its direction, once it has.
+    pub fn trailer(&self, key: StreamKey) -> Option<&Metadata> {
+        self.stream(key).and_then(|stream| stream.recv().trailer())
+    }
+
+    /// Server: returns the time that the client said was left until its deadline.
+    pub fn timeout(&self, key: StreamKey) -> Option<Duration> {
+        self.stream(key).and_then(Stream::handling).and_then(Handling::timeout)
+    }
+
+    /// Returns the method of a stream.
+    pub fn method(&self, key: StreamKey) -> Option<&Arc<Method>> {
+        self.stream(key).map(Stream::method)
+    }
+
+    /// Returns what the stream ended with, if it has.
+    pub fn outcome(&self, key: StreamKey) -> Option<Result<(), Error>> {
+        self.stream(key).and_then(Stream::outcome).cloned()
+    }
+
+    fn check_send(&self, key: StreamKey) -> Result<(), Error> {
+        self.stream(key).map_or_else(|| Err(returned()), Stream::check_send)
+    }
+}
+
+/// The error for a handle whose stream was removed: only a server's can be, after its handler returned.
+fn returned() -> Error {
+    handler_returned().into()
+}
