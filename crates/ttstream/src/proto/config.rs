@@ -9,7 +9,7 @@ use ttheader_codec::Limits;
 ///
 /// ```
 /// # use std::time::Duration;
-/// # use stream_core::proto::Config;
+/// # use ttstream::proto::Config;
 /// let config = Config::default().max_concurrent_streams(100).stream_idle_timeout(Duration::from_secs(60));
 /// assert_eq!(config.max_concurrent_streams, 100);
 /// ```
