@@ -18,6 +18,7 @@ use crate::cancel::{Reason, Scope};
 use crate::clock;
 use crate::models::{Count, check};
 use crate::proto::{Config, Finish, StreamKey};
+use crate::sync::releases;
 
 /// A client's connection with one stream, and the server's machine that knows it.
 fn client(config: Config) -> (Arc<Model>, StreamKey, Peer, StreamKey) {
@@ -298,6 +299,38 @@ fn a_sender_with_enough_for_a_write_writes_before_the_task_runs() {
         let handler = peer.opened()[0];
         assert!(peer.messages(handler) >= 4, "the task has not run");
         assert_nothing_waits(&link);
+    });
+}
+
+/// The task was woken, a sender with enough for a write comes before it, and another queues more meanwhile.
+#[test]
+fn the_task_does_not_begin_while_a_sender_writes() {
+    check(|| {
+        let link = front();
+        let key = link.open();
+        link.settle();
+        (0..3).for_each(|_| assert!(link.poll_send(&Count::new(), key).is_ready()));
+        let sending = [64 * 1024, 1].map(|len| {
+            link.doing(move |link| assert!(link.poll_send_of(&Count::new(), key, &vec![0; len]).is_ready()))
+        });
+        link.poll_writer();
+        sending.into_iter().for_each(|sending| sending.join().unwrap());
+        assert_written(&link, &[5]);
+    });
+}
+
+/// To queue the message, to get the batch, to find that there is no more.
+#[test]
+fn a_sender_that_writes_takes_the_lock_three_times() {
+    const OF_THE_WIRE: usize = 1;
+    check(|| {
+        let link = front();
+        let key = link.open();
+        link.settle();
+        let before = releases();
+        assert!(link.poll_send(&Count::new(), key).is_ready());
+        assert_eq!(releases() - before, 3 + OF_THE_WIRE);
+        assert!(!link.take_written().is_empty());
     });
 }
 
