@@ -159,7 +159,7 @@ impl Client {
             None => None,
             Some(Ok(registration)) => Some(registration),
             Some(Err(reason)) => {
-                link.with(|connection| connection.cancel(key, &reason));
+                link.update_connection(|connection| connection.cancel(key, &reason));
                 None
             }
         };

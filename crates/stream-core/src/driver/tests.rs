@@ -84,7 +84,7 @@ async fn messages_pass_through_pipes_that_are_smaller() {
         for len in lens {
             send(&client, key, &vec![7; len]).await;
         }
-        client.with(|connection| connection.close_send(key));
+        client.update_connection(|connection| connection.close_send(key));
         while opened.lock().unwrap().is_empty() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }

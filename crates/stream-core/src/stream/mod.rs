@@ -179,14 +179,16 @@ impl Shared {
 
     /// What the stream ended with, if it has.
     pub(crate) fn outcome(&self) -> Option<Result<(), Error>> {
-        self.link.with(|connection| connection.outcome(self.key))
+        self.link.update_connection(|connection| connection.outcome(self.key))
     }
 
     fn tell_metas(&self) {
         if self.observers.is_empty() || self.side == Side::Server {
             return;
         }
-        while let Some((strings, payload)) = self.link.with(|connection| connection.take_meta(self.key)) {
+        while let Some((strings, payload)) =
+            self.link.update_connection(|connection| connection.take_meta(self.key))
+        {
             self.observers.iter().for_each(|observer| observer.meta(self.info(), &strings, &payload));
         }
     }
@@ -196,7 +198,7 @@ impl Shared {
         if self.observers.is_empty() || self.side == Side::Server {
             return;
         }
-        let header = self.link.with(|connection| connection.received_header(self.key).cloned());
+        let header = self.link.update_connection(|connection| connection.received_header(self.key).cloned());
         if let Some(header) = header
             && !self.header_told.swap(true, Ordering::AcqRel)
         {
@@ -216,7 +218,8 @@ impl Shared {
     /// stream may not have been told yet, with the scope's reason.
     fn cancel(&self, reason: &Reason) {
         let above = self.reason_above();
-        self.link.with(|connection| connection.cancel(self.key, above.as_ref().unwrap_or(reason)));
+        self.link
+            .update_connection(|connection| connection.cancel(self.key, above.as_ref().unwrap_or(reason)));
     }
 
     fn reason_above(&self) -> Option<Reason> {

@@ -72,7 +72,7 @@ impl RecvStream {
 
     /// What the peer ended its direction with; `None` if it has not.
     pub fn trailer(&self) -> Option<Metadata> {
-        self.shared.link.with(|connection| connection.trailer(self.shared.key).cloned())
+        self.shared.link.update_connection(|connection| connection.trailer(self.shared.key).cloned())
     }
 
     /// What is known of the stream from its beginning on.
@@ -97,7 +97,7 @@ impl Drop for RecvStream {
         let Shared { link, key, side, .. } = &*self.shared;
         match side {
             Side::Client => self.shared.cancel(&Reason::Canceled),
-            Side::Server => link.with(|connection| connection.ignore_received(*key)),
+            Side::Server => link.update_connection(|connection| connection.ignore_received(*key)),
         }
     }
 }
@@ -129,7 +129,7 @@ impl Drop for Recv<'_> {
         // A Recv that was given up must not time the stream out.
         let Shared { link, key, timed, .. } = &*self.stream.shared;
         if *timed {
-            link.with(|connection| connection.stop_recv(*key));
+            link.update_connection(|connection| connection.stop_recv(*key));
         }
     }
 }

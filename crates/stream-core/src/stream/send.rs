@@ -60,7 +60,7 @@ impl SendStream {
         if let (Poll::Pending, Some(timeout)) = (&sent, send_timeout) {
             let timer = timer.0.get_or_insert_with(|| Box::pin(tokio::time::sleep(*timeout)));
             ready!(timer.as_mut().poll(cx));
-            link.with(|connection| connection.handle_send_timeout(*key, *timeout));
+            link.update_connection(|connection| connection.handle_send_timeout(*key, *timeout));
             sent = link.poll_send(cx, *key, message);
         }
         // An end that is found here is told by Recv, behind the messages that came before it, or by the drop.
@@ -72,7 +72,7 @@ impl SendStream {
 
     /// Client: says that nothing more will be sent.
     pub fn close_send(&self) {
-        self.shared.link.with(|connection| connection.close_send(self.shared.key));
+        self.shared.link.update_connection(|connection| connection.close_send(self.shared.key));
     }
 
     /// What is known of the stream from its beginning on.
@@ -94,7 +94,7 @@ impl SendStream {
     /// Server: adds to the header of the answer, which leaves with the first message. `false` if it has
     /// left.
     pub fn set_header(&self, header: &Metadata) -> bool {
-        self.shared.link.with(|connection| connection.set_header(self.shared.key, header))
+        self.shared.link.update_connection(|connection| connection.set_header(self.shared.key, header))
     }
 
     /// Server: sends the header of the answer now, if it has not left.
@@ -102,7 +102,7 @@ impl SendStream {
     /// # Errors
     /// What the stream ended with; 12005 if the header is too large.
     pub fn send_header(&self) -> Result<(), Error> {
-        self.shared.link.with(|connection| connection.send_header(self.shared.key))
+        self.shared.link.update_connection(|connection| connection.send_header(self.shared.key))
     }
 }
 
@@ -117,7 +117,9 @@ impl Drop for SendStream {
     fn drop(&mut self) {
         if self.shared.remove_sender() && self.shared.side == Side::Client {
             let reason = self.shared.reason_above().unwrap_or(Reason::Canceled);
-            self.shared.link.with(|connection| connection.abandon_send(self.shared.key, &reason));
+            self.shared
+                .link
+                .update_connection(|connection| connection.abandon_send(self.shared.key, &reason));
         }
     }
 }
