@@ -10,7 +10,7 @@ use std::sync::PoisonError;
 #[cfg(not(loom))]
 pub use imp::MutexGuard;
 #[cfg(loom)]
-pub use model::MutexGuard;
+pub use model::{MutexGuard, releases};
 
 #[derive(Debug, Default)]
 pub struct Mutex<T>(imp::Mutex<T>);
@@ -38,6 +38,11 @@ mod model {
 
     loom::lazy_static! {
         static ref RELEASES: AtomicUsize = AtomicUsize::new(0);
+    }
+
+    /// Returns how many locks were released so far in this execution.
+    pub fn releases() -> usize {
+        RELEASES.load(Relaxed)
     }
 
     #[derive(Debug)]

@@ -80,15 +80,15 @@ impl TransportStream for Stream {
     }
 
     fn expire_send(&self, timeout: Duration) {
-        self.link.with(|connection| connection.handle_send_timeout(self.key, timeout));
+        self.link.update_connection(|connection| connection.handle_send_timeout(self.key, timeout));
     }
 
     fn close_send(&self) {
-        self.link.with(|connection| connection.close_send(self.key));
+        self.link.update_connection(|connection| connection.close_send(self.key));
     }
 
     fn abandon_send(&self, reason: &Reason) {
-        self.link.with(|connection| connection.abandon_send(self.key, reason));
+        self.link.update_connection(|connection| connection.abandon_send(self.key, reason));
     }
 
     fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
@@ -97,12 +97,12 @@ impl TransportStream for Stream {
 
     fn stop_recv(&self) {
         if self.timed {
-            self.link.with(|connection| connection.stop_recv(self.key));
+            self.link.update_connection(|connection| connection.stop_recv(self.key));
         }
     }
 
     fn discard_incoming(&self) {
-        self.link.with(|connection| connection.discard_incoming(self.key));
+        self.link.update_connection(|connection| connection.discard_incoming(self.key));
     }
 
     fn poll_header(&self, cx: &mut Context<'_>) -> Poll<Result<Metadata, Error>> {
@@ -110,27 +110,27 @@ impl TransportStream for Stream {
     }
 
     fn received_header(&self) -> Option<Metadata> {
-        self.link.with(|connection| connection.received_header(self.key).cloned())
+        self.link.update_connection(|connection| connection.received_header(self.key).cloned())
     }
 
     fn trailer(&self) -> Option<Metadata> {
-        self.link.with(|connection| connection.trailer(self.key).cloned())
+        self.link.update_connection(|connection| connection.trailer(self.key).cloned())
     }
 
     fn take_meta(&self) -> Option<(Metadata, Bytes)> {
-        self.link.with(|connection| connection.take_meta(self.key))
+        self.link.update_connection(|connection| connection.take_meta(self.key))
     }
 
     fn set_header(&self, header: &Metadata) -> bool {
-        self.link.with(|connection| connection.set_header(self.key, header))
+        self.link.update_connection(|connection| connection.set_header(self.key, header))
     }
 
     fn send_header(&self) -> Result<(), Error> {
-        self.link.with(|connection| connection.send_header(self.key))
+        self.link.update_connection(|connection| connection.send_header(self.key))
     }
 
     fn cancel(&self, reason: &Reason) {
-        self.link.with(|connection| connection.cancel(self.key, reason));
+        self.link.update_connection(|connection| connection.cancel(self.key, reason));
     }
 
     fn finish(&self, end: StreamEnd, scope: &Scope) {
@@ -141,7 +141,7 @@ impl TransportStream for Stream {
     }
 
     fn outcome(&self) -> Option<Result<(), Error>> {
-        self.link.with(|connection| connection.outcome(self.key))
+        self.link.update_connection(|connection| connection.outcome(self.key))
     }
 
     fn release(&self) {

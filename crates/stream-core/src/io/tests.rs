@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io::{ErrorKind, IoSlice};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -105,6 +106,18 @@ async fn a_stream_is_quiet_until_there_is_a_byte_or_the_end() {
         drop(first);
         poll_fn(|cx| second.poll_read_ready(cx)).await.unwrap();
         assert!(!second.is_quiet(), "{kind}");
+    }
+}
+
+/// So that no second read finds nothing.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn after_a_short_read_a_stream_is_not_ready() {
+    for (kind, (first, second)) in pairs().await {
+        write_all(&first, &mut bytes(1), LIMIT).await.unwrap();
+        ReadBuffer::default().fill(&second).await.unwrap();
+        let ready = poll_fn(|cx| Poll::Ready(second.poll_read_ready(cx).is_ready())).await;
+        assert!(!ready, "{kind}");
     }
 }
 

@@ -62,19 +62,13 @@ pub fn write_ready(io: &Io, output: &mut impl Output) -> io::Result<()> {
 /// As [`write_ready`]; the stream accepted nothing for `limit` ([`TimedOut`](io::ErrorKind::TimedOut)).
 pub async fn write_all(io: &Io, output: &mut impl Output, limit: Duration) -> io::Result<()> {
     loop {
-        let before = output.remaining();
         write_ready(io, output)?;
-        let left = output.remaining();
-        if left == 0 {
+        if output.remaining() == 0 {
             return Ok(());
         }
         match timeout(limit, std::future::poll_fn(|cx| io.poll_write_ready(cx))).await {
             Some(ready) => ready?,
-            None if left == before => {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "peer takes no data"));
-            }
-            // The wait began after a write that was accepted: one more try.
-            None => {}
+            None => return Err(io::Error::new(io::ErrorKind::TimedOut, "peer takes no data")),
         }
     }
 }

@@ -104,7 +104,7 @@ impl Link {
     }
 
     /// Changes the connection under the lock, then does what that asks for.
-    pub(crate) fn with<R>(&self, change: impl FnOnce(&mut Connection) -> R) -> R {
+    pub(crate) fn update_connection<R>(&self, change: impl FnOnce(&mut Connection) -> R) -> R {
         self.update(|state| change(&mut state.connection))
     }
 
@@ -295,12 +295,12 @@ impl Link {
 
     /// Begins nothing new, and closes the connection when nothing is left.
     pub(crate) fn drain(&self) {
-        self.with(Connection::drain);
+        self.update_connection(Connection::drain);
     }
 
     /// Ends every stream that still runs, here and at the peer, with 12013.
     pub(crate) fn end_all(&self, service: &str) {
-        self.with(|connection| connection.end_all(service));
+        self.update_connection(|connection| connection.end_all(service));
     }
 
     /// Ends every stream with `error`, and the connection.
@@ -370,7 +370,7 @@ impl Inspect for Link {
 impl Target for Link {
     fn cancel(&self, token: u64, reason: &Reason) {
         if let Some(key) = StreamKey::from_token(token) {
-            self.with(|connection| connection.cancel(key, reason));
+            self.update_connection(|connection| connection.cancel(key, reason));
         }
     }
 }

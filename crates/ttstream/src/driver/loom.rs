@@ -18,6 +18,7 @@ use crate::cancel::{Reason, Scope};
 use crate::clock;
 use crate::models::{Count, check};
 use crate::proto::{Config, Finish, StreamKey};
+use crate::sync::releases;
 
 /// A client's connection with one stream, and the server's machine that knows it.
 fn client(config: Config) -> (Arc<Model>, StreamKey, Peer, StreamKey) {
@@ -52,10 +53,10 @@ fn a_cancel_and_the_end_make_one_outcome_and_wake_who_receives() {
         let woken = Count::new();
         assert!(link.poll_recv(&woken, key).is_pending());
         let end = link.reading(peer.writes());
-        link.with(|connection| connection.cancel(key, &Reason::Canceled));
+        link.update_connection(|connection| connection.cancel(key, &Reason::Canceled));
         end.join().unwrap();
         assert_eq!(woken.get(), 1);
-        let outcome = link.with(|connection| connection.outcome(key)).unwrap();
+        let outcome = link.update_connection(|connection| connection.outcome(key)).unwrap();
         for _ in 0..2 {
             let recv = link.poll_recv(&woken, key).map_ok(|message| assert_eq!(message, None));
             assert_eq!(format!("{recv:?}"), format!("{:?}", Poll::Ready(&outcome)));
@@ -128,9 +129,9 @@ fn a_handler_that_returns_while_an_rst_arrives_leaves_nothing() {
         let (link, handler, front, key) = server();
         let scope = Scope::new();
         link.begin(handler, &scope);
-        front.with(|connection| connection.cancel(key, &Reason::Canceled));
+        front.update_connection(|connection| connection.cancel(key, &Reason::Canceled));
         let rst = link.reading(front.written());
-        link.with(|connection| connection.finish(handler, &Finish::default()));
+        link.update_connection(|connection| connection.finish(handler, &Finish::default()));
         link.release(handler);
         rst.join().unwrap();
         link.check_empty();
@@ -141,7 +142,7 @@ fn a_handler_that_returns_while_an_rst_arrives_leaves_nothing() {
 fn a_handler_that_begins_while_an_rst_arrives_is_canceled() {
     check(|| {
         let (link, handler, front, key) = server();
-        front.with(|connection| connection.cancel(key, &Reason::Canceled));
+        front.update_connection(|connection| connection.cancel(key, &Reason::Canceled));
         let rst = link.reading(front.written());
         let scope = Scope::new();
         link.begin(handler, &scope);
@@ -183,7 +184,7 @@ fn check_reason_below(
 #[test]
 fn who_sees_that_a_stream_was_canceled_ends_what_is_below_for_that_reason() {
     check_reason_below(|link, _, front, key, _| {
-        front.with(|connection| connection.cancel(key, &Reason::Canceled));
+        front.update_connection(|connection| connection.cancel(key, &Reason::Canceled));
         link.read(&front.written());
     });
 }
@@ -204,12 +205,12 @@ fn a_stream_that_is_opened_during_a_cancel_of_its_scope_ends() {
         let key = link.open();
         let registration = scope.register(link.link.clone(), key.token());
         if let Err(reason) = &registration {
-            link.with(|connection| connection.cancel(key, reason));
+            link.update_connection(|connection| connection.cancel(key, reason));
         }
         let seen = link.poll_recv(&woken, key).is_ready();
         cancel.join().unwrap();
         assert_eq!(woken.get(), usize::from(!seen));
-        assert_eq!(code(&link.with(|connection| connection.outcome(key))), Some(Code::CANCELED));
+        assert_eq!(code(&link.update_connection(|connection| connection.outcome(key))), Some(Code::CANCELED));
     });
 }
 
@@ -301,6 +302,38 @@ fn a_sender_with_enough_for_a_write_writes_before_the_task_runs() {
     });
 }
 
+/// The task was woken, a sender with enough for a write comes before it, and another queues more meanwhile.
+#[test]
+fn the_task_does_not_begin_while_a_sender_writes() {
+    check(|| {
+        let link = front();
+        let key = link.open();
+        link.settle();
+        (0..3).for_each(|_| assert!(link.poll_send(&Count::new(), key).is_ready()));
+        let sending = [64 * 1024, 1].map(|len| {
+            link.doing(move |link| assert!(link.poll_send_of(&Count::new(), key, &vec![0; len]).is_ready()))
+        });
+        link.poll_writer();
+        sending.into_iter().for_each(|sending| sending.join().unwrap());
+        assert_written(&link, &[5]);
+    });
+}
+
+/// To queue the message, to get the batch, to find that there is no more.
+#[test]
+fn a_sender_that_writes_takes_the_lock_three_times() {
+    const OF_THE_WIRE: usize = 1;
+    check(|| {
+        let link = front();
+        let key = link.open();
+        link.settle();
+        let before = releases();
+        assert!(link.poll_send(&Count::new(), key).is_ready());
+        assert_eq!(releases() - before, 3 + OF_THE_WIRE);
+        assert!(!link.take_written().is_empty());
+    });
+}
+
 #[test]
 fn what_the_task_is_given_while_it_writes_is_written() {
     check(|| {
@@ -372,7 +405,7 @@ fn a_cancel_does_not_wait_for_the_reader_that_tells_others() {
     check(|| {
         let (link, keys, mut peer, handlers, news) = two_that_receive();
         let canceling = link.doing(move |link| {
-            link.with(|connection| connection.cancel(keys[0], &Reason::Canceled));
+            link.update_connection(|connection| connection.cancel(keys[0], &Reason::Canceled));
         });
         let mut check = Some(|| {
             canceling.join().unwrap();
@@ -450,7 +483,7 @@ fn a_stream_that_begins_during_a_shutdown_is_refused_or_told() {
         let (read, handler, scope) = reading.join().unwrap();
         assert_eq!(scope.reason().is_some(), handler.is_some());
         front.read(&link.written());
-        let outcome = code(&front.with(|connection| connection.outcome(key)));
+        let outcome = code(&front.update_connection(|connection| connection.outcome(key)));
         match (read, handler) {
             // None: the connection was being closed already, and says it for the refusal.
             (true, None) => assert!(outcome.is_none_or(|code| code == Code::DRAINING), "{outcome:?}"),
@@ -459,7 +492,7 @@ fn a_stream_that_begins_during_a_shutdown_is_refused_or_told() {
         }
         if let Some(handler) = handler {
             assert_eq!(link.closes(), 0, "a handler runs");
-            link.with(|connection| connection.finish(handler, &Finish::default()));
+            link.update_connection(|connection| connection.finish(handler, &Finish::default()));
             link.release(handler);
         }
         link.settle();

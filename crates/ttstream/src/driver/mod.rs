@@ -22,6 +22,8 @@ mod observed;
 mod read;
 mod scheduler;
 mod state;
+#[cfg(all(test, feature = "tokio"))]
+mod tests;
 mod write;
 
 use std::sync::Arc;

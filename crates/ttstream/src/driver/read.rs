@@ -156,7 +156,7 @@ impl Reader {
 
     /// Ends what had its time: streams, and the connection itself if it was without any for too long.
     fn handle_timeout(&self, now: Instant) {
-        self.link.with(|connection| connection.handle_timeout(now));
+        self.link.update_connection(|connection| connection.handle_timeout(now));
         if self.link.lock(|state| state.check_idle(self.link.idle_timeout(), now)) {
             self.link.retire();
         }

@@ -1,0 +1,106 @@
+//! Connections over streams in memory, on a paused clock: bounds of time to the millisecond, and messages
+//! through pipes that are smaller than they are.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use kerrors::{Code, Side, StreamError};
+use tokio::time::Instant;
+
+use super::{Link, read_loop, start};
+use crate::Message;
+use crate::Metadata;
+use crate::cancel::Scope;
+use crate::io::Io;
+use crate::proto::{Config, Finish, Method, Open, StreamKey};
+
+const IDLE: Duration = Duration::from_secs(60);
+const NEVER: Duration = Duration::from_secs(86_400);
+
+type Opened = Arc<Mutex<Vec<StreamKey>>>;
+
+/// A connection that reads and writes; and the streams that its peer opens.
+fn connection(side: Side, io: Io, idle: Duration) -> (Arc<Link>, Opened) {
+    let link = start(side, io, Config::default(), idle);
+    let opened = Opened::default();
+    let keys = opened.clone();
+    tokio::spawn(read_loop(link.clone(), BytesMut::new(), move |key| keys.lock().unwrap().push(key)));
+    (link, opened)
+}
+
+async fn open(link: &Link) -> StreamKey {
+    let (method, metadata, service) = (Arc::new(Method::new("M").unwrap()), Metadata::new(), "A".into());
+    let open = Open {
+        method: &method,
+        metadata: &metadata,
+        service: &service,
+        deadline: None,
+        wire_deadline: None,
+        recv_timeout: None,
+    };
+    poll_fn(|cx| link.poll_open(cx, &open)).await.unwrap()
+}
+
+async fn send(link: &Link, key: StreamKey, message: &[u8]) {
+    poll_fn(|cx| link.poll_send(cx, key, &Message::Borrowed(message))).await.unwrap();
+}
+
+async fn closed_after(link: &Link) -> Duration {
+    let began = Instant::now();
+    link.closed().await;
+    began.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_nothing_ends_the_connection_after_the_write_timeout() {
+    let (io, _peer) = Io::pair(1024);
+    let (link, _) = connection(Side::Client, io, NEVER);
+    let key = open(&link).await;
+    send(&link, key, &[0; 4096]).await;
+    let took = closed_after(&link).await;
+    assert_eq!(took.as_secs(), Config::default().write_timeout.as_secs());
+    let outcome = link.lock(|state| state.connection.outcome(key)).unwrap().unwrap_err();
+    assert_eq!(outcome.stream().map(StreamError::code), Some(Code::TRANSPORT_CLOSING));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_a_stream_is_closed_after_its_idle_time() {
+    let (io, peer) = Io::pair(1024);
+    let (link, _) = connection(Side::Client, io, IDLE);
+    let (server, _) = connection(Side::Server, peer, NEVER);
+    assert_eq!(closed_after(&link).await.as_secs(), IDLE.as_secs());
+    assert_eq!(closed_after(&server).await, Duration::ZERO, "its peer is gone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_pass_through_pipes_that_are_smaller() {
+    for capacity in [1, 7, 64 * 1024] {
+        let (io, peer) = Io::pair(capacity);
+        let (client, _) = connection(Side::Client, io, NEVER);
+        let (server, opened) = connection(Side::Server, peer, NEVER);
+        let key = open(&client).await;
+        let lens = [0, 1, 5_000, 40_000];
+        for len in lens {
+            send(&client, key, &vec![7; len]).await;
+        }
+        client.update_connection(|connection| connection.close_send(key));
+        while opened.lock().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let (handler, scope) = (opened.lock().unwrap()[0], Scope::new());
+        server.begin(handler, &scope);
+        let mut received = Vec::new();
+        while let Some(message) = poll_fn(|cx| server.poll_recv(cx, handler, None)).await.unwrap() {
+            assert!(message.iter().all(|byte| *byte == 7));
+            received.push(message.len());
+        }
+        assert_eq!(received, lens, "capacity {capacity}");
+        send(&server, handler, b"answer").await;
+        server.finish(handler, &Finish::default(), &scope);
+        let answer = poll_fn(|cx| client.poll_recv(cx, key, None)).await.unwrap();
+        assert_eq!(answer.as_deref(), Some(&b"answer"[..]));
+        assert_eq!(poll_fn(|cx| client.poll_recv(cx, key, None)).await.unwrap(), None);
+    }
+}
