@@ -96,7 +96,7 @@ const ROWS: &[Row] = &[
     Row {
         name: "xtask",
         ours: &["kitex-codegen"],
-        others: &["clap", "serde_json"],
+        others: &["clap", "proc-macro2", "serde_json", "syn"],
         tests: &[],
     },
 ];

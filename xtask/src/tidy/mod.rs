@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: what the compiler cannot check. Reads the tree as text, and `cargo metadata`.
 //! Owns the table of rules and how findings are shown; a rule that is more than words has its own file.
 
+mod circles;
 mod docs;
 mod edges;
 mod once;
@@ -37,6 +38,11 @@ const RULES: &[Rule] = &[
         name: "edges",
         why: "each crate uses what its row in xtask/src/tidy/edges.rs allows; extend the row on purpose",
         find: Find::Check(edges::find),
+    },
+    Rule {
+        name: "circles",
+        why: "files that use each other cannot be read, tested or moved alone",
+        find: Find::Check(circles::find),
     },
     Rule {
         name: "sans-io",

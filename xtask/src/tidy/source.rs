@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use proc_macro2::{TokenStream, TokenTree};
+
 use super::words::{find_word, is_word_letter};
 
 /// One Rust file, taken apart.
@@ -202,4 +204,18 @@ fn item_end(code: &str, start: usize) -> usize {
 
 fn count_lines(code: &str) -> usize {
     code.lines().filter(|line| !line.trim().is_empty()).count()
+}
+
+/// Whether the condition of a `cfg` asks for tests.
+pub(super) fn names_test(condition: TokenStream) -> bool {
+    let mut negated = false;
+    for token in condition {
+        match token {
+            TokenTree::Group(group) if !negated && names_test(group.stream()) => return true,
+            TokenTree::Ident(name) if name == "test" => return true,
+            TokenTree::Ident(name) => negated = name == "not",
+            _ => negated = false,
+        }
+    }
+    false
 }

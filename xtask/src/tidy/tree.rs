@@ -30,7 +30,7 @@ pub(super) struct File {
 }
 
 /// Where a rule found something, and what.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Spot {
     pub(super) path: String,
     pub(super) line: usize,
