@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use super::text::{is_in, is_word_letter};
 use super::tree::{File, Spot, Tree};
-use super::words::{is_in, is_word_letter};
 
 const CODES: &str = "crates/kerrors/src/code.rs";
 const KEYS: &str = "crates/ttheader-codec/src/key.rs";

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use super::source::Source;
-use super::words::is_in;
+use super::text::is_in;
 use crate::Result;
 use crate::command::Cmd;
 use crate::workspace::{Package, Workspace};
