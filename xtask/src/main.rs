@@ -6,16 +6,16 @@ mod ci;
 mod codegen;
 mod command;
 mod interop;
+mod result;
 mod soak;
 mod tidy;
 mod workspace;
 
-use std::error::Error;
 use std::process::ExitCode;
 
 use clap::Parser;
 
-pub(crate) type Result<T = (), E = Box<dyn Error>> = std::result::Result<T, E>;
+pub(crate) use self::result::Result;
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about)]

@@ -184,3 +184,8 @@ fn is_same(one: &Error, other: &Error) -> bool {
         (one, other) => panic!("no stream ends with this: {one:?}, {other:?}"),
     }
 }
+
+/// The stream error of an outcome.
+pub(crate) fn stream_error(outcome: &Option<Result<(), Error>>) -> Option<&StreamError> {
+    outcome.as_ref().and_then(|outcome| outcome.as_ref().err()).and_then(Error::stream)
+}

@@ -9,6 +9,7 @@
 //! cargo +nightly fuzz run --fuzz-dir crates/fuzz pair /tmp/found crates/fuzz/corpus/pair -- -max_total_time=60
 //! cargo +nightly fuzz run --fuzz-dir crates/fuzz pair FILE        replays one input
 //! ```
+#![forbid(unsafe_code)]
 
 #![forbid(unsafe_code)]
 

@@ -7,8 +7,8 @@ use bytes::{Buf, BytesMut};
 use kerrors::{Code, Side, StreamError};
 use ttheader_codec::Limits;
 
-use crate::handle::Handle;
-use crate::verbs::{SERVICE, stream_error};
+use crate::handle::{Handle, stream_error};
+use crate::verbs::SERVICE;
 use crate::{Peer, Script};
 
 /// A client's connection, a server's, and the bytes that are under way between them.

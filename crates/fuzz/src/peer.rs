@@ -11,8 +11,7 @@ use ttstream::proto::{Config, Connection, Event, Finish, StreamKey, Transmit};
 use ttheader_codec::{FrameType, Limits, peek_frame};
 
 use crate::frames::{Seen, rest_of_frames};
-use crate::handle::{Handle, Taken};
-use crate::verbs::stream_error;
+use crate::handle::{Handle, Taken, stream_error};
 use crate::written::Written;
 use crate::{Script, check_text};
 

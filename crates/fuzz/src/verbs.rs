@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kerrors::{ApplicationException, CancelPath, Code, Error, Side, StreamError};
+use kerrors::{ApplicationException, CancelPath, Code, Side, StreamError};
 use stream_core::cancel::Reason;
 use ttstream::proto::{Finish, Method, Open, StreamKey};
 use stream_core::{Message, Metadata};
@@ -287,9 +287,4 @@ fn reason(script: &mut Script<'_>) -> Reason {
         }
         _ => Reason::Foreign(Arc::new(io::Error::other(script.text()))),
     }
-}
-
-/// The stream error of an outcome.
-pub(crate) fn stream_error(outcome: &Option<Result<(), Error>>) -> Option<&StreamError> {
-    outcome.as_ref().and_then(|outcome| outcome.as_ref().err()).and_then(Error::stream)
 }

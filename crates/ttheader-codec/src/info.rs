@@ -2,7 +2,7 @@
 //! shape of a block; knows nothing of what a key means, but for the two that every streaming
 //! frame is routed by.
 
-use crate::decode::DecodeError;
+use crate::error::DecodeError;
 use crate::key;
 
 const PADDING: u8 = 0x00;

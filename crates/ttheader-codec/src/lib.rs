@@ -35,12 +35,14 @@ extern crate alloc;
 
 mod decode;
 mod encode;
+mod error;
 mod frame;
 mod info;
 pub mod key;
 
-pub use decode::{DecodeError, Limits, decode_frame, decode_header, peek_frame};
+pub use decode::{Limits, decode_frame, decode_header, peek_frame};
 pub use encode::{EncodeError, HeaderTemplate, encode_header};
+pub use error::DecodeError;
 pub use frame::{Flags, Frame, FrameType, Head, Header, ProtocolId};
 pub use info::{Ints, Strings};
 

@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::Scale;
 use super::matrix::median;
 use super::peers::{Peer, Programs};
 use super::process::{Lines, Running};
+use super::scale::Scale;
 use crate::Result;
 
 /// Times of one peer's cancels, in microseconds.

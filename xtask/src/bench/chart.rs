@@ -4,11 +4,12 @@
 mod svg;
 
 use self::svg::{Anchor, Svg};
-use super::Findings;
+use super::findings::Findings;
 use super::growth::Point;
 use super::judge::times;
-use super::matrix::{BARE, Figure, KITEX, OURS, TONIC, WORKS, Work};
+use super::matrix::Figure;
 use super::peers::Pair;
+use super::works::{BARE, KITEX, OURS, TONIC, WORKS, Work};
 
 const WIDTH: f64 = 1000.0;
 const HEIGHT: f64 = 860.0;

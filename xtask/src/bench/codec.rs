@@ -1,8 +1,8 @@
 //! The codec alone, beside gopkg's.
 
-use super::Scale;
 use super::matrix::median;
 use super::peers::Programs;
+use super::scale::Scale;
 use crate::Result;
 use crate::command::Cmd;
 

@@ -1,13 +1,13 @@
 //! What was measured, as a page: ratios first, figures last. Knows no number that is not in the run.
 
-use super::Run;
+use super::findings::Run;
 use super::growth::Point;
 use super::judge::{MIXED, Row, cancels, megabytes, times};
-use super::matrix::{
-    BARE, BARE_CURRENT, FROM_KITEX, KITEX, OURS, OURS_BUSY, OURS_CORES, PAIRS, TO_KITEX, TONIC, WORKS, Work,
-};
 use super::memory::STREAMS;
 use super::peers::{Pair, Peer};
+use super::works::{
+    BARE, BARE_CURRENT, FROM_KITEX, KITEX, OURS, OURS_BUSY, OURS_CORES, PAIRS, TO_KITEX, TONIC, WORKS, Work,
+};
 
 /// The page.
 pub(super) fn document(run: &Run, rows: &[Row]) -> String {

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::Scale;
 use super::matrix::median;
 use super::peers::{Peer, Programs};
 use super::process::{Lines, Running};
+use super::scale::Scale;
 use crate::Result;
 
 /// One point of a curve.

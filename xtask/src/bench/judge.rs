@@ -1,13 +1,13 @@
 //! The targets, and what was measured of each. Owns the numbers that are asked for; knows nothing of how
 //! they are shown.
 
-use super::Findings;
 use super::cancel::Cancels;
+use super::findings::Findings;
 use super::growth::growth;
-use super::matrix::{
+use super::peers::{Pair, Peer};
+use super::works::{
     BARE, DOWN_1, ECHO_1, ECHO_100, ECHO_1000, FROM_KITEX, KITEX, OPEN_100, OURS, TO_KITEX, TONIC, Work,
 };
-use super::peers::{Pair, Peer};
 
 /// One target.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ mod cancel;
 mod chart;
 mod codec;
 mod document;
+mod findings;
 mod growth;
 pub(crate) mod instructions;
 mod judge;
@@ -15,25 +16,21 @@ mod matrix;
 mod memory;
 mod peers;
 mod process;
+mod scale;
+mod works;
 mod writes;
 
 use std::env;
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Args;
 
-use self::cancel::Cancels;
-use self::codec::Codec;
-use self::growth::Growth;
-use self::machine::Machine;
-use self::matrix::{
-    BARE_CURRENT, ECHO_100, FROM_KITEX, Matrix, OURS_BUSY, OURS_CORES, TO_KITEX, UNARY_100, Work,
-};
-use self::memory::Memory;
+use self::findings::{Findings, Run};
 use self::peers::{Pair, Programs};
-use self::writes::Writes;
+use self::scale::Scale;
+use self::works::ECHO_100;
 use crate::Result;
 use crate::workspace::Workspace;
 
@@ -60,42 +57,6 @@ pub(crate) struct Options {
     update: bool,
 }
 
-/// How much is run.
-#[derive(Clone, Debug)]
-pub(super) struct Scale {
-    quick: bool,
-    rounds: usize,
-    /// Of each run.
-    seconds: u64,
-    /// Of each run that counts rather than times.
-    count_seconds: u64,
-    /// Streams whose cancel is timed, each round.
-    cancels: usize,
-}
-
-/// All that was measured; what could not be says why.
-#[derive(Debug)]
-struct Findings {
-    matrix: Matrix,
-    memory: Result<Vec<Memory>, String>,
-    writes: Result<Writes, String>,
-    cancels: Result<Vec<Cancels>, String>,
-    growth: Result<Growth, String>,
-    codec: Result<Codec, String>,
-}
-
-/// What a document tells.
-#[derive(Debug)]
-struct Run {
-    scale: Scale,
-    machine: Machine,
-    findings: Findings,
-    built_by: Vec<String>,
-    /// Command lines of a server and a client of each peer.
-    started_with: Vec<String>,
-    took: Duration,
-}
-
 /// Measures, and writes the document.
 pub(crate) fn run(options: &Options) -> Result {
     if options.instructions {
@@ -104,12 +65,12 @@ pub(crate) fn run(options: &Options) -> Result {
     let workspace = Workspace::load()?;
     env::set_current_dir(&workspace.root)?;
     let programs = Programs::build(&workspace)?;
-    let scale = Scale::new(options);
+    let scale = Scale::new(options.quick, options.rounds, options.seconds);
     let started = Instant::now();
     let findings = measure(&programs, &scale);
     let run = Run {
         machine: machine::describe(&workspace)?,
-        started_with: programs.lines(scale.seconds),
+        started_with: programs.lines(|peer| ECHO_100.words(Pair::of(peer), scale.seconds)),
         built_by: programs.built_by.clone(),
         took: started.elapsed(),
         scale,
@@ -151,35 +112,4 @@ fn write(run: &Run, out: &std::path::Path) -> Result {
     let met = rows.iter().filter(|row| row.met).count();
     println!("{met} of {} targets met; {} is written", rows.len(), out.join("performance.md").display());
     Ok(())
-}
-
-impl Scale {
-    fn new(options: &Options) -> Self {
-        let quick = options.quick;
-        Self {
-            quick,
-            rounds: options.rounds.unwrap_or(if quick { 1 } else { 3 }).max(1),
-            seconds: options.seconds.unwrap_or(if quick { 1 } else { 4 }).max(1),
-            count_seconds: if quick { 1 } else { 2 },
-            cancels: if quick { 30 } else { 100 },
-        }
-    }
-
-    fn has(&self, work: Work) -> bool {
-        !(self.quick && (work == UNARY_100 || work.one_core))
-    }
-
-    /// Whether a pair is measured at a work: in a hurry those beside the main ones only once.
-    fn has_pair(&self, pair: Pair, work: Work) -> bool {
-        !self.quick
-            || work == ECHO_100
-            || ![BARE_CURRENT, OURS_CORES, OURS_BUSY, TO_KITEX, FROM_KITEX].contains(&pair)
-    }
-
-    /// In a hurry every second of `counts`, the first and the last among them.
-    fn thin(&self, counts: &[usize]) -> Vec<usize> {
-        let last = counts.len().saturating_sub(1);
-        let kept = |at: &usize| !self.quick || at.is_multiple_of(2) || *at == last;
-        (0..counts.len()).filter(kept).map(|at| counts[at]).collect()
-    }
 }

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::matrix::ECHO_100;
 use super::process::{Lines, Running, Server};
 use crate::Result;
 use crate::command::Cmd;
@@ -180,12 +179,11 @@ impl Programs {
     }
 
     /// What a server and a client of each peer are started with, as a person would type it.
-    pub(super) fn lines(&self, seconds: u64) -> Vec<String> {
+    pub(super) fn lines(&self, words: impl Fn(Peer) -> String) -> Vec<String> {
         let addr = SocketAddr::from(([127, 0, 0, 1], 9001));
         let peers = [Peer::Ours, Peer::OursCores, Peer::OursBusy, Peer::Kitex, Peer::Tonic, Peer::Bare];
         let lines = peers.into_iter().flat_map(|peer| {
-            let words = ECHO_100.words(Pair::of(peer), seconds);
-            [self.server_words(peer, &addr.to_string()), self.client_words(peer, addr, &words)]
+            [self.server_words(peer, &addr.to_string()), self.client_words(peer, addr, &words(peer))]
         });
         lines.map(|words| self.shown(&words.join(" "))).collect()
     }

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::Scale;
-use super::matrix::{ECHO_100, OURS};
 use super::peers::{Pair, Peer, Programs};
 use super::process::{Lines, Running, pause};
+use super::scale::Scale;
+use super::works::{ECHO_100, OURS};
 use crate::Result;
 use crate::command::Cmd;
 

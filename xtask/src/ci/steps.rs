@@ -50,7 +50,7 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "doc", what: "documentation without a dead link", plan: doc, tests: false },
     Step { name: "test", what: "every test, examples in the documentation too", plan: test, tests: true },
     Step { name: "examples", what: "every example runs to its end", plan: examples, tests: false },
-    Step { name: "loom", what: "every order of threads in the tree and the driver's state", plan: loom, tests: true },
+    Step { name: "loom", what: "every order of threads in the tree, the driver and the stream in memory", plan: loom, tests: true },
     Step { name: "counts", what: "no work takes more instructions than its table says", plan: counts, tests: false },
     Step { name: "fuzz", what: "hostile bytes, for a short while", plan: fuzz, tests: false },
     Step { name: "soak", what: "many streams in every way of ending leave nothing", plan: soak, tests: false },
@@ -110,7 +110,9 @@ fn codegen(_: &Setting) -> Result<Plan> {
 
 /// Clippy rather than check: it also finds what is dead without the feature.
 fn sans_io(_: &Setting) -> Result<Plan> {
-    Ok(run([Cmd::new("cargo clippy -p stream-core --no-default-features -- -D warnings")]))
+    let clippy =
+        |package| Cmd::new("cargo clippy --no-default-features -p").args(&[package, "--", "-D", "warnings"]);
+    Ok(run([clippy("stream-core"), clippy("ttstream")]))
 }
 
 fn no_std(_: &Setting) -> Result<Plan> {
@@ -143,8 +145,10 @@ fn loom(setting: &Setting) -> Result<Plan> {
     if !any_file_has(Path::new("crates/stream-core/src"), "loom::model")? {
         return Ok(skip("no file of crates/stream-core/src says `loom::model`"));
     }
-    // Without tokio, which makes something else of `cfg(loom)`; the driver's state needs none of it.
-    let test = Cmd::new("cargo test -p stream-core --release --lib --no-default-features loom --target-dir");
+    // Without tokio, which makes something else of `cfg(loom)`; the modelled code needs none of it.
+    let test = Cmd::new(
+        "cargo test -p stream-core -p ttstream --release --lib --no-default-features loom --target-dir",
+    );
     let test = test.path(&setting.workspace.target.join("loom"));
     Ok(run([test.env("RUSTFLAGS", "--cfg loom").env("LOOM_MAX_PREEMPTIONS", "2")]))
 }

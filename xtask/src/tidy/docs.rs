@@ -1,45 +1,55 @@
 //! Tests that documentation names as its proof: they exist.
 //!
-//! In a table of a `.md` file, a column whose title has the word `test` names tests as
-//! `crate::test_name` or `crate::module::test_name`, each between backticks.
+//! In a table of a `.md` file, a column whose title has the word `test` names tests as `crate::test_name` or
+//! `crate::file::test_name`, each between backticks. A cell of it that is empty is a claim without a proof.
 
+use super::text::is_in;
 use super::tree::{File, Spot, Tree};
-use super::words::is_in;
 
 pub(super) fn tests(tree: &Tree) -> Vec<Spot> {
     let documents = tree.files.iter().filter(|file| file.path.ends_with(".md"));
-    let names =
-        documents.flat_map(|file| named_tests(file).into_iter().map(move |(at, name)| (file, at, name)));
-    let gone = names.filter(|(_, _, name)| !exists(tree, name));
-    gone.map(|(file, at, name)| file.spot(at, format!("there is no test `{name}`"))).collect()
+    let cells =
+        documents.flat_map(|file| test_cells(file).into_iter().map(move |(at, cell)| (file, at, cell)));
+    cells
+        .flat_map(|(file, at, cell)| {
+            let gone = between_backticks(cell).filter(|name| !exists(tree, name));
+            let gone = gone.map(move |name| file.spot(at, format!("there is no test `{name}`")));
+            let empty = cell.trim().is_empty().then(|| file.spot(at, "a row that names no test"));
+            gone.chain(empty).collect::<Vec<_>>()
+        })
+        .collect()
 }
 
+/// Whether a crate has the test `crate::file::test`; the file, or a folder, may be left out.
 fn exists(tree: &Tree, name: &str) -> bool {
-    let Some((owner, _)) = name.split_once("::") else { return true };
-    let test = name.rsplit("::").next().unwrap_or(name);
-    let package =
-        tree.packages.iter().find(|package| package.name.replace('-', "_") == owner.replace('-', "_"));
-    let files =
-        tree.sources().filter(|(file, _)| package.is_some_and(|crate_| is_in(&file.path, crate_.folder())));
-    files
-        .flat_map(|(file, source)| source.functions().map(move |function| (file, function)))
-        .any(|(file, function)| function.name == test && file.is_test(function.at))
+    let parts: Vec<&str> = name.split("::").collect();
+    let [owner, places @ .., test] = &parts[..] else { return true };
+    let is_owner = |name: &str| name.replace('-', "_") == owner.replace('-', "_");
+    let Some(package) = tree.packages.iter().find(|package| is_owner(&package.name)) else { return false };
+    let stands_in = |path: &str| {
+        let path = path.strip_suffix(".rs").unwrap_or(path);
+        places.iter().all(|place| path.split('/').any(|part| part == *place))
+    };
+    tree.sources()
+        .filter(|(file, _)| is_in(&file.path, package.folder()) && stands_in(&file.path))
+        .flat_map(|(_, source)| source.functions())
+        .any(|function| function.name == *test && function.is_test)
 }
 
-/// Where the test columns of a document name what.
-fn named_tests(file: &File) -> Vec<(usize, &str)> {
-    let (mut named, mut columns, mut at) = (Vec::new(), None::<Vec<usize>>, 0);
+/// The cells of a document's test columns, and where their rows begin.
+fn test_cells(file: &File) -> Vec<(usize, &str)> {
+    let (mut found, mut columns, mut at) = (Vec::new(), None::<Vec<usize>>, 0);
     for line in file.text.split_inclusive('\n') {
         if !line.trim_start().starts_with('|') {
             columns = None;
         } else if let Some(columns) = &columns {
-            named.extend(cells(line, columns).flat_map(between_backticks).map(|name| (at, name)));
+            found.extend(cells(line, columns).map(|cell| (at, cell)));
         } else {
             columns = Some(test_columns(line));
         }
         at += line.len();
     }
-    named
+    found
 }
 
 fn test_columns(titles: &str) -> Vec<usize> {

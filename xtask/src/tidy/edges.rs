@@ -15,7 +15,7 @@ struct Row {
 }
 
 /// `kitex` and all below it.
-const FACADE: &[&str] = &["kerrors", "kitex", "kitex-thrift", "stream-core", "ttheader-codec"];
+const FACADE: &[&str] = &["kerrors", "kitex", "kitex-thrift", "stream-core", "ttheader-codec", "ttstream"];
 
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
@@ -33,11 +33,15 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "stream-core",
-        ours: &["kerrors", "ttheader-codec"],
-        others: &[
-            "bytes", "foldhash", "futures-util", "pin-project", "serde_json", "slab", "socket2", "thiserror", "tokio", "tracing",
-        ],
-        tests: &["loom", "proptest"],
+        ours: &["kerrors"],
+        others: &["bytes", "futures-util", "loom", "pin-project", "slab", "socket2", "tokio", "tracing"],
+        tests: &["proptest"],
+    },
+    Row {
+        name: "ttstream",
+        ours: &["kerrors", "stream-core", "ttheader-codec"],
+        others: &["bytes", "foldhash", "loom", "serde_json", "slab", "thiserror", "tokio", "tracing"],
+        tests: &["proptest"],
     },
     Row {
         name: "kitex-thrift",
@@ -47,7 +51,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "kitex",
-        ours: &["kerrors", "kitex-thrift", "stream-core", "ttheader-codec"],
+        ours: &["kerrors", "kitex-thrift", "stream-core", "ttheader-codec", "ttstream"],
         others: &[
             "async-trait", "bytes", "futures-core", "http-body-util", "hyper", "hyper-util", "pilota", "serde_json",
             "thiserror", "tokio", "tower-layer",
@@ -80,7 +84,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "bench",
-        ours: &["interop", "kerrors", "kitex", "stream-core", "ttheader-codec"],
+        ours: &["interop", "kerrors", "kitex", "stream-core", "ttheader-codec", "ttstream"],
         others: &[
             "bytes", "clap", "prost", "serde_json", "stats_alloc", "tokio", "tokio-stream", "tonic", "tonic-build",
             "tonic-prost",
@@ -96,7 +100,7 @@ const ROWS: &[Row] = &[
     Row {
         name: "xtask",
         ours: &["kitex-codegen"],
-        others: &["clap", "serde_json"],
+        others: &["clap", "proc-macro2", "serde_json", "syn"],
         tests: &[],
     },
 ];

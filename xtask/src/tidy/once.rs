@@ -3,14 +3,17 @@
 
 use std::collections::BTreeSet;
 
+use super::text::{is_in, is_word_letter};
 use super::tree::{File, Spot, Tree};
-use super::words::{is_in, is_word_letter};
 
 const CODES: &str = "crates/kerrors/src/code.rs";
 const KEYS: &str = "crates/ttheader-codec/src/key.rs";
 /// Crates that read the wire as a stranger does.
 const STRANGERS: &[&str] = &["crates/fuzz", "crates/interop"];
 const SYNC: &str = "crates/stream-core/src/sync.rs";
+const MODELED: &[&str] = &["crates/stream-core/src", "crates/ttstream/src"];
+/// What models stand on must not be modelled itself.
+const MODELS: &[&str] = &["crates/stream-core/src/io/model.rs", "crates/stream-core/src/rt/model.rs"];
 const LOCKS: &[&str] = &["Condvar", "Mutex", "RwLock"];
 
 /// Numbers of [`CODES`] in other code, and in its strings.
@@ -42,10 +45,10 @@ pub(super) fn keys(tree: &Tree) -> Vec<Spot> {
     found.map(|(file, at, text)| file.spot(at, format!("\"{text}\""))).collect()
 }
 
-/// Locks of the standard library in stream-core.
+/// Locks of the standard library in the crates that loom models.
 pub(super) fn locks(tree: &Tree) -> Vec<Spot> {
-    let sources = tree.sources().filter(|(file, _)| is_in(&file.path, "crates/stream-core/src"));
-    let sources = sources.filter(|(file, _)| file.path != SYNC);
+    let sources = tree.sources().filter(|(file, _)| MODELED.iter().any(|src| is_in(&file.path, src)));
+    let sources = sources.filter(|(file, _)| file.path != SYNC && !MODELS.contains(&file.path.as_str()));
     let paths = sources.flat_map(|(file, source)| {
         source.code.match_indices("std::sync::").map(move |(at, _)| (file, at, &source.code[at..]))
     });

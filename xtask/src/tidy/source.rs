@@ -1,9 +1,11 @@
 //! Rust text as a rule wants it: the code without comments and strings, the strings apart, and which part
-//! of it is test. Reads letters, not grammar: what only a compiler knows is not known here.
+//! of it is test. Reads tokens, not grammar: what only a compiler knows is not known here.
 
 use std::ops::Range;
 
-use super::words::{find_word, is_word_letter};
+use proc_macro2::{Span, TokenStream, TokenTree};
+
+use super::text::{find_word, is_word_letter};
 
 /// One Rust file, taken apart.
 #[derive(Debug)]
@@ -20,31 +22,21 @@ pub(super) struct Function<'a> {
     pub(super) name: &'a str,
     pub(super) at: usize,
     pub(super) code_lines: usize,
+    /// It has the attribute `test`, or one of that name from elsewhere.
+    pub(super) is_test: bool,
 }
 
 impl Source {
+    /// What cannot be taken apart has no code: the compiler says more of it than a rule could.
     pub(super) fn new(text: &str) -> Self {
-        let mut source = Self { code: String::with_capacity(text.len()), strings: Vec::new() };
-        let mut rest = text;
-        while !rest.is_empty() {
-            let piece = Piece::first_of(rest);
-            source.push(&piece);
-            rest = &rest[piece.len()..];
+        let blank = text.bytes().map(|byte| if byte == b'\n' { byte } else { b' ' }).collect();
+        let mut taken = Taken { text, code: blank, strings: Vec::new() };
+        if let Ok(tokens) = text.parse() {
+            taken.take_all(tokens);
         }
-        source
-    }
-
-    fn push(&mut self, piece: &Piece<'_>) {
-        match *piece {
-            Piece::Code(part) => self.code.push_str(part),
-            Piece::Blank(part) => blank(&mut self.code, part),
-            Piece::String { open, text, close } => {
-                self.strings.push((self.code.len(), text.to_owned()));
-                blank(&mut self.code, open);
-                blank(&mut self.code, text);
-                self.code.push_str(close);
-            }
-        }
+        // Whole tokens of a text are text.
+        let code = String::from_utf8(taken.code).unwrap_or_default();
+        Self { code, strings: taken.strings }
     }
 
     /// Items under `#[cfg(test)]` and its like.
@@ -75,6 +67,7 @@ impl Source {
                 name,
                 at,
                 code_lines: count_lines(text),
+                is_test: is_test(&self.code[..at]),
             })
         })
     }
@@ -85,103 +78,57 @@ impl Source {
     }
 }
 
-/// What a text begins with.
-enum Piece<'a> {
-    Code(&'a str),
-    /// A comment or a character.
-    Blank(&'a str),
-    String {
-        open: &'a str,
-        text: &'a str,
-        close: &'a str,
-    },
+/// Whether the attributes at the end of `code`, before a function, say that it is a test.
+fn is_test(code: &str) -> bool {
+    let attributes = code.rsplit([';', '{', '}']).next().unwrap_or_default();
+    attributes.contains("#[test]") || attributes.contains("::test]") || attributes.contains("::test(")
 }
 
-impl<'a> Piece<'a> {
-    fn first_of(rest: &'a str) -> Self {
-        if rest.starts_with("//") {
-            Self::Blank(&rest[..rest.find('\n').unwrap_or(rest.len())])
-        } else if rest.starts_with("/*") {
-            Self::Blank(&rest[..block_comment(rest)])
-        } else if rest.starts_with('"') {
-            Self::string(rest, 1, closing_quote(rest), 1)
-        } else if let Some(hashes) = raw_string(rest) {
-            let close = format!("\"{}", &rest[1..=hashes]);
-            let text = &rest[hashes + 2..];
-            Self::string(rest, hashes + 2, text.find(&close).map(|at| at + hashes + 2), close.len())
-        } else if let Some(length) = character(rest) {
-            Self::Blank(&rest[..length])
-        } else {
-            let next =
-                rest.char_indices().skip(1).find(|(_, letter)| matches!(letter, '/' | '"' | '\'' | 'r'));
-            Self::Code(&rest[..next.map_or(rest.len(), |(at, _)| at)])
+/// What was taken out of a text so far.
+struct Taken<'a> {
+    text: &'a str,
+    code: Vec<u8>,
+    strings: Vec<(usize, String)>,
+}
+
+impl Taken<'_> {
+    fn take_all(&mut self, tokens: TokenStream) {
+        for token in tokens {
+            match token {
+                // What a documentation comment was made into.
+                TokenTree::Group(group) if self.text[group.span().byte_range()].starts_with('/') => {}
+                TokenTree::Group(group) => {
+                    self.take(group.span_open());
+                    self.take_all(group.stream());
+                    self.take(group.span_close());
+                }
+                TokenTree::Literal(literal) => self.take_literal(literal.span()),
+                token => self.take(token.span()),
+            }
         }
     }
 
-    /// A string that opens with `open` bytes and closes at `end` with `close` bytes; without an end, the rest.
-    fn string(rest: &'a str, open: usize, end: Option<usize>, close: usize) -> Self {
-        let (end, close) = end.map_or((rest.len(), 0), |end| (end, close));
-        Self::String { open: &rest[..open], text: &rest[open..end], close: &rest[end..end + close] }
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Self::Code(part) | Self::Blank(part) => part.len(),
-            Self::String { open, text, close } => open.len() + text.len() + close.len(),
+    /// Keeps a token as code; not the `#` of what a documentation comment was made into.
+    fn take(&mut self, span: Span) {
+        let range = span.byte_range();
+        let token = &self.text[range.clone()];
+        if !token.starts_with('/') || token.len() == 1 {
+            self.code[range].copy_from_slice(token.as_bytes());
         }
     }
-}
 
-/// Length of the block comment that `rest` begins with; they nest.
-fn block_comment(rest: &str) -> usize {
-    let mut depth = 0;
-    let mut at = 0;
-    while at < rest.len() {
-        match rest.as_bytes().get(at..at + 2) {
-            Some(b"/*") => (depth, at) = (depth + 1, at + 2),
-            Some(b"*/") if depth == 1 => return at + 2,
-            Some(b"*/") => (depth, at) = (depth - 1, at + 2),
-            _ => at += 1,
+    /// Keeps a number as code, a string apart, and of a character nothing.
+    fn take_literal(&mut self, span: Span) {
+        let range = span.byte_range();
+        let literal = &self.text[range.clone()];
+        match (literal.find('"'), literal.rfind('"')) {
+            _ if literal.starts_with('\'') || literal.starts_with("b'") => {}
+            (Some(open), Some(close)) if open < close => {
+                self.strings.push((range.start + open + 1, literal[open + 1..close].to_owned()));
+            }
+            _ => self.take(span),
         }
     }
-    rest.len()
-}
-
-/// Where the string that `rest` begins with closes.
-fn closing_quote(rest: &str) -> Option<usize> {
-    let mut letters = rest.char_indices().skip(1);
-    while let Some((at, letter)) = letters.next() {
-        match letter {
-            '"' => return Some(at),
-            '\\' => drop(letters.next()),
-            _ => {}
-        }
-    }
-    None
-}
-
-/// Number of `#` of the raw string that `rest` begins with.
-fn raw_string(rest: &str) -> Option<usize> {
-    let after = rest.strip_prefix('r')?;
-    let hashes = after.len() - after.trim_start_matches('#').len();
-    after[hashes..].starts_with('"').then_some(hashes)
-}
-
-/// Length of the character that `rest` begins with; none for a lifetime.
-fn character(rest: &str) -> Option<usize> {
-    let mut letters = rest.strip_prefix('\'')?.chars();
-    match (letters.next()?, letters.next()?) {
-        ('\\', escaped) => {
-            let start = 2 + escaped.len_utf8();
-            rest[start..].find('\'').map(|end| start + end + 1)
-        }
-        (letter, '\'') => Some(letter.len_utf8() + 2),
-        _ => None,
-    }
-}
-
-fn blank(code: &mut String, part: &str) {
-    code.extend(part.bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }));
 }
 
 /// End of the item that begins at `start`: after its body, or after its semicolon.
@@ -202,4 +149,18 @@ fn item_end(code: &str, start: usize) -> usize {
 
 fn count_lines(code: &str) -> usize {
     code.lines().filter(|line| !line.trim().is_empty()).count()
+}
+
+/// Whether the condition of a `cfg` asks for tests.
+pub(super) fn names_test(condition: TokenStream) -> bool {
+    let mut negated = false;
+    for token in condition {
+        match token {
+            TokenTree::Group(group) if !negated && names_test(group.stream()) => return true,
+            TokenTree::Ident(name) if name == "test" => return true,
+            TokenTree::Ident(name) => negated = name == "not",
+            _ => negated = false,
+        }
+    }
+    false
 }

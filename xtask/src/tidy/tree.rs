@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use super::source::Source;
-use super::words::is_in;
+use super::text::is_in;
 use crate::Result;
 use crate::command::Cmd;
 use crate::workspace::{Package, Workspace};
@@ -30,7 +30,7 @@ pub(super) struct File {
 }
 
 /// Where a rule found something, and what.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Spot {
     pub(super) path: String,
     pub(super) line: usize,

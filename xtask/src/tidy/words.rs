@@ -1,5 +1,6 @@
-//! Finds words in text. A word is not found inside a longer one: `spawn` is not in `respawn`.
+//! Finds words that must not stand in a part of the tree.
 
+use super::text::{find_word, is_in};
 use super::tree::{File, Spot, Tree};
 
 /// Which part of the tree a row of words is about.
@@ -43,23 +44,4 @@ impl Place {
         let within = self.within.is_empty() || self.within.iter().any(|place| is_in(path, place));
         within && !self.except.iter().any(|place| is_in(path, place))
     }
-}
-
-/// Whether `path` is the file `place`, the file `place.rs`, or under the folder `place`.
-pub(super) fn is_in(path: &str, place: &str) -> bool {
-    path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest == ".rs" || rest.starts_with('/'))
-}
-
-/// Where `word` stands in `text` on its own.
-pub(super) fn find_word(text: &str, word: &str) -> impl Iterator<Item = usize> {
-    text.match_indices(word).map(|(at, _)| at).filter(move |&at| {
-        let before = text[..at].chars().next_back().is_some_and(is_word_letter);
-        let after = text[at + word.len()..].chars().next().is_some_and(is_word_letter);
-        let goes_on = after && word.ends_with(is_word_letter);
-        !before && !goes_on
-    })
-}
-
-pub(super) fn is_word_letter(letter: char) -> bool {
-    letter.is_alphanumeric() || letter == '_'
 }

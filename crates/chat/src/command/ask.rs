@@ -4,11 +4,11 @@ use std::future::{Future, ready};
 
 use clap::Args;
 
+use super::args::{Done, Failure, QuestionArgs};
 use super::screen::Screen;
 use super::serve::GATEWAY_ADDRESS;
 use super::signal::interrupt;
 use super::watch::Watch;
-use super::{Done, Failure, QuestionArgs};
 use crate::next::Next;
 use crate::report::Report;
 use crate::service::{GATEWAY, USER};

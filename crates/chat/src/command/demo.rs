@@ -4,10 +4,10 @@ use clap::Args;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Duration, timeout};
 
+use super::args::{Done, Failure, ModelArgs, QuestionArgs, inspected};
 use super::ask::converse;
 use super::screen::Screen;
 use super::watch::Watch;
-use super::{Done, Failure, ModelArgs, QuestionArgs, inspected};
 use crate::chain::Chain;
 use crate::next::Next;
 use crate::report::{Report, Reports};

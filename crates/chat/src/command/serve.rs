@@ -8,9 +8,9 @@ use kitex::server::{BoundServer, ServerBuilder};
 use serde_json::json;
 use tokio::sync::mpsc::Receiver;
 
+use super::args::{Done, Failure, ModelArgs, inspected};
 use super::line;
 use super::signal::stopped;
-use super::{Done, Failure, ModelArgs, inspected};
 use crate::api::Chat;
 use crate::next::Next;
 use crate::report::{Report, Reports};

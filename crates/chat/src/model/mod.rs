@@ -7,27 +7,15 @@
 mod error;
 mod ngram;
 mod openai;
+mod reply;
 mod sse;
 
 use std::sync::Arc;
 
-use futures_core::stream::BoxStream;
-
 pub use error::ModelError;
 pub use ngram::Ngram;
 pub use openai::{OpenAi, OpenAiConfig};
-
-/// Something that answers a prompt, token by token.
-pub trait Model: Send + Sync + 'static {
-    /// What to call it in a greeting or a log.
-    fn name(&self) -> &str;
-
-    /// Begins a reply. No token is made and nobody is asked before the first poll, nor after the drop.
-    fn reply(&self, prompt: &str) -> Reply;
-}
-
-/// The tokens of one reply; put together they are its text. An error is the last item.
-pub type Reply = BoxStream<'static, Result<String, ModelError>>;
+pub use reply::{Model, Reply};
 
 /// The model that the environment asks for: the endpoint at `OPENAI_BASE_URL` if that is set (with
 /// `OPENAI_MODEL` and `OPENAI_API_KEY`), else the n-gram model that is built in.

@@ -4,6 +4,7 @@
 //! It exists so that the chat can be tried with nothing around it. It really works for each token, when
 //! it is asked for that token: there is no finished reply from which pieces are cut.
 
+mod stem;
 mod text;
 mod topic;
 mod writer;

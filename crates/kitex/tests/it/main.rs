@@ -15,6 +15,8 @@ mod flow;
 mod header;
 mod impostors;
 mod inspect;
+mod limits;
+mod limits_tcp;
 mod lost;
 mod metainfo;
 mod middleware;

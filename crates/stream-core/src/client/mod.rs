@@ -17,7 +17,7 @@ use crate::clock;
 use crate::dial::Dialer;
 pub use crate::dial::{AddressSource, StaticAddresses};
 use crate::observe::Observers;
-use crate::stream::{NewStream, Parent, RecvStream, SendStream, Setup, StreamTarget};
+use crate::stream::{NewStream, Parent, RecvStream, SendStream, Setup, StreamTarget, handles};
 use crate::transport::{Transport, UnaryTransport};
 
 /// How a client reaches its server, whatever transport it uses.
@@ -136,7 +136,7 @@ impl Client {
                 target.cancel(0, &reason);
             }
         }
-        Ok(stream.handles())
+        Ok(handles(&stream))
     }
 
     /// Opens a stream on a connection of the pool. A connection that has closed since it was picked took

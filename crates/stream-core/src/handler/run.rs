@@ -20,7 +20,7 @@ use super::serving::Serving;
 use super::{Handler, IncomingStream, Routed};
 use crate::call::StreamEnd;
 use crate::cancel::Scope;
-use crate::stream::{NewStream, Parent, Setup, StreamInner};
+use crate::stream::{NewStream, Parent, Setup, StreamInner, handles};
 
 /// Returns the future that serves `stream` to its end. Nothing is done before it is polled: user code must not
 /// run on the task that reads the connection.
@@ -67,7 +67,7 @@ fn begin<H: Handler>(
         parent: Parent::default(),
     };
     let stream = stream.start(setup);
-    let (sender, receiver) = stream.handles();
+    let (sender, receiver) = handles(&stream);
     let ending = FinishGuard { stream, scope: scope.clone(), finished: Cell::new(false) };
     let incoming = IncomingStream { head, scope: scope.clone(), sender, receiver };
     match serving.handler.clone().stream(incoming) {

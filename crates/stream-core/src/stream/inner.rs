@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use kerrors::{Error, Side};
 
-use super::{RecvStream, SendStream};
 use crate::call::{CallHead, StreamEnd};
 use crate::cancel::{Label, Reason, Registration, Scope, Target};
 use crate::observe::{Observers, StreamFacts, StreamInfo};
@@ -152,11 +151,6 @@ impl NewStream {
         Self { inner: Arc::new(StreamInner { head, transport }) }
     }
 
-    /// Returns the two handles of the stream, for a stream that no client and no server has made.
-    pub fn split(self) -> (SendStream, RecvStream) {
-        self.start(Setup::default()).handles()
-    }
-
     pub(crate) fn transport(&self) -> &dyn TransportStream {
         &self.inner.transport
     }
@@ -273,12 +267,6 @@ impl Target for StreamTarget {
         if let Some(stream) = self.0.get() {
             stream.cancel(reason);
         }
-    }
-}
-
-impl StreamInner {
-    pub(crate) fn handles(self: &Arc<Self>) -> (SendStream, RecvStream) {
-        (SendStream::new(self.clone()), RecvStream::new(self.clone()))
     }
 }
 

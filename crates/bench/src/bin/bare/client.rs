@@ -4,7 +4,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use interop::lab::{Req, Resp};
 use interop::line::print;
 use interop::tally::{Ran, print_bench};
@@ -13,9 +12,10 @@ use serde_json::json;
 use tokio::net::TcpStream;
 use ttheader_codec::FrameType;
 
+use crate::args::{BenchArgs, HoldArgs, What};
+use crate::calls::request;
 use crate::pump::Pump;
 use crate::wire::{Frame, Method, take_frame};
-use crate::{BenchArgs, HoldArgs, What};
 
 /// Keeps every stream busy for a while and prints what they did.
 pub(crate) async fn bench(addr: SocketAddr, args: BenchArgs) -> io::Result<()> {
@@ -94,19 +94,6 @@ impl Lanes {
         let now = Instant::now();
         let took = now - std::mem::replace(&mut self.started[lane], now);
         self.times.push(took.as_secs_f64() * 1e6);
-    }
-}
-
-/// The method that is called, and what with.
-pub(crate) fn request(BenchArgs { what, b, .. }: BenchArgs) -> (Method, Req) {
-    let words = |msg: String| Req { msg: Some(msg.into()), seq: Some(0), payload: None };
-    match what {
-        What::Echo => {
-            let payload = Some(Bytes::from(vec![0; b]));
-            (Method::bidi(), Req { payload, ..words(String::new()) })
-        }
-        What::Down => (Method::down(), words(format!("n=-1;size={b}"))),
-        What::Open => (Method::down(), words(format!("n=1;size={b}"))),
     }
 }
 

@@ -8,6 +8,8 @@
 //! handler, cancel, time out, close in order, say what went wrong. One task does it all at each end, so no
 //! message ever waits for another task to run.
 
+mod args;
+mod calls;
 mod client;
 mod pump;
 mod server;
@@ -17,8 +19,10 @@ mod wire;
 use std::io;
 use std::net::SocketAddr;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use tokio::runtime::{Builder, Runtime};
+
+use crate::args::{BenchArgs, HoldArgs, Shape};
 
 #[derive(Debug, Parser)]
 #[command(about = "A loop over real frames and no RPC: the upper bound of this wire")]
@@ -44,14 +48,6 @@ enum Kind {
     Current,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Shape {
-    /// One task at each end that does everything.
-    Loop,
-    /// A task for each stream at each end, a reader and a writer.
-    Tasks,
-}
-
 #[derive(Debug, Subcommand)]
 enum Role {
     /// Answers.
@@ -60,44 +56,6 @@ enum Role {
     Bench(BenchArgs),
     /// Holds many idle streams.
     Hold(HoldArgs),
-}
-
-/// The words of `bare bench`.
-#[derive(Clone, Copy, Debug, Args)]
-struct BenchArgs {
-    /// What each stream does.
-    #[arg(long, value_enum, default_value = "echo")]
-    what: What,
-    /// Streams that are busy at once.
-    #[arg(long, default_value_t = 100)]
-    c: usize,
-    /// Bytes of payload.
-    #[arg(long, default_value_t = 1024)]
-    b: usize,
-    /// Seconds.
-    #[arg(long, default_value_t = 4)]
-    t: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum What {
-    /// One stream each, one message on its way.
-    Echo,
-    /// One endless answer each.
-    Down,
-    /// Header, request and trailer; header, answer and trailer; again and again.
-    Open,
-}
-
-/// The words of `bare hold`.
-#[derive(Clone, Copy, Debug, Args)]
-struct HoldArgs {
-    /// Streams.
-    #[arg(long, default_value_t = 10_000)]
-    c: usize,
-    /// Seconds to hold them.
-    #[arg(long, default_value_t = 3)]
-    t: u64,
 }
 
 fn main() -> io::Result<()> {

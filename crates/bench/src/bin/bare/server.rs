@@ -4,19 +4,19 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 
-use bytes::Bytes;
 use interop::lab::{Req, Resp};
 use interop::line::print;
-use interop::words::Words;
 use kitex::Payload;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use ttheader_codec::FrameType;
 
+use crate::args::Shape;
+use crate::calls::answer;
 use crate::pump::Pump;
+use crate::tasks;
 use crate::wire::{Frame, Method, take_frame};
-use crate::{Shape, tasks};
 
 /// Bytes of an endless answer that are made at once.
 const BATCH: usize = 64 * 1024;
@@ -101,11 +101,4 @@ impl Answers {
             resp.seq = resp.seq.map(|seq| seq + 1);
         }
     }
-}
-
-/// What a request of Down asks for, and the first message of the answer.
-pub(crate) fn answer(req: &Req) -> (Words, Resp) {
-    let words = Words::parse(req.msg.as_deref().unwrap_or_default());
-    let payload = Bytes::from(vec![0; words.size]);
-    (words, Resp { msg: Some("pk=;tk=".into()), seq: Some(0), payload: Some(payload) })
 }

@@ -20,9 +20,9 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, mpsc};
 use ttheader_codec::FrameType;
 
-use crate::client::request;
+use crate::args::{BenchArgs, What};
+use crate::calls::{answer, request};
 use crate::wire::{Frame, Method, take_frame};
-use crate::{BenchArgs, What};
 
 /// Bytes that may wait before senders do.
 const BATCH: usize = 64 * 1024;
@@ -131,7 +131,7 @@ async fn handle(
         return;
     }
     let Some(payload) = inbox.recv().await else { return };
-    let (words, mut resp) = crate::server::answer(&Req::decode(payload).expect("the peer is ours"));
+    let (words, mut resp) = answer(&Req::decode(payload).expect("the peer is ours"));
     outbox.send(|out| down.put_bare(id, FrameType::Header, out));
     for seq in (0..).take_while(|seq| words.n < 0 || *seq < words.n) {
         resp.seq = Some(seq);

@@ -11,7 +11,7 @@ use interop::line::print;
 use serde_json::json;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::Failure;
+use crate::failure::Failure;
 use crate::lab::{LabClient, Req};
 use crate::server::WINDOWS;
 

@@ -6,15 +6,13 @@
 //! channel between. One connection, and as many workers as there are cores.
 
 mod client;
+mod failure;
 mod lab;
 mod server;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-/// What a subcommand ends with if it cannot do its work.
-type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Debug, Parser)]
 #[command(about = "lab-peer on tonic, for benches")]

@@ -14,7 +14,7 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::Failure;
+use crate::failure::Failure;
 use crate::lab::{Lab, LabServer, Req, Resp};
 
 /// Window of a stream, and of a connection.

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use super::topic::stems;
+use super::stem::stems;
 
 /// A text that was read.
 pub(super) struct Text {

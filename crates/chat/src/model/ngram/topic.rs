@@ -1,10 +1,10 @@
-//! What a prompt is about. Owns stems, words without content, and how much each paragraph of the text
-//! matters for a prompt; knows nothing of how words follow each other.
+//! What a prompt is about. Owns how much each paragraph of the text matters for a prompt; knows nothing of how words follow each other.
 
 use std::collections::HashSet;
 
 use fastrand::Rng;
 
+use super::stem::{stems, words};
 use super::text::Text;
 
 /// A prompt, held against a text.
@@ -71,57 +71,9 @@ fn heading_scores(prompt: &str, text: &Text) -> Vec<f64> {
     text.paragraphs.iter().map(|paragraph| shared(paragraph.section)).collect()
 }
 
-/// The words with content, without their endings: "skies" and "sky" are one, "baking" and "bake" too.
-pub(super) fn stems(text: &str) -> impl Iterator<Item = String> {
-    words(text).filter(|word| !WITHOUT_CONTENT.contains(&word.as_str())).map(|word| stem(&word))
-}
-
-fn words(text: &str) -> impl Iterator<Item = String> {
-    text.split(|c: char| !c.is_alphanumeric() && c != '\'')
-        .map(|word| word.trim_matches('\'').to_lowercase())
-        .map(|word| word.strip_suffix("'s").map_or(word.clone(), str::to_owned))
-        .filter(|word| !word.is_empty())
-}
-
-fn stem(word: &str) -> String {
-    let cut = ENDINGS.iter().filter_map(|(ending, instead)| Some((word.strip_suffix(ending)?, *instead)));
-    let (body, instead) = cut.into_iter().find(|(body, _)| body.chars().count() >= 3).unwrap_or((word, ""));
-    let mut stem = format!("{body}{instead}");
-    if stem.chars().count() > 3 && stem.ends_with('e') {
-        stem.pop();
-    }
-    if stem.ends_with('y') {
-        stem.pop();
-        stem.push('i');
-    }
-    let mut last = stem.chars().rev();
-    if body.len() < word.len() && last.next() == last.next() && stem.chars().count() > 3 {
-        stem.pop();
-    }
-    stem
-}
-
 /// What a paragraph weighs that has nothing to do with the prompt. Above zero, so that a sentence that
 /// began well can end with words from elsewhere.
 const OFF_TOPIC: f64 = 0.00005;
 
 /// Words with content of a prompt that are looked at.
 const MAX_WORDS: usize = 200;
-
-/// Endings, the longest first, and what stays in their place.
-const ENDINGS: &[(&str, &str)] =
-    &[("ies", "y"), ("ing", ""), ("ers", "er"), ("es", ""), ("ed", ""), ("s", "")];
-
-#[rustfmt::skip]
-const WITHOUT_CONTENT: &[&str] = &[
-    "a", "about", "actually", "after", "again", "all", "also", "always", "am", "an", "and", "another", "any", "are", "as", "at",
-    "be", "because", "become", "becomes", "before", "both", "but", "by", "call", "called", "can", "come", "could", "did", "different", "do", "does",
-    "each", "even", "every", "everything", "explain", "first", "for", "from", "get", "give", "go", "goes", "going", "had", "happen", "happens",
-    "has", "have", "he", "her", "him", "his", "how", "i", "if", "in", "into", "is", "it", "its", "itself", "just", "keep",
-    "kind", "know", "less", "like", "little", "look", "made", "make", "makes", "many", "may", "me", "more", "most", "much", "must", "my",
-    "no", "not", "of", "often", "on", "one", "only", "or", "other", "others", "our", "out", "over", "own", "people", "please",
-    "really", "reason", "same", "she", "should", "show", "so", "some", "such", "take", "takes", "tell", "than", "that", "the", "their", "them",
-    "then", "there", "these", "they", "thing", "things", "this", "those", "to", "too", "two", "up", "us", "use", "very", "want",
-    "was", "way", "we", "were", "what", "when", "where", "which", "while", "who", "why", "will", "with", "without", "work",
-    "works", "would", "you", "your",
-];

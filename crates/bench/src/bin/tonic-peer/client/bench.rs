@@ -12,7 +12,7 @@ use tonic::Status;
 use tonic::transport::Channel;
 
 use super::Target;
-use crate::Failure;
+use crate::failure::Failure;
 use crate::lab::{LabClient, Req};
 
 /// The words of `tonic-peer bench`.

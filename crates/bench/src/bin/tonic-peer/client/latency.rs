@@ -12,7 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
 use super::{Target, idle};
-use crate::Failure;
+use crate::failure::Failure;
 use crate::lab::{LabClient, Req};
 
 /// The words of `tonic-peer lat`.
