@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use kitex::server::BoundServer;
+use kitex::server::Server;
 use tokio::task::JoinSet;
 
 use crate::next::Next;
@@ -33,7 +33,7 @@ impl Chain {
         reports: &Reports,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let mut serving = JoinSet::new();
-        let mut serve = |server: BoundServer| {
+        let mut serve = |server: Server| {
             let address = server.local_addr();
             serving.spawn(server.serve());
             address

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use kerrors::{Code, Error, Kind, RecvTimeout, Side, StreamError};
-use ttstream::proto::{Config, Connection, Event, Finish, StreamKey, Transmit};
+use ttstream::proto::{Config, Connection, Event, Finish, ServerLimits, StreamKey, Transmit};
 use ttheader_codec::{FrameType, Limits, peek_frame};
 
 use crate::frames::{Seen, rest_of_frames};
@@ -27,6 +27,7 @@ pub struct Peer {
     /// An open was told to wait, and not woken since.
     pub(crate) waits_open: bool,
     bounds: Config,
+    limits: ServerLimits,
     buf: BytesMut,
     out: Transmit,
     written: Written,
@@ -36,15 +37,19 @@ pub struct Peer {
 
 impl Peer {
     /// A connection on which nothing has happened, bounds that are soon met among its `bounds`.
-    pub fn new(side: Side, bounds: Config, now: Instant) -> Self {
+    pub fn new(side: Side, (bounds, limits): (Config, ServerLimits), now: Instant) -> Self {
         Self {
-            conn: Connection::new(side, bounds.clone()),
+            conn: match side {
+                Side::Client => Connection::new(side, bounds.clone()),
+                Side::Server => Connection::server(bounds.clone(), limits),
+            },
             side,
             now,
             handles: Vec::new(),
             taken: BTreeMap::new(),
             waits_open: false,
             bounds,
+            limits,
             buf: BytesMut::new(),
             out: Transmit::default(),
             written: Written::new(side),
@@ -53,21 +58,23 @@ impl Peer {
     }
 
     /// Bounds that a short input can meet.
-    pub fn bounds(script: &mut Script<'_>, limits: Limits) -> Config {
+    pub fn bounds(script: &mut Script<'_>, limits: Limits) -> (Config, ServerLimits) {
         let [slow_consumer_timeout, slow_consumer_timeout_exclusive] =
             [&[500, 10, 0][..], &[30_000, 20, 0]].map(|table| Duration::from_millis(script.pick(table)));
         let idle = [None, None, Some(0), Some(20), Some(400)];
-        Config::default()
+        let max_concurrent_streams = script.pick(&[1024, 1, 2, 3]);
+        let config = Config::default()
             .limits(limits)
-            .max_concurrent_streams(script.pick(&[1024, 1, 2, 3]))
             .stream_receive_window(script.pick(&[1024 * 1024, 256, 1000, 20_000]))
             .receive_window(script.pick(&[16 * 1024 * 1024, 512, 3000, 40_000]))
             .slow_consumer_timeout(slow_consumer_timeout)
             .slow_consumer_timeout_exclusive(slow_consumer_timeout_exclusive)
             .stream_send_buffer(script.pick(&[64 * 1024, 1, 600, 20_000]))
             .send_buffer(script.pick(&[1024 * 1024, 1, 1500, 60_000]))
-            .recv_timeout(recv_timeout(script))
-            .stream_idle_timeout(script.pick(&idle).map(Duration::from_millis))
+            ;
+        let recv_timeout = recv_timeout(script);
+        let config = config.stream_idle_timeout(script.pick(&idle).map(Duration::from_millis));
+        (config, ServerLimits { max_concurrent_streams, recv_timeout })
     }
 
     /// What the connection was closed with.
@@ -257,7 +264,7 @@ impl Peer {
         self.look();
         let running = self.handles.iter().filter(|handle| !handle.finished).count();
         assert!(
-            self.side == Side::Client || running <= self.bounds.max_concurrent_streams,
+            self.side == Side::Client || running <= self.limits.max_concurrent_streams,
             "{running} handlers run"
         );
         let received = self.conn.received_bytes();

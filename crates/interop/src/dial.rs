@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use kitex::client::{CallProtocol, ConnectionConfig, PoolKind};
+use kitex::client::{CallProtocol, PoolKind, SocketConfig};
 use kitex::{Client, Error, Kind, Propagation};
 
 use crate::lab::LabClient;
@@ -123,7 +123,7 @@ impl Transport {
             .pool(pool)
             .call_protocol(call_protocol)
             .propagation(Propagation::Legacy)
-            .connection(ConnectionConfig::default().busy_poll(self.busy_poll()))
+            .socket(SocketConfig::default().busy_poll(self.busy_poll()))
             .build()?;
         Ok(LabClient::new(client))
     }

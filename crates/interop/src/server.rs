@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use kitex::server::{BoundServer, ConnectionConfig, ServerBuilder};
+use kitex::server::{Server, ServerBuilder, SocketConfig};
 use kitex::{
     BidiStreamingServer, ClientStreamingServer, Context, Cores, Result, Server, ServerStreamingServer,
 };
@@ -59,20 +59,15 @@ pub async fn run(args: ServerArgs) -> Result<(), Failure> {
 ///
 /// # Errors
 /// The address cannot be listened on.
-pub async fn bind(
-    addr: &str,
-    name: &str,
-    next: Option<LabClient>,
-    lines: Lines,
-) -> Result<BoundServer, Failure> {
+pub async fn bind(addr: &str, name: &str, next: Option<LabClient>, lines: Lines) -> Result<Server, Failure> {
     Ok(builder(name, next, lines, Duration::ZERO).bind(addr).await?)
 }
 
 fn builder(name: &str, next: Option<LabClient>, lines: Lines, busy_poll: Duration) -> ServerBuilder {
     let service = LabServer::new(Peer { name: Arc::from(name), next, lines });
     // The checks hold more streams on one connection than a server in the open should.
-    let connection = ConnectionConfig::default().max_concurrent_streams(100_000).busy_poll(busy_poll);
-    Server::builder(name).service(service).connection(connection)
+    let socket = SocketConfig::default().busy_poll(busy_poll);
+    Server::builder(name).service(service).max_concurrent_streams(100_000).socket(socket)
 }
 
 /// Whether handlers print how they end.

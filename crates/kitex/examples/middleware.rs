@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use kitex::bytes::Bytes;
-use kitex::middleware::{Caller, MessageLayer, RawStream};
+use kitex::middleware::{Invoke, MessageLayer, RawStream};
 use kitex::observe::{Observer, StreamInfo};
 use kitex::{Answer, BizStatusError, Call, CallOptions, Client, Context, Error, Method, Result, Server};
 use kitex::{ServerStreamingServer, Service};
@@ -20,7 +20,7 @@ use tower_layer::layer_fn;
 struct WithPass<C>(C);
 
 #[kitex::async_trait]
-impl<C: Caller> Caller for WithPass<C> {
+impl<C: Invoke> Invoke for WithPass<C> {
     async fn call(&self, ctx: &Context, method: &Method, options: CallOptions, args: Bytes) -> Result<Bytes> {
         self.0.call(&ctx.with_transient("pass", "open sesame"), method, options, args).await
     }

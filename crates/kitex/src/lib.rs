@@ -12,10 +12,13 @@
 pub mod client;
 mod context;
 pub mod inspect;
+mod invoke;
+mod message_layer;
 mod metainfo;
 pub mod middleware;
 pub mod server;
 mod streams;
+pub mod testing;
 
 pub use async_trait::async_trait;
 pub use bytes;

@@ -18,6 +18,7 @@
     )
 )]
 
+mod boxed;
 #[doc(hidden)]
 pub mod buffer_pool;
 pub mod cancel;
@@ -60,6 +61,7 @@ pub mod io;
 #[doc(hidden)]
 pub mod rt;
 
+pub use boxed::BoxFuture;
 #[cfg(feature = "tokio")]
 pub use cores::Cores;
 pub use message::{Message, Traffic};

@@ -7,9 +7,7 @@
 //! - [`Protocol`]: recognizes a connection that a server accepted by its first bytes, and serves it.
 
 use std::fmt;
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,14 +15,12 @@ use std::time::Duration;
 use bytes::BytesMut;
 use kerrors::Error;
 
+pub use crate::BoxFuture;
 use crate::call::{OutgoingCall, UnaryRequest, UnaryResponse};
 use crate::dial::Dialer;
 use crate::handler::ServerHandle;
 use crate::io::Io;
 use crate::stream::NewStream;
-
-/// A boxed future, for what happens once a connection or once a call, never once a message.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A client's connection, shared by streams or of one stream alone.
 pub trait Connection: Send + Sync + 'static {

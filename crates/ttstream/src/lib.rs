@@ -35,6 +35,8 @@ mod transport;
 mod unary;
 
 #[cfg(feature = "tokio")]
+pub use driver::SocketConfig;
+#[cfg(feature = "tokio")]
 pub use protocol::protocols;
 #[cfg(feature = "tokio")]
 pub use transport::TtStream;

@@ -3,21 +3,25 @@
 use std::io;
 use std::sync::Arc;
 
-use kerrors::Side;
-use stream_core::handler::ServerHandle;
+use stream_core::handler::{ServerConfig, ServerHandle};
 use stream_core::stream::NewStream;
 use stream_core::transport::{Accepted, BoxFuture, PREFACE_LEN, Protocol};
+use ttheader_codec::Limits;
 
-use crate::driver::{read_loop, start};
-use crate::proto::Config;
+use crate::driver::{SocketConfig, read_loop, start};
+use crate::proto::{Config, Connection, ServerLimits};
 use crate::stream::Stream;
 use crate::unary::{CallProtocol, serve_calls};
 
-/// Returns the protocols of this crate, each connection of which has the bounds of `config`: TTHeader
-/// Streaming, TTHeader ping-pong and framed Thrift.
-pub fn protocols(config: &Config) -> Vec<Arc<dyn Protocol>> {
-    let calls = |protocol| Arc::new(Calls { protocol, config: config.clone() }) as Arc<dyn Protocol>;
-    vec![Arc::new(Streams(config.clone())), calls(CallProtocol::Ttheader), calls(CallProtocol::Framed)]
+/// Returns the protocols of this crate: TTHeader Streaming, TTHeader ping-pong and framed Thrift. Each connection
+/// has the windows and limits of `config` and the timeouts of `socket`.
+pub fn protocols(config: &Config, socket: SocketConfig) -> Vec<Arc<dyn Protocol>> {
+    let calls = |protocol| Arc::new(Calls { protocol, limits: config.limits, socket }) as Arc<dyn Protocol>;
+    vec![
+        Arc::new(Streams(config.clone(), socket)),
+        calls(CallProtocol::Ttheader),
+        calls(CallProtocol::Framed),
+    ]
 }
 
 /// A flag of a TTHeader frame.
@@ -25,7 +29,7 @@ const STREAMING_FLAG: u8 = 0x02;
 
 /// TTHeader Streaming.
 #[derive(Debug)]
-struct Streams(Config);
+struct Streams(Config, SocketConfig);
 
 impl Protocol for Streams {
     fn name(&self) -> &'static str {
@@ -37,15 +41,20 @@ impl Protocol for Streams {
     }
 
     fn serve(&self, accepted: Accepted, server: ServerHandle) -> BoxFuture<'static, io::Result<()>> {
-        let config = self.0.clone();
-        Box::pin(serve_streams(accepted, server, config))
+        Box::pin(serve_streams(accepted, server, self.0.clone(), self.1))
     }
 }
 
-async fn serve_streams(accepted: Accepted, server: ServerHandle, config: Config) -> io::Result<()> {
+async fn serve_streams(
+    accepted: Accepted,
+    server: ServerHandle,
+    config: Config,
+    socket: SocketConfig,
+) -> io::Result<()> {
     let Accepted { io, read } = accepted;
-    let timed = config.recv_timeout.is_some();
-    let link = start(Side::Server, io, config, server.config().idle_timeout);
+    let &ServerConfig { max_concurrent_streams, recv_timeout, idle_timeout, .. } = server.config();
+    let connection = Connection::server(config, ServerLimits { max_concurrent_streams, recv_timeout });
+    let (link, timed) = (start(connection, io, socket, idle_timeout), recv_timeout.is_some());
     let (opener, handlers) = (link.clone(), server.clone());
     let reading = read_loop(link.clone(), read, move |key| {
         handlers.serve_stream(NewStream::new(Stream::server(opener.clone(), key, timed)));
@@ -70,7 +79,8 @@ async fn serve_streams(accepted: Accepted, server: ServerHandle, config: Config)
 #[derive(Debug)]
 struct Calls {
     protocol: CallProtocol,
-    config: Config,
+    limits: Limits,
+    socket: SocketConfig,
 }
 
 impl Protocol for Calls {
@@ -90,7 +100,7 @@ impl Protocol for Calls {
     }
 
     fn serve(&self, accepted: Accepted, server: ServerHandle) -> BoxFuture<'static, io::Result<()>> {
-        Box::pin(serve_calls(server, accepted, self.config.clone(), self.protocol))
+        Box::pin(serve_calls(server, accepted, self.protocol, self.limits, self.socket.write_timeout))
     }
 }
 
@@ -110,7 +120,7 @@ mod tests {
             (&[0x16, 3, 1, 2, 0, 1, 0, 1], None),
             (&[0x80, 1, 0, 1, 0, 0, 0, 4], None),
         ];
-        let protocols = protocols(&Config::default());
+        let protocols = protocols(&Config::default(), SocketConfig::default());
         for (preface, name) in rows {
             let found: Vec<_> = protocols.iter().filter(|protocol| protocol.detect(preface)).collect();
             assert_eq!(found.iter().map(|protocol| protocol.name()).next(), *name, "{preface:?}");

@@ -10,36 +10,45 @@ use stream_core::call::OutgoingCall;
 use stream_core::dial::Dialer;
 use stream_core::io::Io;
 use stream_core::stream::NewStream;
-use stream_core::transport::{BoxFuture, Connection, Transport, UnaryTransport};
+use stream_core::transport::{self, BoxFuture, Transport, UnaryTransport};
 
-use crate::driver::{Link, read_loop, start};
+use crate::driver::{Link, SocketConfig, read_loop, start};
 use crate::head;
-use crate::proto::{Config, Open};
+use crate::proto::{Config, Connection, Open};
 use crate::stream::{Stream, service_of};
 use crate::unary::{CallProtocol, Calls};
 
 /// TTHeader Streaming for streams, TTHeader or framed Thrift for ping-pong calls.
 #[derive(Clone, Debug, Default)]
 pub struct TtStream {
-    /// Bounds of each connection.
+    /// Windows and limits of each connection.
     pub connection: Config,
+    /// The timeouts of each connection's socket.
+    pub socket: SocketConfig,
     /// How ping-pong calls travel.
     pub call_protocol: CallProtocol,
 }
 
 impl Transport for TtStream {
-    fn connect(&self, io: Io, idle_timeout: Duration) -> Result<Arc<dyn Connection>, Error> {
-        let link = start(Side::Client, io, self.connection.clone(), idle_timeout);
+    fn connect(&self, io: Io, idle_timeout: Duration) -> Result<Arc<dyn transport::Connection>, Error> {
+        let link =
+            start(Connection::new(Side::Client, self.connection.clone()), io, self.socket, idle_timeout);
         tokio::spawn(read_loop(link.clone(), BytesMut::new(), |_| {}));
         Ok(link)
     }
 
     fn unary(&self, dialer: Arc<Dialer>, reuse: bool) -> Arc<dyn UnaryTransport> {
-        Arc::new(Calls::new(dialer, self.call_protocol, &self.connection, reuse))
+        Arc::new(Calls::new(
+            dialer,
+            self.call_protocol,
+            self.connection.limits,
+            self.socket.write_timeout,
+            reuse,
+        ))
     }
 }
 
-impl Connection for Link {
+impl transport::Connection for Link {
     fn poll_open(
         self: Arc<Self>,
         cx: &mut Context<'_>,

@@ -13,17 +13,26 @@ use kerrors::{Code, Side};
 use stream_core::Message;
 use stream_core::cancel::Reason;
 use ttheader_codec::FrameType;
-use ttstream::proto::{Config, Event, Finish, StreamKey};
+use ttstream::proto::{Config, Event, Finish, ServerLimits, StreamKey};
 
 const MS: Duration = Duration::from_millis(1);
 
 /// A pair with `streams` streams that the server has accepted.
 fn opened(client: Config, server: Config, streams: usize) -> (Pair, Vec<(StreamKey, StreamKey)>) {
     let mut pair = Pair::new(client, server);
+    let keys = open_streams(&mut pair, streams);
+    (pair, keys)
+}
+
+/// Opens streams that the server accepts: the client's key and the server's of each.
+fn open_streams(pair: &mut Pair, streams: usize) -> Vec<(StreamKey, StreamKey)> {
     let keys: Vec<StreamKey> = (0..streams).map(|_| pair.open(&Dial::default())).collect();
     pair.drive();
-    let keys = keys.into_iter().map(|key| (key, pair.accepted(key))).collect();
-    (pair, keys)
+    keys.into_iter().map(|key| (key, pair.accepted(key))).collect()
+}
+
+fn at_most(max_concurrent_streams: usize) -> ServerLimits {
+    ServerLimits { max_concurrent_streams, ..ServerLimits::default() }
 }
 
 /// Sends until it has to wait; gives how many messages that were.
@@ -172,8 +181,8 @@ fn what_waits_to_be_written_is_bounded_and_its_senders_are_woken() {
 
 #[test]
 fn a_handler_that_has_returned_makes_room_and_one_whose_stream_was_reset_does_not() {
-    let two = Config::default().max_concurrent_streams(2);
-    let (mut pair, keys) = opened(Config::default(), two, 2);
+    let mut pair = Pair::with_limits(Config::default(), Config::default(), at_most(2));
+    let keys = open_streams(&mut pair, 2);
     for (returns, expected) in [(false, Some(Code::TOO_MANY_STREAMS)), (true, None)] {
         pair.client.conn.cancel(keys[0].0, &Reason::Canceled);
         if returns {
@@ -247,8 +256,7 @@ fn an_rst_overtakes_the_data_of_its_stream_and_no_other() {
 
 #[test]
 fn a_peer_that_does_not_read_what_it_provokes_is_not_read() {
-    let refusing = Config::default().max_concurrent_streams(0);
-    let mut pair = Pair::new(Config::default(), refusing);
+    let mut pair = Pair::with_limits(Config::default(), Config::default(), at_most(0));
     pair.to_client.window = 0;
     let now = pair.now();
     for id in 1..=5000 {

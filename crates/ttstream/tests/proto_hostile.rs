@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use stream_core::cancel::Reason;
 use stream_core::{Message, Metadata};
 use ttheader_codec::{Limits, key};
-use ttstream::proto::{Config, Connection, Event, Finish, Method, Open, StreamKey, Transmit};
+use ttstream::proto::{Config, Connection, Event, Finish, Method, Open, ServerLimits, StreamKey, Transmit};
 
 const MAX_PAYLOAD: usize = 600;
 const MAX_FRAME: usize = 8000;
@@ -101,12 +101,15 @@ impl Besieged {
     fn new(side: Side) -> Self {
         let config = Config::default()
             .limits(Limits { frame_len: MAX_FRAME, ..Limits::default() })
-            .max_concurrent_streams(4)
             .stream_receive_window(1000)
             .receive_window(3000)
             .slow_consumer_timeout_exclusive(Duration::from_secs(1));
+        let limits = ServerLimits { max_concurrent_streams: 4, ..ServerLimits::default() };
         let mut besieged = Self {
-            conn: Connection::new(side, config),
+            conn: match side {
+                Side::Client => Connection::new(side, config),
+                Side::Server => Connection::server(config, limits),
+            },
             side,
             buf: BytesMut::new(),
             keys: Vec::new(),

@@ -11,7 +11,7 @@ use kerrors::{Code, RecvTimeout, Side};
 use stream_core::Metadata;
 use stream_core::cancel::Reason;
 use ttheader_codec::FrameType;
-use ttstream::proto::{Config, Event, Finish, StreamKey};
+use ttstream::proto::{Config, Event, Finish, ServerLimits, StreamKey};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -38,7 +38,8 @@ fn a_message_that_came_in_time_is_no_timeout() {
 #[test]
 fn a_half_close_that_came_in_time_is_no_timeout() {
     let recv_timeout = Some(RecvTimeout::new(100 * MS));
-    let mut pair = Pair::new(Config::default(), Config::default().recv_timeout(recv_timeout));
+    let limits = ServerLimits { recv_timeout, ..ServerLimits::default() };
+    let mut pair = Pair::with_limits(Config::default(), Config::default(), limits);
     let key = pair.open(&Dial::default());
     pair.drive();
     let handler = pair.accepted(key);

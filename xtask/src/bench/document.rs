@@ -38,7 +38,7 @@ const CORES: &str = "How many times as much ours does when both ends run it on `
     thread for each core, with a connection for each (`--cores 0`). An option: nobody takes over from a core whose \
     handler computes. All else on this page is the default, one runtime of all cores, and one connection.";
 const BUSY: &str = "How many times as much ours does when connections at both ends look for more for 100 us after \
-    each read before they sleep (`ConnectionConfig::busy_poll`, `--busy-poll 100`). An option: a core is busy while \
+    each read before they sleep (`SocketConfig::busy_poll`, `--busy-poll 100`). An option: a core is busy while \
     one looks.";
 const ONE_END: &str = "How many times as much as Kitex at both ends.";
 const MEMORY: &str = "Resident memory (VmRSS) of the server's process: before the first connection, and with \

@@ -9,7 +9,7 @@ use std::time::Instant;
 use bytes::BytesMut;
 use kerrors::Side;
 use stream_core::{Message, Metadata};
-use ttstream::proto::{Config, Connection, Event, Method, Open, StreamKey, Transmit};
+use ttstream::proto::{Config, Connection, Event, Method, Open, ServerLimits, StreamKey, Transmit};
 
 /// A client's connection and a server's, with streams open between them.
 #[derive(Debug)]
@@ -27,10 +27,11 @@ pub struct Pair {
 impl Pair {
     /// A pair with this many streams open.
     pub fn new(streams: usize) -> Self {
-        let config = Config::default().max_concurrent_streams(streams + 1);
+        let config = Config::default();
+        let limits = ServerLimits { max_concurrent_streams: streams + 1, ..ServerLimits::default() };
         let mut pair = Self {
             client: Connection::new(Side::Client, config.clone()),
-            server: Connection::new(Side::Server, config),
+            server: Connection::server(config, limits),
             streams: Vec::new(),
             next: 0,
             batch: Transmit::default(),

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use kitex::server::{BoundServer, ServerBuilder};
+use kitex::server::{Server, ServerBuilder};
 use serde_json::json;
 use tokio::sync::mpsc::Receiver;
 
@@ -88,7 +88,7 @@ pub(super) async fn run(service: Service) -> Result<Done, Failure> {
     inspected(inspect, serving).await
 }
 
-async fn start(service: Service, reports: Reports) -> Result<(BoundServer, Greeting, Terms), Failure> {
+async fn start(service: Service, reports: Reports) -> Result<(Server, Greeting, Terms), Failure> {
     Ok(match service {
         Service::Gateway { addr, next, terms } => {
             let agent = Next::new(GATEWAY, AGENT, &next)?;
@@ -125,7 +125,7 @@ impl Greeting {
         Self { service, about: format!("asks {next} at {address}") }
     }
 
-    fn line(&self, server: &BoundServer, json: bool) -> String {
+    fn line(&self, server: &Server, json: bool) -> String {
         let Self { service, about } = self;
         let address = server.local_addr();
         if json {

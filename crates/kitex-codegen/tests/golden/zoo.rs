@@ -13,16 +13,16 @@ pub mod acme {
     pub mod shared {
         /// Who calls.
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct Caller {
+        pub struct Invoke {
             pub name: ::kitex::pilota::FastStr,
             /// Where it is,
             /// as far as it is known.
             pub zone: Option<::kitex::pilota::FastStr>,
         }
 
-        impl Default for Caller {
+        impl Default for Invoke {
             fn default() -> Self {
-                Caller {
+                Invoke {
                     name: Default::default(),
                     zone: Some(::kitex::pilota::FastStr::from_static_str("here")),
                 }
@@ -43,17 +43,17 @@ pub mod acme {
         impl ::core::error::Error for Busy {}
 
         #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct Someone(pub Caller);
+        pub struct Someone(pub Invoke);
 
         impl ::std::ops::Deref for Someone {
-            type Target = Caller;
+            type Target = Invoke;
             fn deref(&self) -> &Self::Target {
                 &self.0
             }
         }
 
-        impl From<Caller> for Someone {
-            fn from(v: Caller) -> Self {
+        impl From<Invoke> for Someone {
+            fn from(v: Invoke) -> Self {
                 Self(v)
             }
         }
@@ -73,7 +73,7 @@ pub mod acme {
             async fn check(
                 &self,
                 ctx: ::kitex::Context,
-                caller: Caller,
+                caller: Invoke,
             ) -> Result<bool, HealthCheckError>;
 
             /// Handles `Touch`.
@@ -170,7 +170,7 @@ pub mod acme {
             pub async fn check(
                 &self,
                 ctx: &::kitex::Context,
-                caller: Caller,
+                caller: Invoke,
             ) -> Result<bool, HealthCheckError> {
                 let args = HealthCheckArgs { caller };
                 match self
@@ -247,7 +247,7 @@ pub mod acme {
         #[doc(hidden)]
         #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct HealthCheckArgs {
-            pub caller: Caller,
+            pub caller: Invoke,
         }
 
         #[doc(hidden)]
@@ -268,7 +268,7 @@ pub mod acme {
         }
 
         #[allow(unused_mut, unused_parens, unused_variables, clippy::all, clippy::pedantic)]
-        impl ::kitex::pilota::thrift::Message for Caller {
+        impl ::kitex::pilota::thrift::Message for Invoke {
             fn encode<T: ::kitex::pilota::thrift::TOutputProtocol>(
                 &self,
                 __protocol: &mut T,
@@ -276,7 +276,7 @@ pub mod acme {
                 #[allow(unused_imports)]
                 use ::kitex::pilota::thrift::TOutputProtocolExt;
                 let struct_ident = ::kitex::pilota::thrift::TStructIdentifier {
-                    name: "Caller",
+                    name: "Invoke",
                 };
                 __protocol.write_struct_begin(&struct_ident)?;
                 __protocol.write_faststr_field(1, (&self.name).clone())?;
@@ -326,7 +326,7 @@ pub mod acme {
                     if let Some(field_id) = __pilota_decoding_field_id {
                         err.prepend_msg(
                             &format!(
-                                "decode struct `Caller` field(#{}) failed, caused by: ", field_id
+                                "decode struct `Invoke` field(#{}) failed, caused by: ", field_id
                             ),
                         );
                     }
@@ -360,7 +360,7 @@ pub mod acme {
                 __protocol
                     .struct_begin_len(
                         &::kitex::pilota::thrift::TStructIdentifier {
-                            name: "Caller",
+                            name: "Invoke",
                         },
                     ) + __protocol.faststr_field_len(Some(1), &self.name)
                     + self
@@ -962,7 +962,7 @@ pub mod acme {
             pub r#type: ::std::option::Option<bool>,
             pub self_: ::std::option::Option<f64>,
             pub food: ::std::option::Option<Box<Food>>,
-            pub keeper: ::std::option::Option<super::shared::Caller>,
+            pub keeper: ::std::option::Option<super::shared::Invoke>,
             pub b: ::std::option::Option<i8>,
             pub s: ::std::option::Option<i16>,
             pub limit: ::std::option::Option<i32>,
@@ -1229,7 +1229,7 @@ pub mod acme {
             async fn check(
                 &self,
                 ctx: ::kitex::Context,
-                caller: super::shared::Caller,
+                caller: super::shared::Invoke,
             ) -> ::core::result::Result<bool, super::shared::HealthCheckError>;
 
             /// Handles `Touch`.
@@ -1470,7 +1470,7 @@ pub mod acme {
             pub async fn check(
                 &self,
                 ctx: &::kitex::Context,
-                caller: super::shared::Caller,
+                caller: super::shared::Invoke,
             ) -> ::core::result::Result<bool, super::shared::HealthCheckError> {
                 let args = super::shared::HealthCheckArgs {
                     caller,

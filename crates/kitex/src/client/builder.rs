@@ -5,19 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kerrors::{BadServiceName, RecvTimeout, check_service_name};
-use stream_core::client::{AddressSource, ClientConfig, PoolKind, StaticAddresses};
+use stream_core::client::{AddressSource, ClientConfig, Connector, PoolKind, StaticAddresses};
+use stream_core::io::unix_path;
 use stream_core::observe::Observer;
 use thiserror::Error;
 use tower_layer::Layer;
 use ttstream::proto::Config;
-use ttstream::{CallProtocol, TtStream};
+use ttstream::{CallProtocol, SocketConfig, TtStream};
 
-use super::{CallOptions, Client, Direct, Shared};
+use super::Client;
+use super::direct::{Direct, Shared};
+use super::options::CallOptions;
+use crate::invoke::Invoke;
+use crate::message_layer::{MessageLayer, MessageLayers};
 use crate::metainfo::Propagation;
-use crate::middleware::{Caller, MessageLayer, MessageLayers};
 
 /// What a layer makes of a caller.
-type Wrap = Box<dyn Fn(Arc<dyn Caller>) -> Arc<dyn Caller> + Send + Sync>;
+type Wrap = Box<dyn Fn(Arc<dyn Invoke>) -> Arc<dyn Invoke> + Send + Sync>;
 
 /// Builds a [`Client`].
 #[must_use = "a builder does nothing until it builds"]
@@ -32,6 +36,8 @@ pub struct ClientBuilder {
     timeout: Option<Duration>,
     transport: TtStream,
     propagation: Propagation,
+    /// A connector of the user's knows what an address is.
+    any_address: bool,
 }
 
 /// Why a client cannot be built.
@@ -48,15 +54,24 @@ pub enum BuildError {
         service: String,
     },
     /// An address has no port.
-    #[error("address {address:?} is not host:port")]
+    #[error("address {address:?} is not host:port, nor the path of a Unix socket")]
     BadAddress {
         /// As it was given.
         address: String,
     },
 }
 
+impl Client {
+    /// Returns a builder of a client of `service`, the name under which the callee is known.
+    pub fn builder(service: impl Into<String>) -> ClientBuilder {
+        ClientBuilder::new(service)
+    }
+}
+
 impl ClientBuilder {
-    pub(super) fn new(service: String) -> Self {
+    /// Returns a builder of a client of `service`, the name under which the callee is known.
+    pub fn new(service: impl Into<String>) -> Self {
+        let service = service.into();
         Self {
             service,
             caller: None,
@@ -68,6 +83,7 @@ impl ClientBuilder {
             timeout: None,
             transport: TtStream::default(),
             propagation: Propagation::default(),
+            any_address: false,
         }
     }
 
@@ -78,7 +94,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Where the service is: one `host:port`.
+    /// Sets where the service is: one `host:port`, or the path of a Unix socket (`/run/model.sock`, `unix:model.sock`).
     pub fn address(self, address: impl Into<String>) -> Self {
         self.addresses(StaticAddresses::new([address]))
     }
@@ -86,6 +102,14 @@ impl ClientBuilder {
     /// Where the service is: a source of addresses.
     pub fn addresses(mut self, addresses: impl AddressSource) -> Self {
         self.addresses = Some(Box::new(addresses));
+        self
+    }
+
+    /// Sets how an address becomes a connection. Default: [`SystemConnector`](super::SystemConnector). With another
+    /// connector, addresses may have any form.
+    pub fn connector(mut self, connector: impl Connector) -> Self {
+        self.config.connector = Arc::new(connector);
+        self.any_address = true;
         self
     }
 
@@ -123,8 +147,8 @@ impl ClientBuilder {
     /// Stands around every call and every opening of a stream; what is added first stands outermost.
     pub fn layer<L>(mut self, layer: L) -> Self
     where
-        L: Layer<Arc<dyn Caller>> + Send + Sync + 'static,
-        L::Service: Caller,
+        L: Layer<Arc<dyn Invoke>> + Send + Sync + 'static,
+        L::Service: Invoke,
     {
         self.layers.push(Box::new(move |caller| Arc::new(layer.layer(caller))));
         self
@@ -160,7 +184,13 @@ impl ClientBuilder {
         self
     }
 
-    /// Bounds of each connection.
+    /// Sets the timeouts of each connection's socket.
+    pub fn socket(mut self, config: SocketConfig) -> Self {
+        self.transport.socket = config;
+        self
+    }
+
+    /// Sets the windows and limits of each connection.
     pub fn connection(mut self, config: Config) -> Self {
         self.transport.connection = config;
         self
@@ -176,7 +206,9 @@ impl ClientBuilder {
         let Some(addresses) = self.addresses else {
             return Err(BuildError::NoAddress { service: self.service });
         };
-        if let Some(address) = addresses.addresses().into_iter().find(|address| !is_host_port(address)) {
+        if let Some(address) =
+            addresses.addresses().into_iter().find(|address| !self.any_address && !is_address(address))
+        {
             return Err(BuildError::BadAddress { address });
         }
         let shared = Shared {
@@ -190,7 +222,7 @@ impl ClientBuilder {
         let direct = Direct { raw, shared: Arc::new(shared) };
         let wrap = |caller, layer: &Wrap| layer(caller);
         let layered = (!self.layers.is_empty())
-            .then(|| self.layers.iter().rev().fold(Arc::new(direct.clone()) as Arc<dyn Caller>, wrap));
+            .then(|| self.layers.iter().rev().fold(Arc::new(direct.clone()) as Arc<dyn Invoke>, wrap));
         let (message_layers, options) = (self.message_layers, self.options);
         Ok(Client { direct, layered, message_layers, options })
     }
@@ -200,6 +232,10 @@ impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientBuilder").field("service", &self.service).finish_non_exhaustive()
     }
+}
+
+fn is_address(address: &str) -> bool {
+    unix_path(address).is_some_and(|path| !path.is_empty()) || is_host_port(address)
 }
 
 fn is_host_port(address: &str) -> bool {

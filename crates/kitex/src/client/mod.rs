@@ -1,24 +1,28 @@
 //! Clients: how a service is reached, and under which name it is called.
 
 mod builder;
+mod direct;
+pub(crate) mod options;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kerrors::{Error, RecvTimeout, Result};
 use kitex_thrift::{Fault, Payload};
-use stream_core::call::{OutgoingCall, UnaryRequest, UnaryResponse};
-use stream_core::{Metadata, Metainfo, clock};
 
 pub use builder::{BuildError, ClientBuilder};
-pub use stream_core::client::{AddressSource, PoolKind, PoolStats, StaticAddresses};
-pub use ttstream::CallProtocol;
+pub use options::CallOptions;
+pub use stream_core::client::{
+    AddressSource, Connector, PoolKind, PoolStats, StaticAddresses, SystemConnector,
+};
+pub use stream_core::server::MemoryConnector;
 pub use ttstream::proto::Config as ConnectionConfig;
+pub use ttstream::{CallProtocol, SocketConfig};
 
-use crate::metainfo::Propagation;
-use crate::middleware::{Caller, MessageLayers, RawStream};
+use self::direct::Direct;
+use crate::invoke::{Invoke, RawStream};
+use crate::message_layer::MessageLayers;
 use crate::streams::{
     BidiStreamingClient, ClientStreamingClient, MessageSender, ServerStreamingClient, encode,
 };
@@ -29,46 +33,12 @@ use crate::{Context, Method};
 pub struct Client {
     direct: Direct,
     /// The layers around `direct`, if there are any.
-    layered: Option<Arc<dyn Caller>>,
+    layered: Option<Arc<dyn Invoke>>,
     message_layers: MessageLayers,
     options: CallOptions,
 }
 
-/// What one call or stream may have of its own.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct CallOptions {
-    /// How long each Recv may wait.
-    pub recv_timeout: Option<RecvTimeout>,
-    /// How long each Send may wait. Then the stream ends with 12904.
-    pub send_timeout: Option<Duration>,
-    /// Strings that the header takes along, beside metainfo.
-    pub headers: Metadata,
-}
-
-/// Calls without any layer.
-#[derive(Clone, Debug)]
-struct Direct {
-    raw: stream_core::client::Client,
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    /// The caller's own name; without one, that of the handler under whose context a call is made.
-    caller: Option<Arc<str>>,
-    service: Arc<str>,
-    propagation: Propagation,
-    timeout: Option<Duration>,
-    anonymous: Arc<str>,
-}
-
 impl Client {
-    /// A client of `service`, the name under which the callee is known.
-    pub fn builder(service: impl Into<String>) -> ClientBuilder {
-        ClientBuilder::new(service.into())
-    }
-
     /// The same client, with another Recv timeout.
     #[must_use]
     pub fn with_recv_timeout(&self, timeout: impl Into<Option<RecvTimeout>>) -> Self {
@@ -83,8 +53,8 @@ impl Client {
         client
     }
 
-    /// Takes leave: closes the connections, after what is queued has been written and, where a stream was
-    /// canceled, its peer has had the time to learn who did it. For a program that is about to end.
+    /// Closes the connections gracefully: what is queued is written, and after a cancel a connection stays open until
+    /// the peer has had time to read it. Call it before the process exits. Takes 1 s at most.
     pub async fn close(&self) {
         self.direct.raw.close().await;
     }
@@ -117,11 +87,28 @@ impl Client {
     }
 
     async fn send_call(&self, ctx: &Context, method: &Method, args: &impl Payload) -> Result<Bytes> {
-        let (args, options) = (encode(args)?.freeze(), self.options.clone());
+        self.call_raw(ctx, method, encode(args)?.freeze()).await
+    }
+
+    /// Makes a ping-pong call with encoded arguments, and returns the encoded result. For methods that are known only
+    /// at run time.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call), except that nothing is decoded.
+    pub async fn call_raw(&self, ctx: &Context, method: &Method, args: Bytes) -> Result<Bytes> {
+        let options = self.options.clone();
         match &self.layered {
-            Some(caller) => caller.call(ctx, method, options, args).await,
+            Some(layered) => layered.call(ctx, method, options, args).await,
             None => Box::pin(self.direct.call_now(ctx, method, options, args)).await,
         }
+    }
+
+    /// Opens a stream whose messages are bytes. For methods that are known only at run time.
+    ///
+    /// # Errors
+    /// As [`client_streaming`](Self::client_streaming).
+    pub async fn open_raw(&self, ctx: &Context, method: &Method) -> Result<RawStream> {
+        self.open(ctx, method).await
     }
 
     /// Opens a stream of requests with one answer. For generated code.
@@ -170,7 +157,7 @@ impl Client {
     async fn open(&self, ctx: &Context, method: &Method) -> Result<RawStream> {
         let options = self.options.clone();
         match &self.layered {
-            Some(caller) => caller.open(ctx, method, options).await,
+            Some(layered) => layered.open(ctx, method, options).await,
             // Boxed: the way to a stream is short and wide, and would widen every handler that goes it.
             None => Box::pin(self.direct.open_now(ctx, method, options)).await,
         }
@@ -185,77 +172,5 @@ impl fmt::Debug for Client {
             .field("options", options)
             .field("message_layers", message_layers)
             .finish_non_exhaustive()
-    }
-}
-
-#[crate::async_trait]
-impl Caller for Direct {
-    async fn call(&self, ctx: &Context, method: &Method, options: CallOptions, args: Bytes) -> Result<Bytes> {
-        self.call_now(ctx, method, options, args).await
-    }
-
-    async fn open(&self, ctx: &Context, method: &Method, options: CallOptions) -> Result<RawStream> {
-        self.open_now(ctx, method, options).await
-    }
-}
-
-impl Direct {
-    async fn call_now(
-        &self,
-        ctx: &Context,
-        method: &Method,
-        options: CallOptions,
-        args: Bytes,
-    ) -> Result<Bytes> {
-        let metainfo = ctx.outgoing_metainfo(self.shared.propagation);
-        let deadline = self.deadline(ctx.deadline());
-        let call = self.outgoing(ctx, method, &options, metainfo.as_deref());
-        let call = OutgoingCall { deadline, wire_deadline: deadline, ..call };
-        let UnaryResponse { backward, result, .. } =
-            self.raw.call(UnaryRequest { call, body: &args }).await?;
-        ctx.receive_backward(backward);
-        result
-    }
-
-    async fn open_now(&self, ctx: &Context, method: &Method, options: CallOptions) -> Result<RawStream> {
-        let metainfo = ctx.outgoing_metainfo(self.shared.propagation);
-        let call = OutgoingCall {
-            deadline: self.deadline(ctx.enforced_deadline()),
-            wire_deadline: self.deadline(ctx.deadline()),
-            ..self.outgoing(ctx, method, &options, metainfo.as_deref())
-        };
-        let (sender, receiver) = self.raw.open(&call).await?;
-        Ok(RawStream { sender, receiver })
-    }
-
-    fn outgoing<'a>(
-        &'a self,
-        ctx: &'a Context,
-        method: &'a Method,
-        options: &'a CallOptions,
-        metainfo: Option<&'a Metainfo>,
-    ) -> OutgoingCall<'a> {
-        OutgoingCall {
-            method,
-            callee: &self.shared.service,
-            caller: self.caller(ctx),
-            metainfo,
-            headers: &options.headers,
-            scope: ctx.scope(),
-            deadline: None,
-            wire_deadline: None,
-            recv_timeout: options.recv_timeout,
-            send_timeout: options.send_timeout,
-        }
-    }
-
-    fn caller<'a>(&'a self, ctx: &'a Context) -> &'a Arc<str> {
-        let Shared { caller, anonymous, .. } = &*self.shared;
-        caller.as_ref().or_else(|| ctx.service_name()).unwrap_or(anonymous)
-    }
-
-    fn deadline(&self, outer: Option<Instant>) -> Option<Instant> {
-        let own = self.shared.timeout.and_then(|timeout| clock::now().checked_add(timeout));
-        outer.into_iter().chain(own).min()
     }
 }

@@ -1,90 +1,77 @@
 //! What a server is made of, and its way to a socket.
 
 use std::fmt;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kerrors::{BadServiceName, RecvTimeout, check_service_name};
+use kerrors::{RecvTimeout, check_service_name};
 use stream_core::Cores;
 use stream_core::handler::{OnCancel, ServerConfig};
 use stream_core::observe::Observer;
-use thiserror::Error;
+use stream_core::server::Listener;
 use tower_layer::Layer;
+use ttstream::SocketConfig;
 use ttstream::proto::Config;
 
-use super::Service;
+use super::bound::{Server, Settings};
+use super::error::BindError;
 use super::router::{Policy, Router};
-use crate::middleware::{MessageLayer, MessageLayers};
+use super::service::{Fallback, Service};
+use crate::message_layer::{MessageLayer, MessageLayers};
 
 /// Builds a server.
 #[must_use = "a builder does nothing until it binds"]
 pub struct ServerBuilder {
     name: String,
     services: Vec<Arc<dyn Service>>,
+    fallback: Option<Arc<dyn Fallback>>,
     policies: Vec<Policy>,
     layers: Vec<Wrap>,
     message_layers: MessageLayers,
     config: ServerConfig,
     connection: Config,
+    socket: SocketConfig,
 }
 
 /// What a layer makes of a service.
 type Wrap = Box<dyn Fn(Arc<dyn Service>) -> Arc<dyn Service> + Send + Sync>;
 
-/// Why a server cannot be bound.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum BindError {
-    /// The name cannot stand in a cancel path.
-    #[error(transparent)]
-    Name(#[from] BadServiceName),
-    /// Two services have one IDL name, and a method of one name: a call could not be told apart.
-    #[error("service {service} is added twice: remove one")]
-    Duplicate {
-        /// The service's name in the IDL.
-        service: String,
-    },
-    /// A policy is for a method that no service has.
-    #[error("no service has a method {service}.{method}: check ServerBuilder::on_cancel_of")]
-    NoSuchMethod {
-        /// The service as it was given.
-        service: String,
-        /// The method as it was given.
-        method: String,
-    },
-    /// The system refuses the address.
-    #[error("cannot listen on {address}: {source}{}", advice(source))]
-    Listen {
-        /// As it was given.
-        address: String,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => ": stop the other process or choose another port",
-        io::ErrorKind::PermissionDenied => ": choose a port above 1023",
-        io::ErrorKind::AddrNotAvailable => ": the host has no such address",
-        io::ErrorKind::InvalidInput => ": give host:port",
-        _ => "",
+impl Server {
+    /// Returns a builder of a server of the service `name`: the name that a cancel through it adds to its path.
+    pub fn builder(name: impl Into<String>) -> ServerBuilder {
+        ServerBuilder::new(name)
     }
 }
 
 impl ServerBuilder {
-    pub(super) fn new(name: String) -> Self {
+    /// Returns a builder of a server of the service `name`: the name that a cancel through it adds to its path.
+    pub fn new(name: impl Into<String>) -> Self {
+        let name = name.into();
         Self {
             name,
             services: Vec::new(),
+            fallback: None,
             policies: Vec::new(),
             layers: Vec::new(),
             message_layers: MessageLayers::default(),
             config: ServerConfig::default(),
             connection: Config::default(),
+            socket: SocketConfig::default(),
         }
+    }
+
+    /// Returns the server's own service name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Serves the calls of methods that no service has, streams and ping-pong calls alike. Such a call is raw: see
+    /// [`Call::into_raw`](super::Call::into_raw). Its method has the names that the client sent, and the mode
+    /// [`Bidirectional`](crate::StreamingMode::Bidirectional) or [`PingPong`](crate::StreamingMode::PingPong).
+    /// Default: they are refused.
+    pub fn fallback(mut self, service: impl Fallback) -> Self {
+        self.fallback = Some(Arc::new(service));
+        self
     }
 
     /// Adds a service; several may share the port.
@@ -127,15 +114,28 @@ impl ServerBuilder {
         self
     }
 
-    /// Bounds of each connection. Set before [`recv_timeout`](Self::recv_timeout), which is one of them.
+    /// Sets the windows and limits of each connection.
     pub fn connection(mut self, config: Config) -> Self {
         self.connection = config;
         self
     }
 
+    /// Sets the timeouts of each connection's socket.
+    pub fn socket(mut self, config: SocketConfig) -> Self {
+        self.socket = config;
+        self
+    }
+
+    /// Sets how many handlers may run at the same time on one connection. A handler counts until it returns, even
+    /// if its stream has ended; a stream beyond the limit is refused with code 12900. Default 1,024.
+    pub fn max_concurrent_streams(mut self, limit: usize) -> Self {
+        self.config.max_concurrent_streams = limit;
+        self
+    }
+
     /// How long each Recv of a handler may wait. Default: as long as the stream lives.
     pub fn recv_timeout(mut self, timeout: RecvTimeout) -> Self {
-        self.connection.recv_timeout = Some(timeout);
+        self.config.recv_timeout = Some(timeout);
         self
     }
 
@@ -177,30 +177,53 @@ impl ServerBuilder {
     }
 
     /// Serves each connection on the next of these threads; see [`Cores`] for what that gains and costs.
-    /// Default: on the runtime that [`BoundServer::serve`] runs on.
+    /// Default: on the runtime that [`Server::serve`] runs on.
     pub fn cores(mut self, cores: Cores) -> Self {
         self.config.cores = Some(cores);
         self
     }
 
-    /// Binds the server to `host:port`. From then on connections queue; they are served by
-    /// [`BoundServer::serve`].
+    /// Binds the server to `host:port`, or to a Unix socket by its path (`/run/model.sock`, `unix:model.sock`). From
+    /// then on connections queue; they are served by [`Server::serve`].
     ///
     /// # Errors
-    /// [`BindError`]: the name, the services or the address cannot be.
-    pub async fn bind(self, address: &str) -> Result<BoundServer, BindError> {
+    /// [`BindError`]: the name, the services or the address cannot be used.
+    pub async fn bind(self, address: &str) -> Result<Server, BindError> {
+        let listen = |source| BindError::Listen { address: address.to_owned(), source };
+        let (router, settings) = self.route()?;
+        let listener = stream_core::server::bind(address).await.map_err(listen)?;
+        Server::new(listener, router, settings).map_err(listen)
+    }
+
+    /// Returns a server that accepts the connections of `listener`: a bound `TcpListener` or `UnixListener` of
+    /// tokio, a [`MemoryListener`](super::MemoryListener), or an own [`Listener`].
+    ///
+    /// # Errors
+    /// [`BindError`]: the name or the services cannot be used.
+    pub fn listen(self, listener: impl Listener) -> Result<Server, BindError> {
+        let (router, settings) = self.route()?;
+        let listen = |source| BindError::Listen { address: "the listener".to_owned(), source };
+        Server::new(listener, router, settings).map_err(listen)
+    }
+
+    fn route(self) -> Result<(Router, Settings), BindError> {
         check_service_name(&self.name)?;
-        let Self { name, services, policies, layers, message_layers, mut config, connection } = self;
+        let Self {
+            name,
+            services,
+            fallback,
+            policies,
+            layers,
+            message_layers,
+            mut config,
+            connection,
+            socket,
+        } = self;
         config.service = Arc::from(name);
         let wrap = |service| layers.iter().rev().fold(service, |service, layer| layer(service));
         let services = services.into_iter().map(wrap).collect();
-        let router = Router::new(config.service.clone(), services, policies, message_layers)?;
-        let listen = |source| BindError::Listen { address: address.to_owned(), source };
-        let protocols = ttstream::protocols(&connection);
-        let raw = stream_core::server::Server::bind(address, router, config, protocols);
-        let raw = raw.await.map_err(listen)?;
-        let address = raw.local_addr().map_err(listen)?;
-        Ok(BoundServer { raw, address })
+        let router = Router::new(config.service.clone(), services, fallback, policies, message_layers)?;
+        Ok((router, Settings { config, protocols: ttstream::protocols(&connection, socket) }))
     }
 }
 
@@ -210,65 +233,5 @@ impl fmt::Debug for ServerBuilder {
             .field("name", &self.name)
             .field("config", &self.config)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(unix)]
-fn told_to_end() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
-#[cfg(not(unix))]
-fn told_to_end() -> io::Result<impl Future<Output = ()>> {
-    Ok(async {
-        // Without signals the server runs until it is killed.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    })
-}
-
-/// A server that is bound to its address.
-#[derive(Debug)]
-#[must_use = "a server does nothing until it serves"]
-pub struct BoundServer {
-    raw: stream_core::server::Server<Router>,
-    address: SocketAddr,
-}
-
-impl BoundServer {
-    /// The address; with port 0 asked for, the port that was given.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Serves until `signal` completes, then shuts down: nothing new is begun (a new stream is refused with
-    /// 12903), what runs may end within [`ServerBuilder::exit_wait`], and what is left is canceled, here
-    /// and at the clients, with 12013. Returns as soon as nothing is left.
-    pub async fn serve_until(self, signal: impl Future<Output = ()>) {
-        self.raw.serve_until(signal).await;
-    }
-
-    /// Serves until the process is told to end (SIGTERM, or Ctrl-C), then shuts down as
-    /// [`serve_until`](Self::serve_until) does.
-    ///
-    /// # Errors
-    /// The system does not let the process listen to signals.
-    pub async fn run(self) -> io::Result<()> {
-        let told = told_to_end()?;
-        self.raw.serve_until(told).await;
-        Ok(())
-    }
-
-    /// Serves until the future is dropped; connections that are open then go on.
-    pub async fn serve(self) {
-        self.raw.serve().await;
     }
 }

@@ -10,7 +10,8 @@ use kerrors::{ApplicationException, Error, Result};
 use kitex_thrift::Payload;
 
 use crate::context::Request;
-use crate::middleware::{MessageLayers, RawStream};
+use crate::invoke::RawStream;
+use crate::message_layer::MessageLayers;
 use crate::streams::{
     BidiStreamingServer, ClientStreamingServer, MessageReceiver, ServerStreamingServer, encode,
 };
@@ -107,6 +108,15 @@ impl Call {
         }
     }
 
+    /// Returns the call with messages as bytes: for a proxy, or for a method that is known only at run time.
+    pub fn into_raw(self) -> (Context, RawCall) {
+        let raw = match self.input {
+            Input::Args(args) => RawCall::PingPong(args),
+            Input::Stream { raw, .. } => RawCall::Stream(raw),
+        };
+        (self.ctx, raw)
+    }
+
     /// Fails as a number does that no method has.
     pub fn unknown_method<'a>(self) -> Answering<'a> {
         refuse(Error::Remote(ApplicationException::unknown_method(self.method.name())))
@@ -134,6 +144,16 @@ impl Call {
             Input::Args(_) => Err(wrong_kind(&self.method)),
         }
     }
+}
+
+/// What a call brings, as bytes.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RawCall {
+    /// The encoded arguments of a ping-pong call; the answer is the encoded result, see [`Answer::raw`].
+    PingPong(Bytes),
+    /// A stream. Its answer is [`Answer::none`].
+    Stream(RawStream),
 }
 
 /// A call that is being served.
@@ -209,6 +229,11 @@ impl Answer {
     /// It cannot be encoded.
     pub fn message(message: &impl Payload) -> Result<Self> {
         Ok(Self(Some(encode(message)?.freeze())))
+    }
+
+    /// One encoded message.
+    pub fn raw(message: impl Into<Bytes>) -> Self {
+        Self(Some(message.into()))
     }
 
     pub(super) fn into_bytes(self) -> Option<Bytes> {

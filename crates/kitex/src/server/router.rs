@@ -14,16 +14,19 @@ use stream_core::cancel::Scope;
 use stream_core::handler::{Handler, IncomingStream, OnCancel, Routed};
 use stream_core::stream::SendStream;
 
-use super::call::{Call, Input};
-use super::{Answer, BindError, Service};
-use crate::Method;
+use super::call::{Answer, Call, Input};
+use super::error::BindError;
+use super::service::{Fallback, Service};
 use crate::context::{Context, Request};
-use crate::middleware::{MessageLayers, RawStream};
+use crate::invoke::RawStream;
+use crate::message_layer::MessageLayers;
+use crate::{Method, StreamingMode};
 
 /// Every service of one server.
 pub(crate) struct Router {
     name: Arc<str>,
     services: Vec<Arc<dyn Service>>,
+    fallback: Option<Arc<dyn Fallback>>,
     layers: MessageLayers,
     by_service: HashMap<String, HashMap<String, Route>>,
     by_method: HashMap<String, Route>,
@@ -38,10 +41,20 @@ impl fmt::Debug for Router {
 
 #[derive(Clone)]
 struct Route {
-    service: usize,
-    number: usize,
+    target: Target,
     method: Arc<Method>,
     on_cancel: Option<OnCancel>,
+}
+
+/// Who serves a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Target {
+    /// A method, by the places of its service and its own.
+    Method {
+        service: usize,
+        number: usize,
+    },
+    Fallback,
 }
 
 /// What becomes of the handlers of one method on a cancel.
@@ -56,12 +69,14 @@ impl Router {
     pub(super) fn new(
         name: Arc<str>,
         services: Vec<Arc<dyn Service>>,
+        fallback: Option<Arc<dyn Fallback>>,
         policies: Vec<Policy>,
         layers: MessageLayers,
     ) -> std::result::Result<Self, BindError> {
         let mut router = Self {
             name,
             services: Vec::new(),
+            fallback,
             layers,
             by_service: HashMap::new(),
             by_method: HashMap::new(),
@@ -80,8 +95,8 @@ impl Router {
             return Err(BindError::NoSuchMethod { service, method });
         };
         route.on_cancel = Some(on_cancel);
-        let service = route.service;
-        if let Some(route) = self.by_method.get_mut(&method).filter(|route| route.service == service) {
+        let target = route.target;
+        if let Some(route) = self.by_method.get_mut(&method).filter(|route| route.target == target) {
             route.on_cancel = Some(on_cancel);
         }
         Ok(())
@@ -91,7 +106,8 @@ impl Router {
         for (number, method) in service.methods().iter().enumerate() {
             let (service_name, name) = (method.service().to_string(), method.name().to_string());
             let method = Arc::new(method.clone());
-            let route = Route { service: self.services.len(), number, method, on_cancel: None };
+            let target = Target::Method { service: self.services.len(), number };
+            let route = Route { target, method, on_cancel: None };
             let methods = self.by_service.entry(service_name.clone()).or_default();
             if methods.insert(name.clone(), route.clone()).is_some() {
                 return Err(BindError::Duplicate { service: service_name });
@@ -102,29 +118,47 @@ impl Router {
         Ok(())
     }
 
-    fn find(&self, service: &str, method: &str) -> std::result::Result<&Route, ApplicationException> {
-        let found = match self.by_service.get(service) {
-            Some(methods) => methods.get(method),
-            None => self.by_method.get(method),
+    fn find(
+        &self,
+        head: &CallHead,
+        mode: StreamingMode,
+        unknown: fn(&Self, &str, &str) -> ApplicationException,
+    ) -> std::result::Result<Route, ApplicationException> {
+        let (service, method) = (text(&head.service), text(&head.method));
+        let found = match self.by_service.get(&*service) {
+            Some(methods) => methods.get(&*method),
+            None => self.by_method.get(&*method),
         };
-        found.ok_or_else(|| match self.by_service.contains_key(service) || service.is_empty() {
-            true => ApplicationException::unknown_method(method),
-            false => ApplicationException::unknown_service(service),
-        })
+        match found {
+            Some(route) => Ok(route.clone()),
+            None if self.fallback.is_some() => {
+                let names = (service.into_owned().into(), method.into_owned().into());
+                let method = Arc::new(Method::with_names(names.0, names.1, mode));
+                Ok(Route { target: Target::Fallback, method, on_cancel: None })
+            }
+            None => Err(unknown(self, &service, &method)),
+        }
     }
 
-    /// As [`find`](Self::find), for a ping-pong call: Kitex has other words for what it does not know.
-    fn find_call(&self, service: &str, method: &str) -> std::result::Result<&Route, ApplicationException> {
-        self.find(service, method).map_err(|_| match self.by_service.contains_key(service) {
+    fn unknown_stream(&self, service: &str, method: &str) -> ApplicationException {
+        match self.by_service.contains_key(service) || service.is_empty() {
+            true => ApplicationException::unknown_method(method),
+            false => ApplicationException::unknown_service(service),
+        }
+    }
+
+    /// Kitex has other words for a ping-pong call that it does not know.
+    fn unknown_call(&self, service: &str, method: &str) -> ApplicationException {
+        match self.by_service.contains_key(service) {
             true => ApplicationException::unknown_method(&format!("{method} (service {service})")),
             false => ApplicationException::unknown_service(&format!("{service}, method {method}")),
-        })
+        }
     }
 
     /// Returns the context of a call, and what it knows of the call.
-    fn context(&self, route: &Route, head: CallHead, scope: Scope) -> (Context, Arc<Request>) {
+    fn context(&self, method: &Arc<Method>, head: CallHead, scope: Scope) -> (Context, Arc<Request>) {
         let CallHead { metadata, metainfo, timeout, peer, .. } = head;
-        let request = Request::new(self.name.clone(), route.method.clone(), metadata, peer);
+        let request = Request::new(self.name.clone(), method.clone(), metadata, peer);
         (Context::of_request(scope, timeout, metainfo, request.clone()), request)
     }
 
@@ -138,9 +172,13 @@ impl Router {
         Some(Box::pin(async move { sender.send_bytes(self.layers.on_send(sender, message)?).await }))
     }
 
-    /// The service itself, not the `Arc` around it: that would box each call once more.
-    fn call(&self, service: usize, number: usize, call: Call) -> impl Future<Output = Result<Answer>> + Send {
-        (*self.services[service]).call(number, call)
+    /// Calls the service itself, not the `Arc` around it: that would box each call once more.
+    fn call(&self, target: Target, call: Call) -> impl Future<Output = Result<Answer>> + Send {
+        match (target, &self.fallback) {
+            (Target::Method { service, number }, _) => (*self.services[service]).call(number, call),
+            (Target::Fallback, Some(fallback)) => (**fallback).call(call),
+            (Target::Fallback, None) => call.unknown_method(),
+        }
     }
 }
 
@@ -157,18 +195,18 @@ impl Handler for Router {
     ) -> std::result::Result<Routed<impl Future<Output = StreamEnd> + Send + 'static>, ApplicationException>
     {
         let IncomingStream { head, scope, sender, receiver } = stream;
-        let route = self.find(&text(&head.service), &text(&head.method))?;
+        let route = self.find(&head, StreamingMode::Bidirectional, Self::unknown_stream)?;
         if !route.method.mode().is_stream() {
             return Err(no_stream(&route.method));
         }
-        let Route { service, number, on_cancel, .. } = *route;
-        let (ctx, request) = self.context(route, head, scope);
+        let Route { target, on_cancel, .. } = route;
+        let (ctx, request) = self.context(&route.method, head, scope);
         // Lives as long as the stream does, so it holds as little as it can while the handler runs.
         let handler = async move {
             let raw = RawStream { sender: sender.clone(), receiver };
             let input = Input::Stream { raw, request: request.clone(), layers: self.layers.clone() };
             let call = Call { ctx, method: request.method.clone(), input };
-            let answer = match self.call(service, number, call).await {
+            let answer = match self.call(target, call).await {
                 Ok(answer) => answer,
                 Err(error) => return ended(&request, Err(error)),
             };
@@ -189,15 +227,15 @@ impl Handler for Router {
         ApplicationException,
     > {
         let UnaryCall { head, body, scope } = call;
-        let route = self.find_call(&text(&head.service), &text(&head.method))?;
+        let route = self.find(&head, StreamingMode::PingPong, Self::unknown_call)?;
         if route.method.mode().is_stream() {
             return Err(is_stream(&route.method));
         }
-        let Route { service, number, on_cancel, .. } = *route;
-        let (ctx, request) = self.context(route, head, scope);
+        let Route { target, on_cancel, .. } = route;
+        let (ctx, request) = self.context(&route.method, head, scope);
         let handler = async move {
             let call = Call { ctx, method: request.method.clone(), input: Input::Args(body) };
-            let result = self.call(service, number, call).await;
+            let result = self.call(target, call).await;
             let result = result.map(|answer| answer.into_bytes().unwrap_or(EMPTY_RESULT));
             let ending = request.take_ending();
             let backward = ending.backward_pairs();

@@ -10,7 +10,8 @@ use stream_core::Metadata;
 use stream_core::stream::RecvStream;
 
 use super::{MessageReceiver, MessageSender, RecvMessage, SendMessage};
-use crate::middleware::{MessageLayers, RawStream};
+use crate::invoke::RawStream;
+use crate::message_layer::MessageLayers;
 
 macro_rules! answers {
     () => {

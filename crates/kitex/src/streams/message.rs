@@ -15,7 +15,7 @@ use stream_core::Message;
 use stream_core::Metadata;
 use stream_core::stream::{Recv, RecvStream, SendStream, SendTimer};
 
-use crate::middleware::MessageLayers;
+use crate::message_layer::MessageLayers;
 
 thread_local! {
     static SCRATCH: Cell<BytesMut> = Cell::new(BytesMut::new());

@@ -13,7 +13,8 @@ use stream_core::stream::SendStream;
 
 use super::{MessageReceiver, MessageSender, RecvMessage, SendMessage};
 use crate::context::Request;
-use crate::middleware::{MessageLayers, RawStream};
+use crate::invoke::RawStream;
+use crate::message_layer::MessageLayers;
 
 /// Adds to the header of an answer.
 fn set_header(sender: &SendStream, key: Bytes, value: Bytes) -> Result<()> {

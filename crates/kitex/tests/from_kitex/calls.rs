@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kitex::bytes::Bytes;
 use kitex::client::{BuildError, CallProtocol, PoolKind};
-use kitex::middleware::{Caller, RawStream};
+use kitex::middleware::{Invoke, RawStream};
 use kitex::{
     CallOptions, Client, Code, Context, Error, Kind, Method, Propagation, RecvTimeout, Result,
     ServerStreamingClient, StreamError,
@@ -163,7 +163,7 @@ pub(crate) fn protocols(address: &str) -> Result<Vec<EchoClient>, BuildError> {
 struct Stamped<C>(C);
 
 #[kitex::async_trait]
-impl<C: Caller> Caller for Stamped<C> {
+impl<C: Invoke> Invoke for Stamped<C> {
     async fn call(
         &self,
         ctx: &Context,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use kitex::server::{ConnectionConfig, OnCancel};
+use kitex::server::{OnCancel, ServerBuilder};
 use kitex::{BidiStreamingClient, BidiStreamingServer, BizStatusError, Context, Error, Result};
 use tokio::net::TcpListener;
 use ttheader_codec::FrameType;
@@ -308,8 +308,8 @@ async fn a_connection_that_is_lost_is_told_as_the_end() {
 async fn a_stream_that_is_refused_is_told_where_it_was_begun() {
     let at_server = Recorder::default();
     let server = at_server.clone();
-    let one = ConnectionConfig::default().max_concurrent_streams(1);
-    let peer = Peer::with(Handlers::default(), |builder| builder.observer(server).connection(one)).await;
+    let refuses = |builder: ServerBuilder| builder.observer(server).max_concurrent_streams(1);
+    let peer = Peer::with(Handlers::default(), refuses).await;
     let at_client = Recorder::default();
     let client = peer.client_with(|client| client.observer(at_client.clone()));
     let mut first = client.bidi(&Context::background()).await.unwrap();

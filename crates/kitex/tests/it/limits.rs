@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use kitex::bytes::{Bytes, BytesMut};
 use kitex::client::PoolKind;
-use kitex::server::ConnectionConfig;
+use kitex::server::{ConnectionConfig, SocketConfig};
 use kitex::{ApplicationException, ClientStreamingClient, Context, Payload};
 use tokio::net::TcpListener;
 use ttheader_codec::FrameType::{Data, Header, Rst, Trailer};
@@ -255,9 +255,10 @@ async fn send_buffers_bound_what_waits_to_be_written() {
         let (listener, address) = listen().await;
         let config = connection(|config| {
             (config.stream_send_buffer, config.send_buffer) = (stream_send_buffer, send_buffer);
-            config.write_timeout = NEVER;
         });
-        let client = EchoClient::new(builder(&address).connection(config).build().unwrap());
+        let socket = SocketConfig::default().write_timeout(NEVER);
+        let client = builder(&address).connection(config).socket(socket);
+        let client = EchoClient::new(client.build().unwrap());
         let up = client.up(&Context::background()).await.unwrap();
         let _silent = Wire::accept(&listener).await;
         let bytes = accepted(&up).await;
@@ -267,18 +268,18 @@ async fn send_buffers_bound_what_waits_to_be_written() {
 
 #[tokio::test]
 async fn write_timeout_closes_a_connection_whose_peer_reads_nothing() {
-    let config = connection(|config| config.write_timeout = SHORT);
+    let config = SocketConfig::default().write_timeout(SHORT);
     let started = Instant::now();
 
     let (tell, mut told) = reports();
-    let peer = Peer::with(flood(tell), |server| server.connection(config.clone())).await;
+    let peer = Peer::with(flood(tell), |server| server.socket(config.clone())).await;
     let mut wire = Wire::dial(&peer.address).await;
     wire.frame(1, Header, &[(key::IDL_SERVICE, b"Echo")], b"").await;
     wire.message(1, &req("", 0)).await;
     assert_eq!(told.next().await, "12013 nowhere");
 
     let (listener, address) = listen().await;
-    let client = EchoClient::new(builder(&address).connection(config).build().unwrap());
+    let client = EchoClient::new(builder(&address).socket(config).build().unwrap());
     let up = client.up(&Context::background()).await.unwrap();
     let _silent = Wire::accept(&listener).await;
     let error = soon(async {

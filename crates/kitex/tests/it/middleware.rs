@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use kitex::bytes::{BufMut, Bytes, BytesMut};
-use kitex::middleware::{Caller, MessageLayer, RawStream};
+use kitex::middleware::{Invoke, MessageLayer, RawStream};
 use kitex::observe::StreamInfo;
 use kitex::{Answer, BizStatusError, Call, CallOptions, Context, Error, Method, Payload, Result, Service};
 use tower_layer::Layer;
@@ -44,7 +44,7 @@ impl Named {
 }
 
 #[kitex::async_trait]
-impl<C: Caller> Caller for Around<C> {
+impl<C: Invoke> Invoke for Around<C> {
     async fn call(&self, ctx: &Context, method: &Method, options: CallOptions, args: Bytes) -> Result<Bytes> {
         self.layer.enter(method);
         let result = self.inner.call(ctx, method, options, args).await;
@@ -130,7 +130,7 @@ impl<T> Layer<T> for Gate {
 }
 
 #[kitex::async_trait]
-impl<C: Caller> Caller for Gated<C> {
+impl<C: Invoke> Invoke for Gated<C> {
     async fn call(
         &self,
         ctx: &Context,

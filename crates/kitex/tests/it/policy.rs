@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use kitex::server::{ConnectionConfig, OnCancel, ServerBuilder};
+use kitex::server::{OnCancel, ServerBuilder};
 use kitex::{Context, Result};
 use tokio::sync::watch;
 
@@ -144,10 +144,7 @@ async fn a_handler_counts_until_it_has_gone() {
         let (tell, mut told) = reports();
         let (_give, given) = watch::channel(false);
         let handlers = Handlers::default().down(move |ctx, _, _| handle(ctx, tell.clone(), given.clone()));
-        let peer = Peer::with(handlers, |server| {
-            server.on_cancel(policy).connection(ConnectionConfig::default().max_concurrent_streams(1))
-        })
-        .await;
+        let peer = Peer::with(handlers, |server| server.on_cancel(policy).max_concurrent_streams(1)).await;
         let client = peer.client();
         let first = client.down(&Context::background(), req("", 0)).await.unwrap();
         assert_eq!(told.next().await, "begun");

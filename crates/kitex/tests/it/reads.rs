@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use kitex::bytes::BytesMut;
-use kitex::client::ConnectionConfig;
+use kitex::client::SocketConfig;
 use kitex::{Context, Payload};
 use ttheader_codec::FrameType;
 
@@ -134,7 +134,7 @@ async fn a_frame_that_comes_in_parts_is_whole() {
 /// On one thread, so that a connection that never sleeps would starve whoever does not get his turn.
 #[tokio::test]
 async fn a_connection_that_is_polled_all_the_time_starves_nobody() {
-    let busy = || ConnectionConfig::default().busy_poll(LONG);
+    let busy = || SocketConfig::default().busy_poll(LONG);
     let (tell, mut told) = reports();
     let handlers = Handlers::default()
         .bidi(|_, mut stream| async move {
@@ -152,8 +152,8 @@ async fn a_connection_that_is_polled_all_the_time_starves_nobody() {
                 result
             }
         });
-    let peer = Peer::with(handlers, |server| server.connection(busy())).await;
-    let client = peer.client_with(|client| client.connection(busy()));
+    let peer = Peer::with(handlers, |server| server.socket(busy())).await;
+    let client = peer.client_with(|client| client.socket(busy()));
 
     let mut echo = client.bidi(&Context::background()).await.unwrap();
     for seq in 0..3 {

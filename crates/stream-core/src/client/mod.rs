@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use kerrors::{Error, StreamError};
 
-use pool::{Checkout, Connector, Pool};
+use pool::{Checkout, Pool, Source};
 pub use pool::{PoolKind, PoolStats};
 
 use crate::call::{OutgoingCall, UnaryRequest, UnaryResponse};
 use crate::cancel::{Registration, Scope, Target};
 use crate::clock;
 use crate::dial::Dialer;
-pub use crate::dial::{AddressSource, StaticAddresses};
+pub use crate::dial::{AddressSource, Connector, StaticAddresses, SystemConnector};
 use crate::observe::Observers;
 use crate::stream::{NewStream, Parent, RecvStream, SendStream, Setup, StreamTarget, handles};
 use crate::transport::{Transport, UnaryTransport};
@@ -33,6 +33,8 @@ pub struct ClientConfig {
     pub idle_timeout: Duration,
     /// Observers of each stream.
     pub observers: Observers,
+    /// Makes connections. Default: [`SystemConnector`].
+    pub connector: Arc<dyn Connector>,
 }
 
 impl Default for ClientConfig {
@@ -42,6 +44,7 @@ impl Default for ClientConfig {
             connect_timeout: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(60),
             observers: Observers::default(),
+            connector: Arc::new(SystemConnector),
         }
     }
 }
@@ -57,15 +60,15 @@ pub struct Client {
 impl Client {
     /// Returns a client that has dialed nothing yet.
     pub fn new(transport: impl Transport, addresses: impl AddressSource, config: ClientConfig) -> Self {
-        let ClientConfig { pool: kind, connect_timeout, idle_timeout, observers } = config;
+        let ClientConfig { pool: kind, connect_timeout, idle_timeout, observers, connector } = config;
         let idle_timeout = match kind {
             PoolKind::Long { idle_timeout, .. } => idle_timeout,
             PoolKind::Mux(_) | PoolKind::Short => idle_timeout,
         };
-        let dialer = Arc::new(Dialer::new(addresses, connect_timeout));
+        let dialer = Arc::new(Dialer::new(addresses, connector, connect_timeout));
         let unary = transport.unary(dialer.clone(), kind != PoolKind::Short);
-        let connector = Connector { dialer, transport: Arc::new(transport), idle_timeout };
-        Self { pool: Arc::new(Pool::new(connector, kind)), unary, observers }
+        let source = Source { dialer, transport: Arc::new(transport), idle_timeout };
+        Self { pool: Arc::new(Pool::new(source, kind)), unary, observers }
     }
 
     /// Closes pooled connections gracefully: what is queued is written, and after a cancel the connection stays

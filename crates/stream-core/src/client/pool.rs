@@ -59,14 +59,14 @@ pub(super) struct Checkout {
 
 /// Makes the connections of a pool.
 #[derive(Debug)]
-pub(super) struct Connector {
+pub(super) struct Source {
     pub(super) dialer: Arc<Dialer>,
     pub(super) transport: Arc<dyn Transport>,
     /// The longest time that a connection may have no stream.
     pub(super) idle_timeout: Duration,
 }
 
-impl Connector {
+impl Source {
     async fn connect(&self) -> Result<Shared, Error> {
         self.transport.connect(self.dialer.dial().await?, self.idle_timeout)
     }
@@ -74,7 +74,7 @@ impl Connector {
 
 #[derive(Debug)]
 pub(super) struct Pool {
-    connector: Arc<Connector>,
+    source: Arc<Source>,
     kind: Kind,
 }
 
@@ -86,7 +86,7 @@ enum Kind {
 }
 
 impl Pool {
-    pub(super) fn new(connector: Connector, kind: PoolKind) -> Self {
+    pub(super) fn new(source: Source, kind: PoolKind) -> Self {
         let kind = match kind {
             PoolKind::Mux(size) => Kind::Mux((0..size.max(1)).map(|_| Arc::default()).collect()),
             PoolKind::Long { max_idle, .. } => {
@@ -94,20 +94,20 @@ impl Pool {
             }
             PoolKind::Short => Kind::Short,
         };
-        Self { connector: Arc::new(connector), kind }
+        Self { source: Arc::new(source), kind }
     }
 
     pub(super) async fn get(&self) -> Result<Checkout, Error> {
         let (connection, home) = match &self.kind {
             Kind::Mux(slots) => {
-                let connection = Slot::get(pick(slots), &self.connector).await?;
+                let connection = Slot::get(pick(slots), &self.source).await?;
                 return Ok(Checkout { connection, lease: None });
             }
             Kind::Long(idles) => match idles.take() {
                 Some(connection) => (connection, Arc::downgrade(idles)),
-                None => (self.connector.connect().await?, Arc::downgrade(idles)),
+                None => (self.source.connect().await?, Arc::downgrade(idles)),
             },
-            Kind::Short => (self.connector.connect().await?, Weak::new()),
+            Kind::Short => (self.source.connect().await?, Weak::new()),
         };
         let lease = Exclusive { connection: connection.clone(), home };
         Ok(Checkout { connection, lease: Some(Box::new(lease)) })
@@ -147,7 +147,7 @@ impl Pool {
             Kind::Long(idles) => idles.connections.lock().iter().filter_map(Weak::upgrade).collect(),
             Kind::Short => Vec::new(),
         };
-        let (dials, failed_dials) = self.connector.dialer.counts();
+        let (dials, failed_dials) = self.source.dialer.counts();
         PoolStats {
             connections: connections.iter().filter(|connection| connection.is_open()).count(),
             streams: connections.iter().map(|connection| connection.live_streams()).sum(),
@@ -177,7 +177,7 @@ enum Slot {
 
 impl Slot {
     /// Returns the slot's connection. Dials if there is none, once for all who wait.
-    async fn get(slot: &Arc<Mutex<Self>>, connector: &Arc<Connector>) -> Result<Shared, Error> {
+    async fn get(slot: &Arc<Mutex<Self>>, source: &Arc<Source>) -> Result<Shared, Error> {
         if let Some(connection) = slot.lock().connection()
             && connection.is_open()
         {
@@ -187,8 +187,8 @@ impl Slot {
         if Self::wait(slot, sender) {
             // On a task of its own: the dial outlives a caller that gives up.
             let dial = Dial { slot: slot.clone() };
-            let connector = connector.clone();
-            tokio::spawn(async move { dial.finish(connector.connect().await) });
+            let source = source.clone();
+            tokio::spawn(async move { dial.finish(source.connect().await) });
         }
         dialed.await.unwrap_or_else(|_| Err(Error::network("the dial was abandoned: its runtime shut down")))
     }

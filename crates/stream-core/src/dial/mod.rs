@@ -3,6 +3,7 @@
 
 mod address;
 mod backoff;
+mod connector;
 
 use std::io;
 use std::sync::Arc;
@@ -10,12 +11,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kerrors::Error;
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tracing::debug;
 
 pub use address::{AddressSource, StaticAddresses};
 use backoff::Backoff;
+pub use connector::{Connector, SystemConnector};
 
 use crate::clock;
 use crate::io::Io;
@@ -25,6 +26,7 @@ use crate::sync::Mutex;
 #[derive(Debug)]
 pub struct Dialer {
     addresses: Box<dyn AddressSource>,
+    connector: Arc<dyn Connector>,
     next: AtomicUsize,
     connect_timeout: Duration,
     backoff: Mutex<Backoff>,
@@ -37,9 +39,14 @@ pub struct Dialer {
 const MAX_DIALS: usize = 16;
 
 impl Dialer {
-    pub(crate) fn new(addresses: impl AddressSource, connect_timeout: Duration) -> Self {
+    pub(crate) fn new(
+        addresses: impl AddressSource,
+        connector: Arc<dyn Connector>,
+        connect_timeout: Duration,
+    ) -> Self {
         Self {
             addresses: Box::new(addresses),
+            connector,
             next: AtomicUsize::new(0),
             connect_timeout,
             backoff: Mutex::default(),
@@ -99,8 +106,7 @@ impl Dialer {
 
     async fn dial_address(&self, address: &str) -> io::Result<Io> {
         let timeout = self.connect_timeout;
-        let connect = async { Io::tcp(TcpStream::connect(address).await?) };
-        tokio::time::timeout(timeout, connect).await.unwrap_or_else(|_| {
+        tokio::time::timeout(timeout, self.connector.connect(address)).await.unwrap_or_else(|_| {
             let text = format!("no answer within {}", kerrors::GoDuration(timeout));
             Err(io::Error::new(io::ErrorKind::TimedOut, text))
         })

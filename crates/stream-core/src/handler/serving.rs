@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kerrors::RecvTimeout;
 use tokio::sync::watch;
 
 use super::policy::OnCancel;
@@ -17,6 +18,11 @@ pub struct ServerConfig {
     pub on_cancel: OnCancel,
     /// The longest time until a new connection has sent the eight bytes that tell its protocol. Default 5 s.
     pub preface_timeout: Duration,
+    /// Handlers that may run at the same time on one connection. A handler counts until it returns, even if its
+    /// stream has ended; a stream beyond the limit is refused with code 12900. Default 1,024.
+    pub max_concurrent_streams: usize,
+    /// The longest wait of each Recv of a handler. Default: unlimited.
+    pub recv_timeout: Option<RecvTimeout>,
     /// The longest wait of each Send of a handler; then its stream ends with code 12904. Default: unlimited.
     pub send_timeout: Option<Duration>,
     /// Connections at once; one more is closed as soon as it is accepted. Default 65,536.
@@ -38,6 +44,8 @@ impl Default for ServerConfig {
         Self {
             on_cancel: OnCancel::default(),
             preface_timeout: Duration::from_secs(5),
+            max_concurrent_streams: 1024,
+            recv_timeout: None,
             send_timeout: None,
             max_connections: 65_536,
             observers: Observers::default(),

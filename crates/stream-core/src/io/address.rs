@@ -62,3 +62,9 @@ impl fmt::Display for Address {
         }
     }
 }
+
+/// Returns the path if `address` is that of a Unix socket: it begins with `/`, or with `unix:`.
+#[cfg(feature = "tokio")]
+pub fn unix_path(address: &str) -> Option<&str> {
+    address.strip_prefix("unix:").or_else(|| address.starts_with('/').then_some(address))
+}

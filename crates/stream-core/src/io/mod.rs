@@ -34,6 +34,8 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 
 pub use address::Address;
+#[cfg(feature = "tokio")]
+pub use address::unix_path;
 pub use reader::ReadBuffer;
 pub use writer::{Output, write_all, write_ready};
 

@@ -1,24 +1,26 @@
 //! Accepts connections, recognizes the protocol of each by its first bytes, and shuts down.
 
+mod listen;
+
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::net::{TcpListener, TcpStream};
 use tracing::{debug, warn};
 
+pub use listen::{Incoming, Listener, MemoryConnector, MemoryListener, bind};
+
 use crate::handler::{Handler, Phase, ServerConfig, ServerHandle, Serving};
-use crate::io::Io;
+use crate::io::{Address, Io};
 use crate::transport::{Accepted, PREFACE_LEN, Protocol};
 
-/// A server that is bound to its address.
+/// A server with its listener.
 #[derive(Debug)]
 pub struct Server<H> {
-    listener: TcpListener,
+    listener: Box<dyn Listener>,
     shared: Arc<Shared<H>>,
 }
 
@@ -30,29 +32,31 @@ struct Shared<H> {
 }
 
 impl<H: Handler> Server<H> {
-    /// Binds to `host:port`. Connections queue from then on, and are accepted by [`serve`](Self::serve). The
-    /// first of `protocols` that recognizes a connection serves it.
-    ///
-    /// # Errors
-    /// The system's.
-    pub async fn bind(
-        address: &str,
+    /// Returns a server that accepts the connections of `listener`. The first of `protocols` that recognizes a
+    /// connection serves it.
+    pub fn new(
+        listener: impl Listener,
         handler: H,
         config: ServerConfig,
         protocols: Vec<Arc<dyn Protocol>>,
-    ) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+    ) -> Self {
         let serving = Serving::new(handler, config);
         let shared = Shared { serving, protocols, connections: AtomicUsize::new(0) };
-        Ok(Self { listener, shared: Arc::new(shared) })
+        Self { listener: Box::new(listener), shared: Arc::new(shared) }
     }
 
-    /// The address that is listened on.
+    /// Returns the address that is listened on.
     ///
     /// # Errors
     /// The system's.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+    pub fn local_addr(&self) -> io::Result<Address> {
         self.listener.local_addr()
+    }
+
+    /// Returns the server as a transport sees it: serves streams and calls that no connection of the listener
+    /// brought.
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle::new(self.shared.serving.clone())
     }
 
     /// Accepts connections until `signal` completes, then shuts down: nothing new is begun (a new stream
@@ -71,9 +75,9 @@ impl<H: Handler> Server<H> {
         let mut pause = MIN_PAUSE;
         loop {
             match self.listener.accept().await {
-                Ok((socket, peer)) => {
+                Ok(incoming) => {
                     pause = MIN_PAUSE;
-                    self.shared.clone().admit(socket, peer);
+                    self.shared.clone().admit(incoming);
                 }
                 Err(error) => {
                     // Out of descriptors, most likely: an accept that fails must not end the server.
@@ -100,34 +104,33 @@ impl<H> Drop for ConnectionPermit<H> {
 }
 
 impl<H: Handler> ConnectionPermit<H> {
-    async fn serve(self, socket: impl FnOnce() -> io::Result<TcpStream>, peer: SocketAddr) {
-        let served = async { self.0.serve_connection(socket()?, peer).await };
-        if let Err(error) = served.await {
+    async fn serve(self, io: impl FnOnce() -> io::Result<Io>) {
+        let io = match io() {
+            Ok(io) => io,
+            Err(error) => return debug!(%error, "connection was lost before it was served"),
+        };
+        let peer = io.peer_addr().clone();
+        if let Err(error) = self.0.serve_connection(io, &peer).await {
             debug!(%peer, %error, "connection ended");
         }
     }
 }
 
 impl<H: Handler> Shared<H> {
-    fn admit(self: Arc<Self>, socket: TcpStream, peer: SocketAddr) {
+    fn admit(self: Arc<Self>, incoming: Incoming) {
         let permit = ConnectionPermit(self.clone());
         let config = &self.serving.config;
         if self.connections.fetch_add(1, Ordering::Relaxed) >= config.max_connections {
-            warn!(%peer, limit = config.max_connections, "too many connections: closing the newest");
+            warn!(limit = config.max_connections, "too many connections: closing the newest");
             return;
         }
         match &config.cores {
-            None => tokio::spawn(permit.serve(|| Ok(socket), peer)),
-            Some(cores) => {
-                // Its events are to come to the thread that serves it.
-                let socket = socket.into_std();
-                cores.spawn(permit.serve(|| TcpStream::from_std(socket?), peer))
-            }
+            None => tokio::spawn(permit.serve(|| incoming.into_io())),
+            Some(cores) => cores.spawn(permit.serve(incoming.detach())),
         };
     }
 
-    async fn serve_connection(&self, socket: TcpStream, peer: SocketAddr) -> io::Result<()> {
-        let io = Io::tcp(socket)?;
+    async fn serve_connection(&self, io: Io, peer: &Address) -> io::Result<()> {
         let mut read = BytesMut::new();
         // Subscribed for as long as the connection is open: shutdown waits for it.
         let mut phase = self.serving.phase.subscribe();

@@ -10,8 +10,9 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use kerrors::{Code, Error, Side, StreamError};
+use kerrors::{Code, Error, StreamError};
 
+use super::config::SocketConfig;
 use super::observed::{Listed, WeakStream, record};
 use super::state::{Actions, CanceledHandler, Close, Opened, ReadOutcome, State};
 use stream_core::clock;
@@ -23,7 +24,7 @@ use stream_core::rt::{Spawner, log, poll_proceed, sleep};
 use crate::cancel::{Cascade, Label, Reason, Scope, Target};
 #[cfg(feature = "tokio")]
 use crate::proto::StreamSnapshot;
-use crate::proto::{Config, Connection, Finish, Method, Open, StreamKey, Transmit};
+use crate::proto::{Connection, Finish, Method, Open, StreamKey, Transmit};
 use crate::sync::Mutex;
 use crate::{Message, Metadata};
 
@@ -31,8 +32,7 @@ use crate::{Message, Metadata};
 pub(crate) struct Link {
     state: Mutex<State>,
     io: Io,
-    write_timeout: Duration,
-    busy_poll: Duration,
+    socket: SocketConfig,
     /// How long it may be without a stream.
     idle: Duration,
     /// The time for those who need none.
@@ -55,14 +55,13 @@ const MAX_SENDER_BATCHES: usize = 4;
 
 impl Link {
     /// Returns a connection whose reader and writer have not begun. See [`start`](super::start).
-    pub(super) fn new(side: Side, io: Io, config: Config, idle: Duration) -> Arc<Self> {
-        let (write_timeout, busy_poll, started) = (config.write_timeout, config.busy_poll, clock::now());
-        let state = State::new(side, config, started, idle);
+    pub(super) fn new(connection: Connection, io: Io, socket: SocketConfig, idle: Duration) -> Arc<Self> {
+        let started = clock::now();
+        let state = State::new(connection, started, idle);
         Arc::new_cyclic(|this| Self {
             state: Mutex::new(state),
             io,
-            write_timeout,
-            busy_poll,
+            socket,
             idle,
             started,
             spawner: Spawner::current(),
@@ -81,11 +80,11 @@ impl Link {
     }
 
     pub(super) fn write_timeout(&self) -> Duration {
-        self.write_timeout
+        self.socket.write_timeout
     }
 
     pub(super) fn busy_poll(&self) -> Duration {
-        self.busy_poll
+        self.socket.busy_poll
     }
 
     /// Returns how long the connection may be without a stream.

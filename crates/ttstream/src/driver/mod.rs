@@ -15,6 +15,7 @@
 //! `scheduler` (who writes) < `state` (the machine, who waits, behind the lock) < `link` (the lock and the
 //! stream) < `write` (the writer task), `read` (the reader).
 
+mod config;
 mod link;
 #[cfg(all(test, loom))]
 mod loom;
@@ -29,19 +30,18 @@ mod write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kerrors::Side;
-
+pub use config::SocketConfig;
 pub(crate) use link::Link;
 #[cfg(feature = "tokio")]
 pub(crate) use read::read_loop;
 
 use crate::io::Io;
-use crate::proto::Config;
+use crate::proto::Connection;
 
-/// Starts a connection on `io`: from now on it writes. It reads as soon as [`read_loop`] is run, and is
-/// closed when it has been without a stream for `idle`.
-pub(crate) fn start(side: Side, io: Io, config: Config, idle: Duration) -> Arc<Link> {
-    let link = Link::new(side, io, config, idle);
+/// Starts `connection` on `io`: from now on it writes. It reads as soon as [`read_loop`] is run, and is closed
+/// when it has been without a stream for `idle`.
+pub(crate) fn start(connection: Connection, io: Io, socket: SocketConfig, idle: Duration) -> Arc<Link> {
+    let link = Link::new(connection, io, socket, idle);
     link.spawner().spawn(write::write_loop(link.clone()));
     link
 }

@@ -12,7 +12,7 @@ use super::observed::WeakStream;
 use super::scheduler::{Offer, WriteScheduler};
 use crate::cancel::{Cascade, Reason, Scope};
 use crate::proto::{
-    BATCH, Config, Connection, Event, Finish, Open, StreamKey, StreamSnapshot, Transmit, handler_returned,
+    BATCH, Connection, Event, Finish, Open, StreamKey, StreamSnapshot, Transmit, handler_returned,
 };
 use crate::{Message, Metadata};
 
@@ -97,9 +97,9 @@ pub(super) struct Parked {
 pub(super) type Opened = (Bytes, Metadata, Option<Duration>);
 
 impl State {
-    pub(super) fn new(side: Side, config: Config, now: Instant, idle: Duration) -> Self {
+    pub(super) fn new(connection: Connection, now: Instant, idle: Duration) -> Self {
         Self {
-            connection: Connection::new(side, config),
+            connection,
             scheduler: WriteScheduler::default(),
             slots: Vec::new(),
             openers: Vec::new(),

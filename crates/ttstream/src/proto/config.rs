@@ -10,18 +10,14 @@ use ttheader_codec::Limits;
 /// ```
 /// # use std::time::Duration;
 /// # use ttstream::proto::Config;
-/// let config = Config::default().max_concurrent_streams(100).stream_idle_timeout(Duration::from_secs(60));
-/// assert_eq!(config.max_concurrent_streams, 100);
+/// let config = Config::default().receive_window(1024 * 1024).stream_idle_timeout(Duration::from_secs(60));
+/// assert_eq!(config.receive_window, 1024 * 1024);
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
     /// Limits of a frame. Default: 16 MiB per frame, 1,024 pairs per header.
     pub limits: Limits,
-    /// Server: handlers that may run at the same time on the connection. A handler counts until it returns,
-    /// even if its stream has ended. A stream beyond the limit is answered with an Rst frame of code 12900.
-    /// Default: 1,024.
-    pub max_concurrent_streams: usize,
     /// Flow control: bytes received on one stream and not yet taken, each message charged at least 256
     /// bytes. While a stream is at its window the connection is not read. 0 counts as 1. Default: 1 MiB.
     pub stream_receive_window: usize,
@@ -38,34 +34,22 @@ pub struct Config {
     pub stream_send_buffer: usize,
     /// Backpressure: the same for all streams of the connection together; open waits too. Default: 1 MiB.
     pub send_buffer: usize,
-    /// Server: how long each Recv of a handler may wait. A client sets this per call. Default: no limit.
-    pub recv_timeout: Option<RecvTimeout>,
     /// How long a stream may pass no message in either direction, measured to within a quarter. The stream
     /// then ends with code 12905. Default: no limit.
     pub stream_idle_timeout: Option<Duration>,
-    /// How long the socket may accept no bytes while data is queued. The connection is then closed. Default:
-    /// 10 s.
-    pub write_timeout: Duration,
-    /// How long to poll the socket after each read before waiting for it. Trades CPU for latency; other tasks
-    /// that are ready still run. Default: zero (off).
-    pub busy_poll: Duration,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
-            max_concurrent_streams: 1024,
             stream_receive_window: 1024 * 1024,
             receive_window: 16 * 1024 * 1024,
             slow_consumer_timeout: Duration::from_millis(500),
             slow_consumer_timeout_exclusive: Duration::from_secs(30),
             stream_send_buffer: 64 * 1024,
             send_buffer: 1024 * 1024,
-            recv_timeout: None,
             stream_idle_timeout: None,
-            write_timeout: Duration::from_secs(10),
-            busy_poll: Duration::ZERO,
         }
     }
 }
@@ -88,29 +72,37 @@ macro_rules! setters {
 
 setters! {
     limits: Limits,
-    max_concurrent_streams: usize,
     stream_receive_window: usize,
     receive_window: usize,
     slow_consumer_timeout: Duration,
     slow_consumer_timeout_exclusive: Duration,
     stream_send_buffer: usize,
     send_buffer: usize,
-    write_timeout: Duration,
-    busy_poll: Duration,
 }
 
 impl Config {
-    /// Sets [`recv_timeout`](Self#structfield.recv_timeout); `None` for no limit.
-    #[must_use]
-    pub fn recv_timeout(mut self, timeout: impl Into<Option<RecvTimeout>>) -> Self {
-        self.recv_timeout = timeout.into();
-        self
-    }
-
     /// Sets [`stream_idle_timeout`](Self#structfield.stream_idle_timeout); `None` for no limit.
     #[must_use]
     pub fn stream_idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.stream_idle_timeout = timeout.into();
         self
+    }
+}
+
+/// What a server bounds on each of its connections, beside [`Config`]. A client sets these for each call, or not
+/// at all.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerLimits {
+    /// Handlers that may run at the same time on the connection. A handler counts until it returns, even if its
+    /// stream has ended. A stream beyond the limit is answered with an Rst frame of code 12900.
+    pub max_concurrent_streams: usize,
+    /// The longest wait of each Recv of a handler; `None` for no limit.
+    pub recv_timeout: Option<RecvTimeout>,
+}
+
+impl Default for ServerLimits {
+    /// 1,024 handlers, no limit of a Recv.
+    fn default() -> Self {
+        Self { max_concurrent_streams: 1024, recv_timeout: None }
     }
 }

@@ -6,10 +6,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use kerrors::{CancelPath, Code, Error, Side, StreamError};
+use kerrors::{CancelPath, Code, Error, RecvTimeout, Side, StreamError};
 use ttheader_codec::{EncodeError, FrameType};
 
-use super::config::Config;
+use super::config::{Config, ServerLimits};
 use super::event::Event;
 use super::id::{StreamId, StreamKey};
 use super::method::{Frame, Method, Methods};
@@ -29,6 +29,7 @@ const MAX_REPLIES: usize = 100;
 pub struct Connection {
     side: Side,
     config: Config,
+    limits: ServerLimits,
     table: Table,
     outbound: Outbound,
     timers: Timers,
@@ -47,8 +48,17 @@ pub struct Connection {
 
 /// What the driver does: events, writes and timers.
 impl Connection {
-    /// Returns a connection without streams.
+    /// Returns a connection without streams, on the server's side with the default [`ServerLimits`].
     pub fn new(side: Side, config: Config) -> Self {
+        Self::with_limits(side, config, ServerLimits::default())
+    }
+
+    /// Returns a server's connection without streams.
+    pub fn server(config: Config, limits: ServerLimits) -> Self {
+        Self::with_limits(Side::Server, config, limits)
+    }
+
+    fn with_limits(side: Side, config: Config, limits: ServerLimits) -> Self {
         Self {
             side,
             table: Table::default(),
@@ -58,6 +68,7 @@ impl Connection {
             events: VecDeque::new(),
             recv_flow: RecvFlow::new(&config),
             config,
+            limits,
             closed: None,
             running: 0,
             draining: false,
@@ -199,12 +210,17 @@ impl Connection {
         self.table.get(key).filter(|stream| !stream.is_ended())
     }
 
+    /// Server: returns the longest wait of each Recv of a handler.
+    pub(super) fn handler_recv_timeout(&self) -> Option<RecvTimeout> {
+        self.limits.recv_timeout
+    }
+
     /// Server: returns why a stream that a peer opens is to be refused.
     pub(super) fn refuses(&self) -> Option<Code> {
         if self.draining {
             return Some(Code::DRAINING);
         }
-        (self.running >= self.config.max_concurrent_streams).then_some(Code::TOO_MANY_STREAMS)
+        (self.running >= self.limits.max_concurrent_streams).then_some(Code::TOO_MANY_STREAMS)
     }
 
     /// Returns the method of this name, which a peer has sent.

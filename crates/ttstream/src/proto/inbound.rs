@@ -152,7 +152,7 @@ impl Connection {
             self.reply_rst(id, &method, &StreamError::new(code), &CancelPath::of(""));
             return Ok(());
         }
-        let (handling, recv_timeout) = (Handling::new(peer_timeout(header)), self.config().recv_timeout);
+        let (handling, recv_timeout) = (Handling::new(peer_timeout(header)), self.handler_recv_timeout());
         let stream = Stream::server(id, method, handling, strings_of(header), recv_timeout);
         let key = self.accept(stream);
         self.plan_idle_check(key, now);

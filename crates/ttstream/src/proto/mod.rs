@@ -69,7 +69,7 @@ mod timers;
 mod transmit;
 
 pub use commands::Open;
-pub use config::Config;
+pub use config::{Config, ServerLimits};
 pub use connection::Connection;
 pub use ending::Finish;
 pub use error::ConnectionError;

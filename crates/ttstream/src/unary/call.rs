@@ -18,7 +18,6 @@ use ttheader_codec::{Limits, key};
 
 use super::CallProtocol;
 use super::wire::{Message, Outgoing, RequestInts, decode, encode};
-use crate::proto::Config;
 use crate::sync::Mutex;
 use crate::{Metadata, head, status};
 
@@ -60,15 +59,21 @@ impl UnaryTransport for Calls {
 }
 
 impl Calls {
-    pub(crate) fn new(dialer: Arc<Dialer>, protocol: CallProtocol, config: &Config, reuse: bool) -> Self {
+    pub(crate) fn new(
+        dialer: Arc<Dialer>,
+        protocol: CallProtocol,
+        limits: Limits,
+        write_timeout: Duration,
+        reuse: bool,
+    ) -> Self {
         Self {
             dialer,
             idle: Mutex::default(),
             last_id: AtomicI32::new(0),
             reuse,
             protocol,
-            limits: config.limits,
-            write_timeout: config.write_timeout,
+            limits,
+            write_timeout,
         }
     }
 

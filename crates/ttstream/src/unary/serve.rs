@@ -1,6 +1,7 @@
 //! Serves the calls of one connection, one after the other.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use kerrors::{ApplicationException, Code, MessageKind, StreamError};
@@ -12,8 +13,8 @@ use stream_core::transport::Accepted;
 
 use super::CallProtocol;
 use super::wire::{Message, Outgoing, decode, encode};
-use crate::proto::Config;
 use crate::{Metadata, head, status};
+use ttheader_codec::Limits;
 
 /// Bytes of later calls that are read while one is served.
 const READ_AHEAD: usize = 64 * 1024;
@@ -22,12 +23,14 @@ const READ_AHEAD: usize = 64 * 1024;
 pub(crate) async fn serve_calls(
     server: ServerHandle,
     accepted: Accepted,
-    config: Config,
     protocol: CallProtocol,
+    limits: Limits,
+    write_timeout: Duration,
 ) -> io::Result<()> {
     let Accepted { io, read } = accepted;
     let (peer, buffer) = (io.peer_addr().clone(), ReadBuffer::new(read));
-    let mut connection = Connection { server: server.clone(), io, buffer, config, protocol, peer };
+    let mut connection =
+        Connection { server: server.clone(), io, buffer, limits, write_timeout, protocol, peer };
     loop {
         let message = tokio::select! {
             biased;
@@ -43,7 +46,8 @@ struct Connection {
     server: ServerHandle,
     io: Io,
     buffer: ReadBuffer,
-    config: Config,
+    limits: Limits,
+    write_timeout: Duration,
     protocol: CallProtocol,
     peer: Address,
 }
@@ -51,7 +55,7 @@ struct Connection {
 impl Connection {
     async fn next_message(&mut self) -> io::Result<Option<Message>> {
         loop {
-            match decode(self.protocol, self.buffer.bytes(), &self.config.limits) {
+            match decode(self.protocol, self.buffer.bytes(), &self.limits) {
                 Ok(Some(message)) => {
                     self.buffer.shrink();
                     return Ok(Some(message));
@@ -77,7 +81,7 @@ impl Connection {
         }
         let mut out = BytesMut::new();
         put_response(self.protocol, &name, sequence_id, response, &mut out);
-        write_all(&self.io, &mut out, self.config.write_timeout).await
+        write_all(&self.io, &mut out, self.write_timeout).await
     }
 
     async fn run(

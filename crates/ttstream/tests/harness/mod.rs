@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use kerrors::{Code, Error, RecvTimeout, Side, StreamError};
 use stream_core::{Message, Metadata};
-use ttstream::proto::{Config, Connection, ConnectionError, Event, Method, Open, StreamKey, Transmit};
+use ttstream::proto::{
+    Config, Connection, ConnectionError, Event, Method, Open, ServerLimits, StreamKey, Transmit,
+};
 use wire::Wire;
 
 /// One end: a connection, and what a driver would hold for it.
@@ -64,9 +66,13 @@ impl Default for Pair {
 
 impl Pair {
     pub(crate) fn new(client: Config, server: Config) -> Self {
+        Self::with_limits(client, server, ServerLimits::default())
+    }
+
+    pub(crate) fn with_limits(client: Config, server: Config, limits: ServerLimits) -> Self {
         Self {
-            client: Peer::new(Side::Client, client),
-            server: Peer::new(Side::Server, server),
+            client: Peer::new(Connection::new(Side::Client, client)),
+            server: Peer::new(Connection::server(server, limits)),
             to_server: Wire::default(),
             to_client: Wire::default(),
             now: Instant::now(),
@@ -235,9 +241,9 @@ impl Pair {
 }
 
 impl Peer {
-    fn new(side: Side, config: Config) -> Self {
+    fn new(conn: Connection) -> Self {
         Self {
-            conn: Connection::new(side, config),
+            conn,
             events: Vec::new(),
             error: None,
             unread: false,

@@ -11,7 +11,7 @@ use kerrors::{ApplicationException, Error, RecvTimeout, Side, StreamError};
 use stream_core::Metadata;
 use stream_core::cancel::{Reason, Scope, Target};
 use ttheader_codec::{FrameType, key};
-use ttstream::proto::{Config, Event, Finish, StreamKey};
+use ttstream::proto::{Config, Event, Finish, ServerLimits, StreamKey};
 
 use super::harness::frames::Seen;
 use super::harness::wire::{Edit, Wire};
@@ -42,14 +42,16 @@ impl Lab {
             Way::Slow(Side::Server) => (Config::default(), narrow),
             Way::Idle(Side::Client) => (restless(), Config::default()),
             Way::Idle(Side::Server) => (Config::default(), restless()),
-            Way::HandlerRecvTimeout => {
-                let recv_timeout = Some(RecvTimeout::new(TIMEOUT));
-                (Config::default(), Config::default().recv_timeout(recv_timeout))
-            }
-            Way::Refused => (Config::default(), Config::default().max_concurrent_streams(0)),
             _ => (Config::default(), Config::default()),
         };
-        let mut pair = Pair::new(client, server);
+        let limits = match way {
+            Way::HandlerRecvTimeout => {
+                ServerLimits { recv_timeout: Some(RecvTimeout::new(TIMEOUT)), ..ServerLimits::default() }
+            }
+            Way::Refused => ServerLimits { max_concurrent_streams: 0, ..ServerLimits::default() },
+            _ => ServerLimits::default(),
+        };
+        let mut pair = Pair::with_limits(client, server, limits);
         match way {
             Way::TrailerTo(side) | Way::OddTrailerTo(side) => {
                 wire_to(&mut pair, side).edit = Some(on_trailer(way));

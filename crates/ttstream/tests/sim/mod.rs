@@ -12,7 +12,7 @@ use kerrors::{ApplicationException, Code, RecvTimeout, Side, StreamError};
 use stream_core::Metadata;
 use stream_core::cancel::Reason;
 use ttheader_codec::FrameType;
-use ttstream::proto::{Config, Event, Finish};
+use ttstream::proto::{Config, Event, Finish, ServerLimits};
 
 use super::harness::frames::Seen;
 use super::harness::seed::Seed;
@@ -34,10 +34,17 @@ pub(crate) enum Weather {
 /// Plays the schedule of one seed.
 pub(crate) fn play(seed: u64, weather: Weather) {
     let mut seed = Seed::new(seed);
-    let bounds = [config(&mut seed), config(&mut seed)];
-    let [client, server] = bounds.clone();
-    let mut world =
-        World { pair: Pair::new(client, server), seed, bounds, ends: Vec::new(), waits_open: false, weather };
+    let [(client, _), (server, limits)] = [config(&mut seed), config(&mut seed)];
+    let bounds = [client.clone(), server.clone()];
+    let mut world = World {
+        pair: Pair::with_limits(client, server, limits),
+        seed,
+        bounds,
+        limits,
+        ends: Vec::new(),
+        waits_open: false,
+        weather,
+    };
     for _ in 0..STEPS {
         world.step();
         world.check();
@@ -45,7 +52,7 @@ pub(crate) fn play(seed: u64, weather: Weather) {
     world.come_to_rest();
 }
 
-fn config(seed: &mut Seed) -> Config {
+fn config(seed: &mut Seed) -> (Config, ServerLimits) {
     let mut size = |least| seed.within(least..least * 8);
     let (stream_receive_window, receive_window) = (size(1000), size(4000));
     let (stream_send_buffer, send_buffer) = (size(1000), size(4000));
@@ -57,22 +64,22 @@ fn config(seed: &mut Seed) -> Config {
     let disable_cancel_remote = seed.once_in(2);
     let timeout = ms(seed.within(1..600));
     let recv_timeout = seed.once_in(4).then_some(RecvTimeout { timeout, disable_cancel_remote });
-    Config::default()
+    let config = Config::default()
         .stream_receive_window(stream_receive_window)
         .receive_window(receive_window)
         .stream_send_buffer(stream_send_buffer)
         .send_buffer(send_buffer)
         .slow_consumer_timeout(slow_consumer_timeout)
         .slow_consumer_timeout_exclusive(slow_consumer_timeout_exclusive)
-        .max_concurrent_streams(max_concurrent_streams)
-        .stream_idle_timeout(stream_idle_timeout)
-        .recv_timeout(recv_timeout)
+        .stream_idle_timeout(stream_idle_timeout);
+    (config, ServerLimits { max_concurrent_streams, recv_timeout })
 }
 
 struct World {
     pair: Pair,
     seed: Seed,
     bounds: [Config; 2],
+    limits: ServerLimits,
     /// Both ends of each stream, the client's first: [client, server], [client, server].
     ends: Vec<[Option<End>; 2]>,
     waits_open: bool,
@@ -356,7 +363,7 @@ impl World {
             let received = peer.conn.received_bytes();
             assert!(received <= bounds.receive_window + MAX_MESSAGE, "{received} bytes wait to be taken");
         }
-        let (running, bound) = (self.pair.server.conn.live_streams(), self.bounds[1].max_concurrent_streams);
+        let (running, bound) = (self.pair.server.conn.live_streams(), self.limits.max_concurrent_streams);
         assert!(running <= bound, "{running} of {bound} handlers run");
     }
 

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 
 use interop::dial::Failure;
 use interop::lab::{Lab, LabClient, LabPingError, LabServer, Req, Resp};
-use kitex::server::ConnectionConfig;
 use kitex::{
     BidiStreamingServer, ClientStreamingServer, Context, Error, Result, Server, ServerStreamingServer,
 };
@@ -31,8 +30,7 @@ pub(crate) async fn leaver(next: LabClient) -> Result<SocketAddr, Failure> {
 /// # Errors
 /// The system gives no port.
 pub(crate) async fn refuser(next: LabClient) -> Result<SocketAddr, Failure> {
-    let connection = ConnectionConfig::default().max_concurrent_streams(0);
-    let server = Server::builder("ServiceR").service(LabServer::new(Odd { next })).connection(connection);
+    let server = Server::builder("ServiceR").service(LabServer::new(Odd { next })).max_concurrent_streams(0);
     let server = server.bind(LOOPBACK).await?;
     let address = server.local_addr();
     tokio::spawn(server.serve());

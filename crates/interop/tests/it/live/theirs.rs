@@ -257,12 +257,12 @@ async fn take(seated: &mut Seated) -> Result<()> {
 }
 
 fn configured(server: ServerBuilder, way: Way) -> ServerBuilder {
-    let connection = match way {
-        Way::Refused => ConnectionConfig::default().max_concurrent_streams(0),
-        Way::Idle(_) => ConnectionConfig::default().stream_idle_timeout(IDLE),
-        _ => ConnectionConfig::default(),
+    let server = match way {
+        Way::Refused => server.max_concurrent_streams(0),
+        Way::Idle(_) => server.connection(ConnectionConfig::default().stream_idle_timeout(IDLE)),
+        _ => server,
     };
-    server.connection(connection).on_cancel(OnCancel::Notify).exit_wait(Duration::ZERO)
+    server.on_cancel(OnCancel::Notify).exit_wait(Duration::ZERO)
 }
 
 fn words(way: Way, row: &Row) -> String {
