@@ -24,8 +24,12 @@ pub use kerrors::{
     ApplicationException, BadServiceName, BizStatusError, CancelPath, Code, Error, Kind, RecvTimeout, Result,
     Side, StreamError,
 };
-pub use kitex_thrift::{Payload, generated};
-pub use pilota;
+pub use kitex_thrift::{AHashMap, AHashSet, FastStr, Limits, Payload, VecMap, VecSet, generated};
+/// Types of generated code, by the path that older code names.
+#[doc(hidden)]
+pub mod pilota {
+    pub use kitex_thrift::{AHashMap, AHashSet, Bytes, FastStr};
+}
 pub use stream_core::cancel::Reason;
 pub use stream_core::observe;
 pub use stream_core::{Cores, Metadata};

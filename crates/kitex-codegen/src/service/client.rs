@@ -11,7 +11,7 @@ pub(crate) const RESERVED: [&str; 2] = ["new", "with_recv_timeout"];
 
 /// The client of a service.
 pub(super) fn client(service: &Service) -> String {
-    let Service { wire_name, name, table, methods, .. } = service;
+    let Service { wire_name, client, table, methods, .. } = service;
     let methods: String = methods
         .iter()
         .enumerate()
@@ -20,9 +20,9 @@ pub(super) fn client(service: &Service) -> String {
     format!(
         "/// Calls `{wire_name}`.
         #[derive(Clone, Debug)]
-        pub struct {name}Client {{ client: ::kitex::Client }}
+        pub struct {client} {{ client: ::kitex::Client }}
 
-        impl {name}Client {{
+        impl {client} {{
             /// Calls through `client`.
             pub fn new(client: ::kitex::Client) -> Self {{ Self {{ client }} }}
 
@@ -38,11 +38,11 @@ pub(super) fn client(service: &Service) -> String {
             {methods}
         }}
 
-        impl ::core::convert::From<::kitex::Client> for {name}Client {{
+        impl ::core::convert::From<::kitex::Client> for {client} {{
             fn from(client: ::kitex::Client) -> Self {{ Self::new(client) }}
         }}
 
-        impl ::core::convert::AsRef<::kitex::Client> for {name}Client {{
+        impl ::core::convert::AsRef<::kitex::Client> for {client} {{
             fn as_ref(&self) -> &::kitex::Client {{ &self.client }}
         }}"
     )

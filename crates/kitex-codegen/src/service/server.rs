@@ -40,7 +40,7 @@ fn handler(method: &Method) -> String {
 
 /// The server around a handler.
 pub(super) fn server(service: &Service) -> String {
-    let Service { wire_name, name, table, methods, .. } = service;
+    let Service { wire_name, name, server, table, methods, .. } = service;
     let arms: String = methods.iter().enumerate().map(|(number, method)| arm(number, method)).collect();
     let unknown = "call.unknown_method()";
     // A match with nothing but a wildcard is no match.
@@ -50,18 +50,18 @@ pub(super) fn server(service: &Service) -> String {
     };
     format!(
         "/// Serves `{wire_name}` with a handler.
-        pub struct {name}Server<__H> {{ handler: ::std::sync::Arc<__H> }}
+        pub struct {server}<__H> {{ handler: ::std::sync::Arc<__H> }}
 
-        impl<__H: {name}> {name}Server<__H> {{
+        impl<__H: {name}> {server}<__H> {{
             /// A server whose calls all go to `handler`.
             pub fn new(handler: __H) -> Self {{ Self {{ handler: ::std::sync::Arc::new(handler) }} }}
         }}
 
-        impl<__H> ::core::clone::Clone for {name}Server<__H> {{
+        impl<__H> ::core::clone::Clone for {server}<__H> {{
             fn clone(&self) -> Self {{ Self {{ handler: ::std::sync::Arc::clone(&self.handler) }} }}
         }}
 
-        impl<__H: {name}> ::kitex::Service for {name}Server<__H> {{
+        impl<__H: {name}> ::kitex::Service for {server}<__H> {{
             fn methods(&self) -> &'static [::kitex::Method] {{ &{table} }}
 
             fn call<'s, 'a>(&'s self, {number}: usize, call: ::kitex::Call) -> ::kitex::Answering<'a>

@@ -11,8 +11,8 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
 use kitex_thrift::{DecodeError, EncodeError, Fault, Payload};
-use pilota::{Bytes, BytesMut};
 
 pub type Result<T> = std::result::Result<T, Error>;
 

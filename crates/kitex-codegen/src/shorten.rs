@@ -1,15 +1,13 @@
-//! Paths become as short as a person would write them: `Option<i64>`, not `::std::option::Option<i64>`. Only
+//! Paths become as short as a person would write them: `Option<i64>`, not `::core::option::Option<i64>`. Only
 //! for names that the module does not give to something else.
 
 use std::collections::HashSet;
 
 use syn::{
-    Item, ItemMod, Path, PathSegment,
+    Item, Path, PathSegment,
     punctuated::Punctuated,
     visit_mut::{self, VisitMut},
 };
-
-use super::facade::in_macro;
 
 /// Module and name of what every Rust module sees.
 const PRELUDE: [(&str, &str); 13] = [
@@ -32,15 +30,15 @@ const PRELUDE: [(&str, &str); 13] = [
 const VARIANTS: [(&str, &str); 4] =
     [("Option", "Some"), ("Option", "None"), ("Result", "Ok"), ("Result", "Err")];
 
-pub(super) fn module(module: &mut ItemMod) {
-    let Some((_, items)) = &mut module.content else { return };
-    let mut shorten = Shorten { taken: items.iter().filter_map(name).collect() };
-    for item in items {
-        match item {
-            Item::Mod(inner) => self::module(inner),
-            item => shorten.visit_item_mut(item),
-        }
-    }
+/// The names that a module gives to its items.
+pub(crate) fn names(items: &[Item]) -> HashSet<String> {
+    items.iter().filter_map(name).collect()
+}
+
+/// An item of a module in which `taken` have a meaning of their own.
+pub(crate) fn item(mut item: Item, taken: &HashSet<String>) -> Item {
+    Shorten { taken }.visit_item_mut(&mut item);
+    item
 }
 
 fn name(item: &Item) -> Option<String> {
@@ -50,15 +48,16 @@ fn name(item: &Item) -> Option<String> {
         Item::Trait(item) => item.ident.to_string(),
         Item::Const(item) => item.ident.to_string(),
         Item::Static(item) => item.ident.to_string(),
+        Item::Type(item) => item.ident.to_string(),
         _ => return None,
     })
 }
 
-struct Shorten {
-    taken: HashSet<String>,
+struct Shorten<'a> {
+    taken: &'a HashSet<String>,
 }
 
-impl VisitMut for Shorten {
+impl VisitMut for Shorten<'_> {
     fn visit_path_mut(&mut self, path: &mut Path) {
         if let Some(passed) = self.superfluous(path) {
             let kept: Punctuated<PathSegment, _> = path.segments.iter().skip(passed).cloned().collect();
@@ -67,13 +66,9 @@ impl VisitMut for Shorten {
         }
         visit_mut::visit_path_mut(self, path);
     }
-
-    fn visit_macro_mut(&mut self, m: &mut syn::Macro) {
-        in_macro(m, |arguments| arguments.iter_mut().for_each(|argument| self.visit_expr_mut(argument)));
-    }
 }
 
-impl Shorten {
+impl Shorten<'_> {
     /// How many segments of a path say nothing that its rest does not.
     fn superfluous(&self, path: &Path) -> Option<usize> {
         path.leading_colon?;
