@@ -187,19 +187,19 @@ pub(crate) fn shouties<'a>(members: impl Iterator<Item = &'a str>) -> Vec<String
 }
 
 fn module(name: &str) -> String {
-    cased(name, |name| name.to_snake_case())
+    cased(name, ToSnakeCase::to_snake_case)
 }
 
 pub(crate) fn camel(name: &str) -> String {
-    cased(name, |name| name.to_upper_camel_case())
+    cased(name, ToUpperCamelCase::to_upper_camel_case)
 }
 
 fn snake(name: &str) -> String {
-    cased(name, |name| name.to_snake_case())
+    cased(name, ToSnakeCase::to_snake_case)
 }
 
 fn shouty(name: &str) -> String {
-    cased(name, |name| name.to_shouty_snake_case())
+    cased(name, ToShoutySnakeCase::to_shouty_snake_case)
 }
 
 /// Another case, with the underscores at the beginning as they are.
