@@ -10,7 +10,10 @@ use std::{
 
 use kitex_codegen::Builder;
 
-/// Name and IDLs of each case. All IDLs of `together` are given to one builder.
+/// Those whose types get serde's derives too.
+const SERIALIZED: [&str; 3] = ["set_and_key_types", "unions", "recursive"];
+
+/// Name and IDLs of each case. All IDLs of one case are given to one builder.
 fn cases() -> Vec<(String, Vec<PathBuf>)> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
     let mut cases = Vec::new();
@@ -38,6 +41,9 @@ fn write_crate(root: &Path) {
     let mut failed = String::new();
     for (name, idls) in cases() {
         let mut builder = Builder::new().out_dir(root.join("src").join(&name));
+        if SERIALIZED.contains(&name.as_str()) {
+            builder = builder.type_attribute(".", "#[derive(serde::Serialize, serde::Deserialize)]");
+        }
         for idl in idls {
             builder = builder.idl(idl);
         }
@@ -67,7 +73,7 @@ fn every_kind_of_idl_compiles_without_a_warning() {
     write_crate(&root);
     let kitex = workspace.join("crates/kitex");
     let manifest = format!(
-        "[package]\nname = \"corpus\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\nkitex = {{ path = {kitex:?} }}\n\n[workspace]\n"
+        "[package]\nname = \"corpus\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\nkitex = {{ path = {kitex:?}, features = [\"serde\"] }}\nserde = {{ version = \"1\", features = [\"derive\"] }}\n\n[workspace]\n"
     );
     fs::write(root.join("Cargo.toml"), manifest).unwrap();
     // The versions that this workspace has been tested with, and which are here.

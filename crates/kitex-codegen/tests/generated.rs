@@ -314,3 +314,30 @@ fn the_deepest_value_fits_into_a_small_stack() {
     let error = std::thread::Builder::new().stack_size(1 << 20).spawn(decode).unwrap().join().unwrap();
     assert_eq!(error, "nested deeper than 256 levels at byte 768");
 }
+
+/// A caller that knows fewer arguments, or one whose union is nil: Kitex's handler gets zero values.
+#[test]
+fn an_argument_that_is_missing_is_a_zero_value() {
+    use kitex_thrift::Payload;
+    let nothing = || Bytes::from_static(&[0]);
+    let args = zoo::ZooGetArgs::decode(nothing()).unwrap();
+    assert_eq!((args.id, args.color), (0, None));
+    let args = zoo::ZooFeedArgs::decode(nothing()).unwrap();
+    assert_eq!((args.food, args.ctx, args.args), (Food::Unknown, 0, 0));
+    let known = Bytes::from_static(&[8, 0, 2, 0, 0, 0, 5, 0]);
+    let args = zoo::ZooFeedArgs::decode(known).unwrap();
+    assert_eq!((args.food, args.ctx, args.args), (Food::Unknown, 5, 0));
+    assert_eq!(zoo::ZooForGetArgs::decode(nothing()).unwrap().ids, []);
+    assert_eq!(zoo::ZooLookArgs::decode(nothing()).unwrap().r#type, zoo::Result::default());
+}
+
+/// A union that Go left nil is an answer; no answer at all is none.
+#[test]
+fn a_result_may_be_a_union_without_a_variant() {
+    use kitex_thrift::{Fault, Payload};
+    let nil = Bytes::from_static(&[12, 0, 0, 0, 0]);
+    let zoo::CageOpenResult::Ok(food) = zoo::CageOpenResult::decode(nil).unwrap();
+    assert_eq!(food, Food::Unknown);
+    let error = zoo::CageOpenResult::decode(Bytes::from_static(&[0])).unwrap_err();
+    assert_eq!(*error.fault(), Fault::MissingResult);
+}

@@ -7,6 +7,7 @@ use std::ops::{Deref, DerefMut};
 /// It is what the IDL's `set` becomes if its elements have no hash: doubles, maps, other sets, and structs that
 /// hold such.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(transparent))]
 pub struct VecSet<T>(pub Vec<T>);
 
 /// A map in the order in which it came, duplicates included.
@@ -14,6 +15,7 @@ pub struct VecSet<T>(pub Vec<T>);
 /// It is what the IDL's `map` becomes if its keys have no hash: doubles, maps, sets, and structs that hold
 /// such.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(transparent))]
 pub struct VecMap<K, V>(pub Vec<(K, V)>);
 
 impl<K: PartialEq, V> VecMap<K, V> {

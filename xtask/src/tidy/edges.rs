@@ -42,7 +42,7 @@ const ROWS: &[Row] = &[
     Row {
         name: "kitex-thrift",
         ours: &[],
-        others: &["ahash", "bytes", "faststr", "thiserror"],
+        others: &["ahash", "bytes", "faststr", "serde", "thiserror"],
         tests: &["kerrors", "peak_alloc", "proptest", "serde_json"],
     },
     Row {

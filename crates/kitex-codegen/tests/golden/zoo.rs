@@ -1350,6 +1350,113 @@ pub mod acme {
             }
         }
 
+        /// Names and modes of the methods of `Cage`, in the order of their numbers.
+        pub static CAGE_METHODS: [::kitex::Method; 1] = [
+            ::kitex::Method::new("Cage", "Open", ::kitex::StreamingMode::PingPong),
+        ];
+
+        /// What a server of `Cage` does.
+        #[::kitex::async_trait]
+        pub trait Cage: Send + Sync + 'static {
+            /// Handles `Open`.
+            async fn open(&self, ctx: ::kitex::Context) -> ::kitex::Result<Food>;
+        }
+
+        /// Serves `Cage` with a handler.
+        pub struct CageServer<__H> {
+            handler: ::std::sync::Arc<__H>,
+        }
+
+        impl<__H: Cage> CageServer<__H> {
+            /// A server whose calls all go to `handler`.
+            pub fn new(handler: __H) -> Self {
+                Self {
+                    handler: ::std::sync::Arc::new(handler),
+                }
+            }
+        }
+
+        impl<__H> Clone for CageServer<__H> {
+            fn clone(&self) -> Self {
+                Self {
+                    handler: ::std::sync::Arc::clone(&self.handler),
+                }
+            }
+        }
+
+        impl<__H: Cage> ::kitex::Service for CageServer<__H> {
+            fn methods(&self) -> &'static [::kitex::Method] {
+                &CAGE_METHODS
+            }
+
+            fn call<'s, 'a>(
+                &'s self,
+                method: usize,
+                call: ::kitex::Call,
+            ) -> ::kitex::Answering<'a>
+            where
+                's: 'a,
+                Self: 'a,
+            {
+                match method {
+                    0 => {
+                        Box::pin(async move {
+                            let (ctx, _args) = call.into_args::<CageOpenArgs>()?;
+                            let response = __H::open(&self.handler, ctx).await?;
+                            ::kitex::Answer::message(&CageOpenResult::Ok(response))
+                        })
+                    }
+                    _ => call.unknown_method(),
+                }
+            }
+        }
+
+        /// Calls `Cage`.
+        #[derive(Clone, Debug)]
+        pub struct CageClient {
+            client: ::kitex::Client,
+        }
+
+        impl CageClient {
+            /// Calls through `client`.
+            pub fn new(client: ::kitex::Client) -> Self {
+                Self { client }
+            }
+
+            /// The same client, with another Recv timeout.
+            #[must_use]
+            pub fn with_recv_timeout(
+                &self,
+                timeout: impl Into<::core::option::Option<::kitex::RecvTimeout>>,
+            ) -> Self {
+                Self {
+                    client: self.client.with_recv_timeout(timeout),
+                }
+            }
+
+            /// Calls `Open`.
+            pub async fn open(&self, ctx: &::kitex::Context) -> ::kitex::Result<Food> {
+                let args = CageOpenArgs {};
+                let CageOpenResult::Ok(response) = self
+                    .client
+                    .call::<CageOpenArgs, CageOpenResult>(ctx, &CAGE_METHODS[0], &args)
+                    .await?;
+                Ok(response)
+            }
+        }
+
+        impl From<::kitex::Client> for CageClient {
+            fn from(client: ::kitex::Client) -> Self {
+                Self::new(client)
+            }
+        }
+
+        impl ::core::convert::AsRef<::kitex::Client> for CageClient {
+            fn as_ref(&self) -> &::kitex::Client {
+                &self.client
+            }
+        }
+
         #[doc(hidden)]
         #[derive(Clone, Debug, PartialEq, Default)]
         pub struct ZooGetArgs {
@@ -1961,10 +2068,73 @@ pub mod acme {
             }
         }
 
+        #[doc(hidden)]
+        #[derive(Clone, Debug, PartialEq, Default)]
+        pub struct CageOpenArgs {}
+
+        impl ::kitex::generated::Wire for CageOpenArgs {
+            const TYPE: ::kitex::generated::Type = ::kitex::generated::Type::Struct;
+            fn size(&self) -> usize {
+                1
+            }
+
+            fn write(&self, to: &mut ::kitex::generated::Writer<'_>) {
+                to.stop();
+            }
+
+            fn read(
+                &mut self,
+                from: &mut ::kitex::generated::Reader,
+            ) -> ::kitex::generated::Decoded<()> {
+                from.begin()?;
+                while let Some(field) = from.next_field()? {
+                    match field.id {
+                        _ => from.skip(field)?,
+                    }
+                }
+                Ok(())
+            }
+        }
+
+        #[doc(hidden)]
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum CageOpenResult {
+            Ok(Food),
+        }
+
+        impl ::kitex::generated::Message for CageOpenResult {
+            const NAME: &'static str = "CageOpenResult";
+            fn size(&self) -> usize {
+                1
+                    + match self {
+                        Self::Ok(value) => ::kitex::generated::field_size(value),
+                    }
+            }
+
+            fn write(&self, to: &mut ::kitex::generated::Writer<'_>) {
+                match self {
+                    Self::Ok(value) => to.field(0, value),
+                }
+                to.stop();
+            }
+
+            fn read(from: &mut ::kitex::generated::Reader) -> ::kitex::generated::Decoded<Self> {
+                let mut found: ::core::option::Option<Self> = None;
+                from.begin()?;
+                while let Some(field) = from.next_field()? {
+                    match field.id {
+                        0 => from.variant(field, &mut found, |value| Some(Self::Ok(value)))?,
+                        _ => from.skip(field)?,
+                    }
+                }
+                found.ok_or_else(|| from.missing_result())
+            }
+        }
+
         ::kitex::generated::impl_message!(
             Animal, Food, Empty, Result, Option, Odd, Point, Any, NotFound, ZooGetArgs,
             ZooForGetArgs, ZooFeedArgs, ZooLogArgs, ZooLookArgs, GetterGetAllArgs, GetterNewArgs,
-            GetterCloneArgs, GetterToStringArgs
+            GetterCloneArgs, GetterToStringArgs, CageOpenArgs
         );
     }
 

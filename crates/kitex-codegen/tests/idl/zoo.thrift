@@ -131,3 +131,7 @@ service getter {
   i32 clone(1: i32 self)
   string to_string(1: string call, 2: string error)
 }
+
+service Cage {
+  Food Open()
+}
