@@ -182,8 +182,8 @@ fn failed(command: &mut Command) -> Result<Option<String>> {
     }
     let text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    Ok(Some(lines.last().unwrap_or("no word").to_owned()))
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    Ok(Some(lines.next_back().unwrap_or("no word").to_owned()))
 }
 
 fn print(options: &Options, cases: &[Case]) {

@@ -95,10 +95,10 @@ pub(crate) enum TypeKind {
     Double,
     String,
     Binary,
-    Uuid,
     List(Box<Type>),
     Set(Box<Type>),
     Map(Box<Type>, Box<Type>),
+    /// Also `uuid`, which an IDL may define as it likes.
     Named(String),
     Void,
 }

@@ -120,14 +120,13 @@ impl<'a> Scope<'a> {
             TypeKind::Double => Ty::Double,
             TypeKind::String => Ty::Text(is("string")),
             TypeKind::Binary => Ty::Binary(is("vec")),
-            TypeKind::Uuid => Ty::Uuid,
             TypeKind::List(element) => Ty::List(Box::new(self.ty(file, element))),
             TypeKind::Set(element) => Ty::Set(Box::new(self.ty(file, element)), is("btree")),
             TypeKind::Map(key, value) => {
                 Ty::Map(Box::new(self.ty(file, key)), Box::new(self.ty(file, value)), is("btree"))
             }
             TypeKind::Named(name) => match self.find(file, name) {
-                None => Ty::I32,
+                None => Ty::Uuid,
                 Some(id) => match &self.item(id).kind {
                     ItemKind::Typedef(ty) => Ty::Alias(id, Box::new(self.ty(id.0, ty))),
                     ItemKind::Enum(_) => Ty::Enum(id),

@@ -297,7 +297,7 @@ fn defaults_of_the_idl_are_defaults_in_rust() {
     assert_eq!(animal.color, Some(zoo::Color::DARK_BLUE));
     assert_eq!(animal.limit, Some(shared::LIMIT));
     assert_eq!(zoo::FAVOURITE, zoo::Color::RED);
-    assert_eq!(zoo::GREETING, "::pilota is a word // and no path");
+    assert_eq!(zoo::GREETING, "::kitex is a word // and no path");
 }
 
 /// Extending a service makes a trait of its own: `Health` alone is still one.

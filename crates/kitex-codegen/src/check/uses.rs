@@ -77,6 +77,7 @@ impl Uses<'_, '_> {
 
     fn named(&self, name: &str, line: usize) -> Result<(), Error> {
         let problem = match self.scope.find(self.id.0, name).map(|id| &self.scope.item(id).kind) {
+            None if name == "uuid" => return Ok(()),
             None => format!("unknown type `{name}`, define it or include its file"),
             Some(ItemKind::Service(_)) => format!("`{name}` is a service, use a struct"),
             Some(ItemKind::Const(..)) => format!("`{name}` is a constant, use a type"),

@@ -32,7 +32,6 @@ impl Parser {
             "double" => TypeKind::Double,
             "string" => TypeKind::String,
             "binary" => TypeKind::Binary,
-            "uuid" => TypeKind::Uuid,
             "void" => TypeKind::Void,
             "list" | "set" | "map" if self.opens() => self.container(&word, levels)?,
             _ => TypeKind::Named(word),

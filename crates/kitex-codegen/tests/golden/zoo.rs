@@ -33,7 +33,7 @@ pub mod acme {
 
         pub type Herd = Vec<Animal>;
 
-        pub const GREETING: &'static str = "::pilota is a word // and no path";
+        pub const GREETING: &'static str = "::kitex is a word // and no path";
 
         pub const WORDS: &'static [&'static str] = &["a", "b"];
 
@@ -361,7 +361,7 @@ pub mod acme {
             }
         }
 
-        /// What pilota-build needs help with, and what it must not trip over.
+        /// Shapes that are rare.
         #[derive(Clone, Debug, PartialEq)]
         pub struct Odd {
             pub tags: ::core::option::Option<Vec<[u8; 16]>>,
