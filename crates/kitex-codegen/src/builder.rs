@@ -86,10 +86,14 @@ impl Builder {
     /// # Errors
     ///
     /// [`Error::Idl`] with file and line for what is wrong in an IDL, [`Error::Io`] for files that cannot be
-    /// read, [`Error::Usage`] without an IDL or without a place to write to.
+    /// read, [`Error::Usage`] without an IDL, without a place to write to, or with two IDLs of one file name.
     pub fn generate(&self) -> Result<Vec<Generated>, Error> {
         if self.idls.is_empty() {
             return Err(Error::Usage("no idl given, name one with idl"));
+        }
+        let mut names = HashSet::new();
+        if !self.idls.iter().all(|idl| names.insert(file_name(idl))) {
+            return Err(Error::Usage("two idls have the same file name, give each a builder and an out_dir"));
         }
         let out_dir = self.destination()?;
         let idls = self.idls.iter().map(|path| Idl::read(std::slice::from_ref(path), &self.include_dirs));

@@ -30,7 +30,9 @@ fn attributes() -> Vec<syn::Attribute> {
     vec![
         // A file that is a module would be formatted by the rules of its crate, and then be stale.
         parse_quote!(#[rustfmt::skip]),
-        parse_quote!(#[allow(dead_code, unused, nonstandard_style, missing_docs, unreachable_pub, deprecated, rustdoc::all)]),
+        parse_quote!(#[allow(dead_code, unused, nonstandard_style, missing_docs, unreachable_pub, deprecated)]),
+        parse_quote!(#[allow(missing_copy_implementations, missing_debug_implementations, unused_qualifications)]),
+        parse_quote!(#[allow(unused_results, variant_size_differences, rustdoc::all)]),
         parse_quote!(#[allow(clippy::all, clippy::pedantic, clippy::nursery, clippy::restriction)]),
     ]
 }

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use crate::{
     Error,
     ast::{Field, ItemKind, Value, ValueKind},
+    layout::Slot,
     rust::{LIB, Rust},
     scope::{Id, Named, Ty},
 };
@@ -128,7 +129,7 @@ impl<'a> Values<'a, '_> {
         for ((field, value), name) in fields.iter().zip(named).zip(self.rust.field_names(id)) {
             let expr = match value {
                 Some(value) => self.field_within(id, field, Written { value, ..at }, levels)?,
-                None => self.absent(id, field),
+                None => self.absent(id, field, at, levels)?,
             };
             made.push(format!("{name}: {expr}"));
         }
@@ -149,15 +150,9 @@ impl<'a> Values<'a, '_> {
             return Err(self.error(at, problem));
         };
         let ty = self.rust.layout.field_ty(id.0, &fields[field]);
-        let mut expr = self.expr_within(&ty, Written { value, ..at }, levels)?;
-        let slot = self.rust.layout.slot(id, &fields[field]);
-        if slot.boxed {
-            expr = format!("::std::boxed::Box::new({expr})");
-        }
-        if slot.shared {
-            expr = format!("::std::sync::Arc::new({expr})");
-        }
-        Ok(format!("{path}::{}({expr})", names[field]))
+        let expr = self.expr_within(&ty, Written { value, ..at }, levels)?;
+        let slot = Slot { optional: false, ..self.rust.layout.slot(id, &fields[field]) };
+        Ok(format!("{path}::{}({})", names[field], slot_value(slot, expr)))
     }
 
     /// The value of a field as the struct keeps it.
@@ -167,24 +162,24 @@ impl<'a> Values<'a, '_> {
 
     fn field_within(&self, owner: Id, field: &Field, written: Written<'_>, levels: usize) -> Made {
         let slot = self.rust.layout.slot(owner, field);
-        let mut expr = self.expr_within(&self.rust.layout.field_ty(owner.0, field), written, levels)?;
-        if slot.boxed {
-            expr = format!("::std::boxed::Box::new({expr})");
-        }
-        if slot.shared {
-            expr = format!("::std::sync::Arc::new({expr})");
-        }
-        Ok(if slot.optional { format!("::core::option::Option::Some({expr})") } else { expr })
+        let expr = self.expr_within(&self.rust.layout.field_ty(owner.0, field), written, levels)?;
+        Ok(slot_value(slot, expr))
     }
 
-    fn absent(&self, owner: Id, field: &Field) -> String {
+    /// What a struct's literal has in a field that it does not name. Not the default of a struct: that may hold
+    /// this literal in turn.
+    fn absent(&self, owner: Id, field: &Field, at: Written<'_>, levels: usize) -> Made {
         let slot = self.rust.layout.slot(owner, field);
-        let is_struct = self.rust.layout.field_ty(owner.0, field).as_struct().is_some();
-        match (slot.optional, &field.default) {
-            (false, _) => DEFAULT.to_owned(),
-            (true, Some(_)) if !is_struct => format!("::core::option::Option::Some({DEFAULT})"),
+        let of_struct = self.rust.layout.field_ty(owner.0, field).as_struct();
+        Ok(match (slot.optional, of_struct) {
+            (true, None) if field.default.is_some() => format!("::core::option::Option::Some({DEFAULT})"),
             (true, _) => "::core::option::Option::None".to_owned(),
-        }
+            (false, Some(id)) => {
+                let levels = levels.checked_sub(1).ok_or_else(|| self.endless(at))?;
+                slot_value(Slot { optional: false, ..slot }, self.literal(id, &[], at, levels)?)
+            }
+            (false, None) => DEFAULT.to_owned(),
+        })
     }
 
     /// A value behind all names of constants, and where it is written.
@@ -338,6 +333,17 @@ impl<'a> Values<'a, '_> {
     fn error(&self, at: Written<'_>, problem: String) -> Error {
         self.rust.scope.source(at.file).error(at.value.line, problem)
     }
+}
+
+/// A value as a field keeps it.
+fn slot_value(slot: Slot, mut expr: String) -> String {
+    if slot.boxed {
+        expr = format!("::std::boxed::Box::new({expr})");
+    }
+    if slot.shared {
+        expr = format!("::std::sync::Arc::new({expr})");
+    }
+    if slot.optional { format!("::core::option::Option::Some({expr})") } else { expr }
 }
 
 fn wanted(ty: &Ty) -> &'static str {

@@ -10,6 +10,15 @@ use std::{
 
 use kitex_codegen::Builder;
 
+/// What the strictest users deny.
+const LINTS: &str = "//! Generated.
+#![forbid(unsafe_code)]
+#![deny(warnings, missing_docs, missing_copy_implementations, missing_debug_implementations, unused_qualifications)]
+#![deny(unused_results, unreachable_pub, variant_size_differences)]
+#![deny(clippy::all, clippy::pedantic, clippy::nursery, clippy::unwrap_used, clippy::indexing_slicing)]
+#![deny(clippy::arithmetic_side_effects, clippy::missing_docs_in_private_items)]
+";
+
 /// Those whose types get serde's derives too.
 const SERIALIZED: [&str; 3] = ["set_and_key_types", "unions", "recursive"];
 
@@ -37,7 +46,7 @@ fn cases() -> Vec<(String, Vec<PathBuf>)> {
 
 /// A crate with a module for each case, which holds what a user would include.
 fn write_crate(root: &Path) {
-    let mut lib = "//! Generated.\n#![deny(warnings, clippy::all)]\n#![forbid(unsafe_code)]\n".to_owned();
+    let mut lib = LINTS.to_owned();
     let mut failed = String::new();
     for (name, idls) in cases() {
         let mut builder = Builder::new().out_dir(root.join("src").join(&name));
@@ -49,7 +58,7 @@ fn write_crate(root: &Path) {
         }
         match builder.generate() {
             Ok(generated) => {
-                writeln!(lib, "mod case_{name} {{").unwrap();
+                writeln!(lib, "/// A case.\nmod case_{name} {{").unwrap();
                 for generated in generated {
                     generated.write().unwrap();
                     let file = generated.path.file_name().unwrap().to_str().unwrap();

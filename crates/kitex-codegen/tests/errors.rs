@@ -262,6 +262,9 @@ fn includes_are_found_or_named() {
 fn a_builder_says_what_it_lacks() {
     let error = Builder::new().generate().unwrap_err();
     assert_eq!(error.to_string(), "no idl given, name one with idl");
+    let error = Builder::new().idl("a/x.thrift").idl("b/x.thrift").out_dir("out").generate().unwrap_err();
+    let text = "two idls have the same file name, give each a builder and an out_dir";
+    assert_eq!(error.to_string(), text);
     let error = Builder::new().idl("/nowhere/a.thrift").out_dir("out").generate().unwrap_err();
     assert!(matches!(&error, Error::Io { path, .. } if path == Path::new("/nowhere/a.thrift")), "{error}");
     assert!(error.to_string().starts_with("/nowhere/a.thrift: cannot read: "), "{error}");

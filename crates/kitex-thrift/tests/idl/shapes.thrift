@@ -157,3 +157,18 @@ struct Inner {
 struct Outer {
   1: Inner p = {"x": 5}
 }
+
+// Defaults that would hold each other for ever, if a literal had the defaults of what it does not name.
+struct Ring {
+  1: RingB b = {}
+  2: Ring this = {}
+  3: list<Ring> list = [{}]
+}
+
+struct RingB {
+  1: required RingC c
+}
+
+struct RingC {
+  1: Ring a = {"b": {}}
+}

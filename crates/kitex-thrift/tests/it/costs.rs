@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use kitex_thrift::{Fault, Limits, Payload};
 
 use super::wire::*;
-use crate::shapes::{Broad, Inner, Node, Odd, Outer, Point, Row, Rows};
+use crate::shapes::{Broad, Inner, Node, Odd, Outer, Point, Ring, Row, Rows};
 
 /// On a thread with half the stack that tokio gives its own.
 fn on_a_small_stack<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
@@ -109,6 +109,15 @@ fn a_struct_in_a_default_has_zeros_where_its_literal_says_nothing() {
     let written = wire().field(STRUCT, 1).field(I32, 1).i32(5).field(BINARY, 2).text(b"").stop().stop();
     assert_eq!(buf, written.done());
     assert_eq!(Outer::decode(Bytes::from_static(&[0])).unwrap(), Outer::default());
+}
+
+#[test]
+fn defaults_that_hold_each_other_have_an_end() {
+    let ring = Ring::default();
+    assert!(ring.b.unwrap().c.a.is_none());
+    let inner = ring.this.unwrap();
+    assert_eq!((inner.b, inner.this, inner.list), (None, None, Some(vec![])));
+    assert_eq!(Ring::decode(Bytes::from_static(&[0])).unwrap(), Ring::default());
 }
 
 #[test]
