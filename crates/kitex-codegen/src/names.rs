@@ -1,7 +1,7 @@
 //! Rust names for what an IDL names. Owns case, keywords and collisions; knows no code.
 //!
-//! Within a module the types of the IDL choose first, then the services, then what is generated for them;
-//! whoever comes later to a name that is taken gets an underscore behind it.
+//! Within a module the types of the IDL get their names first, then the services, then what is generated for
+//! them. A name that is taken already gets an underscore at its end.
 
 use std::collections::{HashMap, HashSet};
 

@@ -28,7 +28,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The defaults.
+    /// Returns the default limits.
     pub const fn new() -> Self {
         Self { depth: 256, expansion: 16, allowance: 64 << 20 }
     }

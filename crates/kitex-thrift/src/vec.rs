@@ -19,7 +19,7 @@ pub struct VecSet<T>(pub Vec<T>);
 pub struct VecMap<K, V>(pub Vec<(K, V)>);
 
 impl<K: PartialEq, V> VecMap<K, V> {
-    /// The value of the first entry with this key, compared one by one.
+    /// Returns the value of the first entry with this key. Compares entry by entry.
     pub fn get(&self, key: &K) -> Option<&V> {
         self.0.iter().find(|(known, _)| known == key).map(|(_, value)| value)
     }
