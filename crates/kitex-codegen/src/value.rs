@@ -214,7 +214,12 @@ impl<'a> Values<'a, '_> {
 
     fn scalar(&self, ty: &Ty, kind: &ValueKind, at: Written<'_>) -> Made {
         Ok(match (ty, kind) {
+            // Only `true` and `false` are still names here.
             (Ty::Bool, ValueKind::Name(name)) => name.clone(),
+            (Ty::I8 | Ty::I16 | Ty::I32 | Ty::I64, ValueKind::Name(name)) => {
+                i32::from(name == "true").to_string()
+            }
+            (Ty::Double, ValueKind::Name(name)) => format!("{}.0", i32::from(name == "true")),
             (Ty::Bool, ValueKind::Int(int)) => (*int > 0).to_string(),
             (Ty::I8, ValueKind::Int(int)) => self.int::<i8>(*int, "i8", at)?,
             (Ty::I16, ValueKind::Int(int)) => self.int::<i16>(*int, "i16", at)?,
@@ -244,8 +249,26 @@ impl<'a> Values<'a, '_> {
 
     /// The type and the value of a constant that Rust can have as `const`: without a heap.
     pub(crate) fn constant(&self, ty: &Ty, written: Written<'_>) -> Made<Option<(String, String)>> {
+        if let Some(wide) = self.wide(ty, written)? {
+            return Ok(Some(wide));
+        }
         let Some(text) = self.const_ty(ty) else { return Ok(None) };
         Ok(Some((text, self.const_expr(ty, written)?)))
+    }
+
+    /// A number that does not fit its type is an `i64`: Go's constants have no type of their own, so Kitex takes it.
+    fn wide(&self, ty: &Ty, written: Written<'_>) -> Made<Option<(String, String)>> {
+        let (kind, _) = self.resolved(ty, written)?;
+        let fits = match (ty.peeled(), &*kind) {
+            (Ty::I8, ValueKind::Int(int)) => i8::try_from(*int).is_ok(),
+            (Ty::I16, ValueKind::Int(int)) => i16::try_from(*int).is_ok(),
+            (Ty::I32, ValueKind::Int(int)) => i32::try_from(*int).is_ok(),
+            _ => true,
+        };
+        Ok(match &*kind {
+            ValueKind::Int(int) if !fits => Some(("i64".to_owned(), int.to_string())),
+            _ => None,
+        })
     }
 
     fn const_ty(&self, ty: &Ty) -> Option<String> {

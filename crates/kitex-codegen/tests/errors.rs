@@ -211,8 +211,8 @@ fn a_value_fits_its_type() {
     let rows = [
         ("i32 X = \"a\"", "a text stands where something else must, write a whole number"),
         ("i32 X = 1.5", "`1.5` stands where something else must, write a whole number"),
-        ("i8 X = 128", "128 does not fit in an i8, use another number or type"),
-        ("i32 X = 4294967296", "4294967296 does not fit in an i32, use another number or type"),
+        ("list<i8> X = [128]", "128 does not fit in an i8, use another number or type"),
+        ("set<i32> X = [4294967296]", "4294967296 does not fit in an i32, use another number or type"),
         ("string X = 1", "`1` stands where something else must, write a text in quotes"),
         ("bool X = \"a\"", "a text stands where something else must, write true or false"),
         ("list<i32> X = {1: 2}", "a map stands where something else must, write a list, as [1, 2]"),
