@@ -5,6 +5,7 @@ mod bench;
 mod ci;
 mod codegen;
 mod command;
+mod idl_corpus;
 mod interop;
 mod result;
 mod soak;
@@ -26,6 +27,8 @@ enum Task {
     Ci(ci::Options),
     /// Writes the generated code that is checked in.
     Codegen(codegen::Options),
+    /// Generates and compiles every IDL below a folder, beside Kitex's verdict.
+    IdlCorpus(idl_corpus::Options),
     /// Builds lab-peer and its twin on real Kitex, and runs the tests of both.
     Interop,
     /// Ends a million streams in every way, and looks what is left of them.
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::run(&options).map(|()| ExitCode::SUCCESS),
         Task::Ci(options) => ci::run(&options),
         Task::Codegen(options) => codegen::run(&options).map(|()| ExitCode::SUCCESS),
+        Task::IdlCorpus(options) => idl_corpus::run(&options).map(|()| ExitCode::SUCCESS),
         Task::Interop => interop::run().map(|()| ExitCode::SUCCESS),
         Task::Soak(options) => soak::run(&options).map(|()| ExitCode::SUCCESS),
         Task::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),

@@ -12,7 +12,7 @@ use fuzz::thrift::shapes::{
 use kitex_thrift::{Limits, Payload};
 use libfuzzer_sys::fuzz_target;
 
-const TIGHT: Limits = Limits { depth: 4, expansion: 1, allowance: 64 };
+const TIGHT: Limits = Limits::new().depth(4).expansion(1).allowance(64);
 
 fuzz_target!(|input: &[u8]| {
     let mut script = Script::new(input);

@@ -18,8 +18,6 @@ extern crate self as kitex;
 
 #[doc(hidden)]
 pub use kitex_thrift::generated;
-#[doc(hidden)]
-pub use pilota;
 
 mod frames;
 mod handle;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use kitex::server::{Server, ServerBuilder, SocketConfig};
+use kitex::server::{ServerBuilder, SocketConfig};
 use kitex::{
     BidiStreamingServer, ClientStreamingServer, Context, Cores, Result, Server, ServerStreamingServer,
 };

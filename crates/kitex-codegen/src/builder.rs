@@ -2,22 +2,25 @@
 //! elsewhere.
 
 use std::{
+    collections::HashSet,
     env, fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
-use crate::{Error, check, emit, idl::Idl, pass, pilota};
+use crate::{Error, emit, generate, idl::Idl, options::Options};
 
 /// Generates Rust from Thrift IDLs.
 ///
-/// Each IDL becomes one file `<name>.rs` that also holds everything the IDL includes, so give only IDLs that
-/// no other one of the same crate includes.
+/// Each IDL becomes one file `<name>.rs` with a module for each namespace, that of everything it includes among
+/// them. IDLs that include the same file, or whose namespaces begin with the same name, share modules: their code
+/// is in the file of the first of them, and the files of the others hold a note. So all files may be included side
+/// by side.
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     idls: Vec<PathBuf>,
     include_dirs: Vec<PathBuf>,
     out_dir: Option<PathBuf>,
+    options: Options,
 }
 
 /// The code that was made of one IDL. Nothing is written before [`write`](Self::write).
@@ -58,21 +61,58 @@ impl Builder {
         self
     }
 
-    /// Generates the code of all IDLs and writes nothing.
+    /// Adds an attribute to the type that the IDL calls `name`, or to all structs, unions, exceptions and enums if
+    /// it is `.`. Derives are attributes.
     ///
-    /// pilota-build prints cargo's `rerun-if-changed` lines on the standard output as it reads; outside of a
-    /// `build.rs` they mean nothing.
+    /// ```
+    /// # use kitex_codegen::Builder;
+    /// let builder = Builder::new().type_attribute(".", "#[derive(MyTrait)]");
+    /// ```
+    #[must_use]
+    pub fn type_attribute(mut self, name: impl Into<String>, attribute: impl Into<String>) -> Self {
+        self.options.types.push((name.into(), attribute.into()));
+        self
+    }
+
+    /// Adds an attribute to a field or variant, called `Type.field` as in the IDL.
+    #[must_use]
+    pub fn field_attribute(mut self, path: impl Into<String>, attribute: impl Into<String>) -> Self {
+        self.options.fields.push((path.into(), attribute.into()));
+        self
+    }
+
+    /// Generates the code of all IDLs and writes nothing, to the standard output neither.
     ///
     /// # Errors
     ///
     /// [`Error::Idl`] with file and line for what is wrong in an IDL, [`Error::Io`] for files that cannot be
-    /// read, [`Error::Usage`] without an IDL or without a place to write to.
+    /// read, [`Error::Usage`] without an IDL, without a place to write to, or with two IDLs of one file name.
     pub fn generate(&self) -> Result<Vec<Generated>, Error> {
         if self.idls.is_empty() {
             return Err(Error::Usage("no idl given, name one with idl"));
         }
+        let mut names = HashSet::new();
+        if !self.idls.iter().all(|idl| names.insert(file_name(idl))) {
+            return Err(Error::Usage("two idls have the same file name, give each a builder and an out_dir"));
+        }
         let out_dir = self.destination()?;
-        self.idls.iter().map(|idl| self.generate_one(idl, &out_dir)).collect()
+        let idls = self.idls.iter().map(|path| Idl::read(std::slice::from_ref(path), &self.include_dirs));
+        let idls: Vec<Idl> = idls.collect::<Result<_, _>>()?;
+        let first = first_of_each(&idls);
+        let mut generated = Vec::new();
+        for (at, (path, idl)) in self.idls.iter().zip(&idls).enumerate() {
+            let text = if first[at] == at {
+                let together = self.idls.iter().zip(&first).filter(|(_, first)| **first == at);
+                let paths: Vec<PathBuf> = together.map(|(path, _)| path.clone()).collect();
+                self.text(path, &paths)?
+            } else {
+                let other = file_name(&self.idls[first[at]]);
+                emit::elsewhere(path, &other.display().to_string())
+            };
+            let inputs = idl.sources.iter().map(|source| source.shown.clone()).collect();
+            generated.push(Generated { path: out_dir.join(file_name(path)), text, inputs });
+        }
+        Ok(generated)
     }
 
     /// Generates and writes the code of all IDLs: what a `build.rs` calls. Tells cargo to run it again when
@@ -98,18 +138,43 @@ impl Builder {
         self.out_dir.clone().or_else(from_cargo).ok_or(missing)
     }
 
-    fn generate_one(&self, path: &Path, out_dir: &Path) -> Result<Generated, Error> {
-        let idl = Arc::new(Idl::read(path, &self.include_dirs)?);
-        check::check(&idl)?;
-        let (text, catalog) = pilota::run(Arc::clone(&idl), &self.include_dirs)?;
-        let (modules, _) = pass::run(path, &text, &catalog)?;
-        let name = Path::new(path.file_stem().unwrap_or_default()).with_extension("rs");
-        Ok(Generated {
-            path: out_dir.join(name),
-            text: emit::text(path, modules),
-            inputs: idl.sources.iter().map(|source| source.shown.clone()).collect(),
-        })
+    /// The code of IDLs that share modules, in the file of `path`.
+    fn text(&self, path: &Path, paths: &[PathBuf]) -> Result<String, Error> {
+        let idl = Idl::read(paths, &self.include_dirs)?;
+        Ok(emit::text(path, generate::modules(&idl, &self.options)?))
     }
+}
+
+fn file_name(idl: &Path) -> PathBuf {
+    Path::new(idl.file_stem().unwrap_or_default()).with_extension("rs")
+}
+
+/// For each IDL the first one that shares modules with it, itself if none does.
+fn first_of_each(idls: &[Idl]) -> Vec<usize> {
+    let roots = |idl: &Idl| -> HashSet<String> {
+        let root = |namespace: String| namespace.split('.').next().unwrap_or_default().to_owned();
+        idl.sources.iter().map(|source| root(source.namespace())).collect()
+    };
+    let mut groups: Vec<(usize, HashSet<String>)> = Vec::new();
+    let mut first: Vec<usize> = (0..idls.len()).collect();
+    for (at, idl) in idls.iter().enumerate() {
+        let mut mine = (at, roots(idl));
+        let (shared, apart): (Vec<_>, Vec<_>) =
+            groups.into_iter().partition(|(_, roots)| !roots.is_disjoint(&mine.1));
+        groups = apart;
+        for (other, roots) in shared {
+            let joined = mine.0.min(other);
+            for known in &mut first {
+                if *known == mine.0 || *known == other {
+                    *known = joined;
+                }
+            }
+            mine.0 = joined;
+            mine.1.extend(roots);
+        }
+        groups.push(mine);
+    }
+    first
 }
 
 impl Generated {

@@ -13,6 +13,11 @@ pub(crate) fn lines(comment: &str) -> Vec<String> {
     lines
 }
 
+/// Lines of documentation as attributes.
+pub(crate) fn attributes(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("#[doc = {:?}]\n", format!(" {line}"))).collect()
+}
+
 fn unmarked(line: &str) -> &str {
     let line = line.trim().trim_end_matches("*/").trim_end();
     match line.strip_prefix("/*") {

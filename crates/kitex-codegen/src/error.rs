@@ -31,20 +31,4 @@ pub enum Error {
     /// The builder lacks something.
     #[error("{0}")]
     Usage(&'static str),
-    /// pilota-build, which makes the structs, gave up on an IDL that passed all our checks.
-    #[error("{}: pilota-build cannot generate this ({message}), simplify what it names or report it", idl.display())]
-    Generator {
-        /// The IDL.
-        idl: PathBuf,
-        /// What it said, on one line.
-        message: String,
-    },
-    /// The code that pilota-build wrote does not look as the pass over it expects.
-    #[error("{}: pilota-build's output has an unknown shape ({message}), build with the version pinned in Cargo.toml", idl.display())]
-    Shape {
-        /// The IDL.
-        idl: PathBuf,
-        /// What is missing or left over.
-        message: String,
-    },
 }

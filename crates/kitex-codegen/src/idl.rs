@@ -6,11 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pilota_thrift_parser::{self as ast, Error as ParseError, File, FileParser, FileSource, Item};
+use crate::{Error, ast::File, parse};
 
-use crate::{Error, place::Places, quiet};
-
-/// An IDL file with all that it includes, each file once, the one that was asked for first.
+/// IDL files with all that they include, each file once, an including one before what it includes.
 #[derive(Debug)]
 pub(crate) struct Idl {
     pub(crate) sources: Vec<Source>,
@@ -19,26 +17,25 @@ pub(crate) struct Idl {
 /// One IDL file.
 #[derive(Debug)]
 pub(crate) struct Source {
-    /// The path without links and dots, as pilota-build knows it.
+    /// The path without links and dots.
     pub(crate) path: PathBuf,
     /// The path as a person wrote it, for messages.
     pub(crate) shown: PathBuf,
     pub(crate) file: File,
-    pub(crate) places: Places,
-    /// The prefix of an included file's names, and where that file is in [`Idl::sources`].
+    /// The prefix of an included file's names, and where that file is in [`Idl::sources`]. Several files may
+    /// have one prefix.
     pub(crate) includes: Vec<(String, usize)>,
 }
 
 impl Idl {
-    /// Reads `path` and what it includes, looked for beside the including file and then in `include_dirs`.
-    pub(crate) fn read(path: &Path, include_dirs: &[PathBuf]) -> Result<Self, Error> {
+    /// Reads `paths` and what they include, looked for beside the including file, then in `include_dirs`, then
+    /// where the process runs.
+    pub(crate) fn read(paths: &[PathBuf], include_dirs: &[PathBuf]) -> Result<Self, Error> {
         let mut reader = Reader { include_dirs, sources: Vec::new(), open: Vec::new() };
-        reader.read(path)?;
+        for path in paths {
+            reader.read(path)?;
+        }
         Ok(Self { sources: reader.sources.into_iter().flatten().collect() })
-    }
-
-    pub(crate) fn root(&self) -> &Source {
-        &self.sources[0]
     }
 }
 
@@ -48,18 +45,14 @@ impl Source {
         Error::Idl { file: self.shown.clone(), line, problem: problem.into() }
     }
 
-    /// The namespace, as pilota-build chooses it: of Rust, else of Go, else of all, else the file's name.
+    /// The namespace: of Rust, else of Go, else of all, else the file's name.
     pub(crate) fn namespace(&self) -> String {
-        match &self.file.package {
-            Some(path) => names(path).join("."),
+        let of = |language: &str| self.file.namespaces.iter().rev().find(|(known, _)| known == language);
+        match ["rs", "rust", "go", "*"].iter().find_map(|language| of(language)) {
+            Some((_, name)) => name.clone(),
             None => stem(&self.path).replace('.', "_"),
         }
     }
-}
-
-/// The names that a path is made of.
-pub(crate) fn names(path: &ast::Path) -> Vec<&str> {
-    path.segments.iter().map(ast::Ident::as_str).collect()
 }
 
 /// A file's slot is taken before its includes are read, so that the root is first.
@@ -76,13 +69,14 @@ impl Reader<'_> {
         if let Some(at) = self.known(&path) {
             return Ok(at);
         }
-        let text = fs::read_to_string(&path).map_err(cannot_read(shown))?;
-        let file = parse(shown, &text)?;
+        let bytes = fs::read(&path).map_err(cannot_read(shown))?;
+        let text = String::from_utf8_lossy(&bytes);
+        let wrong = |(line, problem)| Error::Idl { file: shown.into(), line, problem };
+        let file = parse::file(&text).map_err(wrong)?;
         let at = self.sources.len();
         self.sources.push(None);
         self.open.push((path.clone(), at));
-        let mut source =
-            Source { path, shown: shown.into(), file, places: Places::new(&text), includes: Vec::new() };
+        let mut source = Source { path, shown: shown.into(), file, includes: Vec::new() };
         source.includes = self.read_includes(&source)?;
         self.open.pop();
         self.sources[at] = Some(source);
@@ -95,20 +89,22 @@ impl Reader<'_> {
 
     fn read_includes(&mut self, source: &Source) -> Result<Vec<(String, usize)>, Error> {
         let mut includes = Vec::new();
-        for item in &source.file.items {
-            let Item::Include(include) = item else { continue };
-            let name = include.path.to_string();
-            let line = source.places.include(&name);
-            let found = self.find(source, &name).ok_or_else(|| source.error(line, not_found(&name)))?;
-            self.refuse_circle(source, line, &found)?;
-            includes.push((stem(Path::new(&name)), self.read(&found)?));
+        for (name, line) in &source.file.includes {
+            let found = self.find(source, name).ok_or_else(|| source.error(*line, not_found(name)))?;
+            self.refuse_circle(source, *line, &found)?;
+            let include = (stem(Path::new(name)), self.read(&found)?);
+            if !includes.contains(&include) {
+                includes.push(include);
+            }
         }
         Ok(includes)
     }
 
     fn find(&self, source: &Source, name: &str) -> Option<PathBuf> {
         let beside = source.shown.parent().unwrap_or(Path::new(""));
-        let dirs = std::iter::once(beside).chain(self.include_dirs.iter().map(PathBuf::as_path));
+        let dirs = std::iter::once(beside)
+            .chain(self.include_dirs.iter().map(PathBuf::as_path))
+            .chain(std::iter::once(Path::new("")));
         dirs.map(|dir| dir.join(name)).find(|path| path.is_file())
     }
 
@@ -135,29 +131,4 @@ fn cannot_read(path: &Path) -> impl Fn(std::io::Error) -> Error {
 
 fn stem(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-fn parse(shown: &Path, text: &str) -> Result<File, Error> {
-    let parsed = quiet::catch(|| FileParser::new(FileSource::new(text)).parse());
-    let (line, problem) = match parsed {
-        Ok(Ok(file)) => return Ok(file),
-        Ok(Err(ParseError::Syntax { summary, .. })) => first_error(&summary),
-        Ok(Err(other)) => (1, format!("{other:?}")),
-        Err(panic) => (1, panic),
-    };
-    Err(Error::Idl { file: shown.into(), line, problem: format!("syntax error: {problem}") })
-}
-
-/// The first place in the parser's summary: `… at line 3:7 - reason`, or of many errors `  1. Line 3:7 -
-/// reason`.
-fn first_error(summary: &str) -> (usize, String) {
-    let place = [" at line ", " Line "].iter().find_map(|word| summary.find(word).map(|at| at + word.len()));
-    let first = summary[place.unwrap_or(0)..].lines().next().unwrap_or_default();
-    match first.split_once(" - ") {
-        Some((place, reason)) => {
-            let line = place.split(':').next().and_then(|line| line.parse().ok()).unwrap_or(1);
-            (line, reason.to_owned())
-        }
-        None => (1, first.to_owned()),
-    }
 }

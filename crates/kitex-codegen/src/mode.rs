@@ -1,7 +1,7 @@
 //! The streaming mode of a method. Owns the annotation that says it and the refusals that Kitex's own
 //! generator makes.
 
-use pilota_thrift_parser::Function;
+use crate::ast::Function;
 
 /// The annotation that Kitex reads.
 const KEY: &str = "streaming.mode";
@@ -21,19 +21,19 @@ pub(crate) enum Mode {
 impl Mode {
     /// The mode of `function`, or what is wrong with its annotation and what to do.
     pub(crate) fn of(function: &Function) -> Result<Self, String> {
-        let mut modes = function.annotations.iter().filter(|annotation| annotation.key == KEY);
+        let mut modes = function.annotations.all(KEY);
         let Some(mode) = modes.next() else { return Ok(Self::PingPong) };
         if modes.next().is_some() {
-            return Err(format!("method `{}` has more than one {KEY}, keep one", &*function.name));
+            return Err(format!("method `{}` has more than one {KEY}, keep one", function.name));
         }
-        match mode.value.to_string().as_str() {
+        match mode {
             "unary" => Ok(Self::Unary),
             "client" => Ok(Self::Client),
             "server" => Ok(Self::Server),
             "bidirectional" => Ok(Self::Bidirectional),
             other => Err(format!(
                 "unknown {KEY} \"{other}\" on method `{}`, use unary, client, server or bidirectional",
-                &*function.name
+                function.name
             )),
         }
     }

@@ -1,5 +1,5 @@
-//! A service as its code needs it: names and types as Rust text. Owns the plain data between pilota-build's
-//! tree, which fills it, and the templates, which read it; neither knows the other.
+//! A service as its code needs it: names and types as Rust text. Owns the plain data between the IDL's tree,
+//! which fills it, and the templates, which read it; neither knows the other.
 
 use crate::mode::Mode;
 
@@ -8,8 +8,10 @@ use crate::mode::Mode;
 pub(crate) struct Service {
     /// The name on the wire.
     pub(crate) wire_name: String,
-    /// The trait's name; the client's and the server's start with it.
+    /// The trait's name.
     pub(crate) name: String,
+    pub(crate) server: String,
+    pub(crate) client: String,
     /// The name of the table of methods.
     pub(crate) table: String,
     pub(crate) docs: Vec<String>,

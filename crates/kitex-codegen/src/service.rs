@@ -1,5 +1,5 @@
 //! The code of a service: the handlers' trait, the table of methods, the server, the client, the errors. Owns
-//! the templates of what people call; encodes nothing, pilota-build's structs do that.
+//! the templates of what people call; encodes nothing, the structs do that.
 
 mod client;
 mod errors;
@@ -45,6 +45,5 @@ fn entry(service: &str, method: &Method) -> String {
 /// Lines of documentation as Rust text, `fallback` if there are none.
 fn docs(lines: &[String], fallback: &str) -> String {
     let fallback = [fallback.to_owned()];
-    let lines = if lines.is_empty() { &fallback[..] } else { lines };
-    lines.iter().map(|line| format!("#[doc = {:?}]\n", format!(" {line}"))).collect()
+    crate::docs::attributes(if lines.is_empty() { &fallback } else { lines })
 }

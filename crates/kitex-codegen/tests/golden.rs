@@ -65,3 +65,44 @@ fn a_current_file_is_left_as_it_is() {
     generated.write().unwrap();
     assert_eq!(fs::metadata(&generated.path).unwrap().modified().unwrap(), written);
 }
+
+/// Two services with a common include in one crate: one set of modules, and both files can be included.
+#[test]
+fn idls_that_share_modules_are_generated_together() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/shared_include");
+    let generate = |names: &[&str]| {
+        let builder = names.iter().fold(Builder::new().out_dir("out"), |builder, name| {
+            builder.idl(dir.join(name).with_extension("thrift"))
+        });
+        builder.generate().unwrap()
+    };
+    let together = generate(&["model", "gateway"]);
+    let paths: Vec<_> = together.iter().map(|generated| generated.path.display().to_string()).collect();
+    assert_eq!(paths, ["out/model.rs", "out/gateway.rs"]);
+    assert_eq!(together[0].text.matches("pub struct Message ").count(), 1);
+    for service in ["ModelClient", "GatewayClient", "AgentClient"] {
+        assert!(together[0].text.contains(&format!("pub struct {service} ")), "{service}");
+    }
+    assert!(together[1].text.lines().all(|line| line.starts_with("//")), "{}", together[1].text);
+    assert!(together[1].text.contains("Its code is in model.rs"), "{}", together[1].text);
+    // Alone, each is whole.
+    assert!(generate(&["gateway"])[0].text.contains("pub struct Message "));
+}
+
+#[test]
+fn attributes_stand_where_they_were_asked_for() {
+    let idl = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/idl/lab.thrift");
+    let builder = Builder::new().idl(idl).out_dir("out");
+    let text = builder
+        .type_attribute(".", "#[derive(All)]")
+        .type_attribute("Req", "#[derive(One)]")
+        .field_attribute("Req.seq", "#[field]")
+        .generate()
+        .unwrap()
+        .remove(0)
+        .text;
+    assert_eq!(text.matches("#[derive(All)]").count(), 3);
+    assert_eq!(text.matches("#[derive(One)]").count(), 1);
+    assert!(text.contains("#[derive(One)]\n    pub struct Req {"), "{text}");
+    assert!(text.contains("#[field]\n        pub seq: Option<i64>,"), "{text}");
+}

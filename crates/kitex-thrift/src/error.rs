@@ -3,20 +3,15 @@
 
 use std::fmt;
 
-use pilota::{
-    FastStr,
-    thrift::{ApplicationExceptionKind, ThriftException},
-};
+use faststr::FastStr;
 use thiserror::Error;
-
-/// Where the text of an error is cut off, because a peer decides how deep a chain of field names gets.
-const LONGEST_TEXT: usize = 256;
 
 /// Why bytes are not the payload that was expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecodeError {
     fault: Fault,
-    context: Option<FastStr>,
+    /// The type that was decoded and the ids of the fields that lead to the fault, if they are few.
+    place: Option<FastStr>,
 }
 
 /// What exactly is wrong with a payload. `at` counts bytes from the payload's start.
@@ -62,7 +57,16 @@ pub enum Fault {
         /// How many are allowed.
         limit: usize,
     },
-    /// The elements of containers would take more memory than [`Limits`](crate::Limits) allow.
+    /// Structs and containers nest so deep that decoding them would take too much stack, although
+    /// [`Limits::depth`](crate::Limits::depth) allows as many levels.
+    #[error("nested too deep for the stack at byte {at}, in {depth} levels")]
+    TooMuchStack {
+        /// Where the level too many starts.
+        at: usize,
+        /// How many levels there were.
+        depth: usize,
+    },
+    /// Structs and containers would take more memory than [`Limits`](crate::Limits) allow.
     #[error("elements at byte {at} would take more than {limit} bytes of memory")]
     TooMuchMemory {
         /// Where the elements start.
@@ -87,21 +91,22 @@ pub enum Fault {
     /// A call's result with neither a value nor an exception.
     #[error("result has neither a value nor an exception")]
     MissingResult,
-    /// The bytes are well formed but the IDL wants something else, as a required field that is missing.
-    #[error("{0}")]
-    Mismatch(FastStr),
+    /// A required field is missing.
+    #[error("field {field} is required")]
+    MissingField {
+        /// The field's name in the IDL.
+        field: &'static str,
+    },
 }
 
 impl DecodeError {
-    /// What a decoder ended with, `fault` being what the reader refused, if it was the reader.
-    ///
-    /// Generated code puts the struct and the field before the message; that goes into the text while it is
-    /// short.
-    pub(crate) fn new(fault: Option<Fault>, error: &ThriftException) -> Self {
-        let fault = fault.unwrap_or_else(|| Fault::of(error));
-        let text = error.message();
-        let tells_all = text.len() <= LONGEST_TEXT && text.ends_with(&fault.to_string());
-        Self { context: tells_all.then(|| text.clone()), fault }
+    /// What ended the decoding of a `name`; `path` leads there, innermost field first.
+    pub(crate) fn new(fault: Fault, name: &str, path: &[i16]) -> Self {
+        let place = (1..=8).contains(&path.len()).then(|| {
+            let ids: Vec<String> = path.iter().rev().map(ToString::to_string).collect();
+            format!("field {} of {name}", ids.join(".")).into()
+        });
+        Self { fault, place }
     }
 
     /// What is wrong, to branch on.
@@ -110,34 +115,16 @@ impl DecodeError {
     }
 }
 
-impl Fault {
-    /// What generated code found, as opposed to the reader.
-    fn of(error: &ThriftException) -> Self {
-        match error {
-            ThriftException::Application(e) if e.kind() == ApplicationExceptionKind::MISSING_RESULT => {
-                Self::MissingResult
-            }
-            other => Self::Mismatch(cause(other.message())),
-        }
-    }
-}
-
-/// What generated code complains of, without the structs and fields that it put before.
-fn cause(message: &FastStr) -> FastStr {
-    let cause = message.rsplit(", caused by: ").next().unwrap_or(message);
-    message.slice_ref(cause)
-}
-
 impl From<Fault> for DecodeError {
     fn from(fault: Fault) -> Self {
-        Self { fault, context: None }
+        Self { fault, place: None }
     }
 }
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.context {
-            Some(context) => f.write_str(context),
+        match &self.place {
+            Some(place) => write!(f, "{place}: {}", self.fault),
             None => self.fault.fmt(f),
         }
     }

@@ -2,25 +2,59 @@
 
 /// Bounds on what decoding one payload may cost.
 ///
-/// With the defaults the heap's peak stays within `8 x max(payload, 4 MiB)`: [`allowance`](Self::allowance) +
-/// 6 x payload for containers and boxes, and at most 1 x payload for strings and binaries that are copied.
+/// Decoding takes at most `allowance + expansion x payload` bytes of memory for structs and containers, and
+/// 1 x payload for strings and binaries that are copied.
+///
+/// ```
+/// use kitex_thrift::Limits;
+///
+/// let limits = Limits::new().depth(1_000).allowance(256 << 20);
+/// assert_eq!(limits.expansion, Limits::default().expansion);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
-    /// How deep structs and containers may nest, both in what is decoded and in what is skipped. Default 64,
-    /// the limit of Kitex's skip. Each level costs stack, and a stack that overflows ends the process.
+    /// How deep structs and containers may nest, both in what is decoded and in what is skipped. A list and
+    /// the struct in it are two levels. Default 256.
+    ///
+    /// Whatever it is, decoding uses at most 512 KiB of stack: a value that needs more is refused as too deep.
     pub depth: usize,
-    /// Bytes of memory that the elements of containers may take for each byte of payload. Default 6: what a
-    /// list of dense structs takes (an empty string field is 7 bytes on the wire and 40 in memory). An
-    /// element may be a single byte on the wire and hundreds in memory, so counting elements alone would
-    /// bound nothing.
+    /// Bytes of memory that structs and containers may take for each byte of payload. Default 16.
     pub expansion: usize,
-    /// Bytes of memory that the elements of containers may take whatever the payload's size. Default 4 MiB,
-    /// so that small payloads with sparse structs or short map entries, which expand most, are never refused.
+    /// Bytes of memory that structs and containers may take whatever the payload's size. Default 64 MiB:
+    /// 80,000 rows of 20 optional strings of which one is set. An element may be a single byte on the wire
+    /// and hundreds in memory, so a count of elements would bound nothing.
     pub allowance: usize,
 }
 
 impl Limits {
-    /// The bytes of memory that the elements of a payload's containers may take together.
+    /// Returns the default limits.
+    pub const fn new() -> Self {
+        Self { depth: 256, expansion: 16, allowance: 64 << 20 }
+    }
+
+    /// Sets how many levels of structs and containers may nest.
+    #[must_use]
+    pub const fn depth(mut self, levels: usize) -> Self {
+        self.depth = levels;
+        self
+    }
+
+    /// Sets how many bytes of memory one byte of payload may take.
+    #[must_use]
+    pub const fn expansion(mut self, times: usize) -> Self {
+        self.expansion = times;
+        self
+    }
+
+    /// Sets how many bytes of memory any payload may take.
+    #[must_use]
+    pub const fn allowance(mut self, bytes: usize) -> Self {
+        self.allowance = bytes;
+        self
+    }
+
+    /// The bytes of memory that the structs and containers of a payload may take together.
     pub(crate) fn memory(&self, payload: usize) -> usize {
         self.expansion.saturating_mul(payload).saturating_add(self.allowance)
     }
@@ -28,6 +62,6 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { depth: 64, expansion: 6, allowance: 4 << 20 }
+        Self::new()
     }
 }

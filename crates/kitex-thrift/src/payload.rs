@@ -1,19 +1,13 @@
 //! The seam between a typed value and a stream's bytes. Owns how a thrift struct becomes a payload and back;
-//! the IDL's types are pilota's, the checks are the reader's.
+//! the checks are the reader's.
 
 use bytes::{Bytes, BytesMut};
-use pilota::thrift::{Message, ThriftException, binary::TBinaryProtocol};
 
-use crate::{DecodeError, EncodeError, Fault, Limits, Reader};
+use crate::{DecodeError, EncodeError, Fault, Limits, Reader, Writer};
 
 /// A value that travels as one payload.
 ///
-/// Every pilota thrift struct is one. The streams above know only this trait, so another encoding may follow
-/// as a type of its own around the message (`Protobuf<M>`), without a change there.
-///
-/// Types that `kitex-codegen` made are bounded by [`Limits`] in full. Types from pilota-build itself, as Volo
-/// generates them, are checked length by length too, but their lists reserve room for all announced elements
-/// at once: generate them with `kitex-codegen` before you show them to a peer that you do not trust.
+/// Every struct, union and exception that `kitex-codegen` makes is one.
 pub trait Payload: Sized + Send + 'static {
     /// Appends the value to `buf`, which is worth reusing.
     ///
@@ -37,23 +31,39 @@ pub trait Payload: Sized + Send + 'static {
     ///
     /// As [`decode_within`](Self::decode_within).
     fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
-        Self::decode_within(bytes, &Limits::default())
+        Self::decode_within(bytes, &Limits::new())
     }
+}
+
+/// A generated type that may be the whole of a payload. For generated code.
+pub trait Message: Sized {
+    /// The name in the IDL.
+    const NAME: &'static str;
+
+    /// How many bytes [`write`](Self::write) writes.
+    fn size(&self) -> usize;
+
+    /// Writes the value.
+    fn write(&self, to: &mut Writer<'_>);
+
+    /// Reads a value.
+    ///
+    /// # Errors
+    ///
+    /// The reader has kept what is wrong.
+    fn read(from: &mut Reader) -> crate::Decoded<Self>;
 }
 
 impl<T: Message + Send + 'static> Payload for T {
     fn encode(&self, buf: &mut BytesMut) -> Result<(), EncodeError> {
-        let size = self.size(&mut TBinaryProtocol::new((), false));
-        // Pilota writes lengths with `as i32`. No length inside is longer than the whole.
+        let size = self.size();
+        // No length inside is longer than the whole.
         if i32::try_from(size).is_err() {
             return Err(EncodeError::TooLarge { size });
         }
-        let before = buf.len();
         buf.reserve(size);
-        Message::encode(self, &mut TBinaryProtocol::new(&mut *buf, false)).map_err(|error| {
-            buf.truncate(before);
-            EncodeError::Refused(error.message().clone())
-        })
+        self.write(&mut Writer::new(buf));
+        Ok(())
     }
 
     fn decode_within(bytes: Bytes, limits: &Limits) -> Result<Self, DecodeError> {
@@ -61,8 +71,6 @@ impl<T: Message + Send + 'static> Payload for T {
             return Err(Fault::Empty.into());
         }
         let mut reader = Reader::new(bytes, limits);
-        // Not `Self::decode`, which would be this trait's.
-        let decoded: Result<Self, ThriftException> = <Self as Message>::decode(&mut reader);
-        decoded.map_err(|error| DecodeError::new(reader.into_refusal(), &error))
+        T::read(&mut reader).map_err(|_| reader.into_error(T::NAME))
     }
 }

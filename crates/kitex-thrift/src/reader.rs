@@ -1,13 +1,10 @@
-//! A cursor over one payload that believes nothing. Owns every length, the depth and the memory budget; knows
-//! no struct, no field and no pilota trait (those are in `protocol`).
+//! A cursor over one payload that believes nothing. Owns every length, the depth, the stack and the memory
+//! budget; knows no struct and no container.
 
 use bytes::{Buf, Bytes};
-use pilota::{
-    FastStr,
-    thrift::{ProtocolExceptionKind, TType, ThriftException, new_protocol_exception},
-};
+use faststr::FastStr;
 
-use crate::{Fault, Limits};
+use crate::{DecodeError, Fault, Limits, Wire, wire::Type};
 
 /// Up to this length a string or binary is copied, above it is a slice of the payload.
 ///
@@ -16,19 +13,41 @@ use crate::{Fault, Limits};
 /// worth sharing is shared.
 pub(crate) const COPIED: usize = 512;
 
+/// The stack that decoding may take. Threads of tokio have 2 MiB, and a level takes what the largest decoder
+/// keeps there, without optimisation several KiB.
+const STACK: usize = 512 << 10;
+
+/// Reading has ended with a fault, which the reader keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused;
+
+/// What reading gives.
+pub type Decoded<T> = Result<T, Refused>;
+
+/// The head of a field.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Its number in the IDL.
+    pub id: i16,
+    pub(crate) ttype: Type,
+}
+
 /// Reads one thrift binary payload and checks every length against what remains.
 ///
-/// It is pilota's `TInputProtocol`, so any pilota struct decodes from it. After a refusal nothing can be read
-/// any more.
+/// After a refusal nothing can be read any more.
 #[derive(Debug)]
 pub struct Reader {
     rest: Bytes,
     total: usize,
     depth: usize,
     depth_limit: usize,
+    /// Where the stack was at the first level.
+    stack: usize,
     memory: usize,
     memory_limit: usize,
-    refusal: Option<Fault>,
+    fault: Option<Fault>,
+    /// The fields that lead to the fault, innermost first.
+    path: Vec<i16>,
 }
 
 impl Reader {
@@ -40,9 +59,11 @@ impl Reader {
             rest: payload,
             depth: 0,
             depth_limit: limits.depth,
+            stack: 0,
             memory,
             memory_limit: memory,
-            refusal: None,
+            fault: None,
+            path: Vec::new(),
         }
     }
 
@@ -51,30 +72,145 @@ impl Reader {
         self.rest.len()
     }
 
-    /// The refusal that ended reading, if one did.
-    pub(crate) fn into_refusal(self) -> Option<Fault> {
-        self.refusal
+    #[cold]
+    pub(crate) fn into_error(self, name: &str) -> DecodeError {
+        DecodeError::new(self.fault.unwrap_or(Fault::Empty), name, &self.path)
     }
 
-    pub(crate) fn window(&mut self) -> &mut Bytes {
-        &mut self.rest
+    /// Begins a struct: one level down.
+    ///
+    /// # Errors
+    ///
+    /// It is nested too deep.
+    #[inline]
+    pub fn begin(&mut self) -> Decoded<()> {
+        self.enter()
     }
 
+    /// The next field of a struct. `None` at its end, which is one level up.
+    ///
+    /// # Errors
+    ///
+    /// There is no field and no end.
+    #[inline]
+    pub fn next_field(&mut self) -> Decoded<Option<Field>> {
+        let at = self.at();
+        let [code] = self.array()?;
+        if code == 0 {
+            self.leave();
+            return Ok(None);
+        }
+        let Some(ttype) = Type::of(code) else { return Err(self.refuse(Fault::UnknownType { at, code })) };
+        Ok(Some(Field { id: i16::from_be_bytes(self.array()?), ttype }))
+    }
+
+    /// Reads a field that always has a value, and says whether it was read: one of another type is skipped.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are no such value.
+    #[inline]
+    pub fn value<T: Wire>(&mut self, field: Field, slot: &mut T) -> Decoded<bool> {
+        if field.ttype != T::TYPE {
+            return self.skip(field).map(|()| false);
+        }
+        let read = slot.read(self);
+        self.located(field, read).map(|()| true)
+    }
+
+    /// Reads a field that may have no value. One of another type is skipped.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are no such value.
+    #[inline]
+    pub fn optional<T: Wire>(&mut self, field: Field, slot: &mut Option<T>) -> Decoded<()> {
+        if field.ttype != T::TYPE {
+            return self.skip(field);
+        }
+        self.charge(T::HEAP)?;
+        let value = slot.insert(T::fresh());
+        let read = value.read(self);
+        if value.is_absent() {
+            *slot = None;
+        }
+        self.located(field, read)
+    }
+
+    /// Reads what a union or a result may hold into it. A field of another type is skipped.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are no such value.
+    #[inline]
+    pub fn variant<T: Wire, U>(
+        &mut self,
+        field: Field,
+        slot: &mut U,
+        make: impl FnOnce(T) -> U,
+    ) -> Decoded<()> {
+        if field.ttype != T::TYPE {
+            return self.skip(field);
+        }
+        self.charge(T::HEAP)?;
+        let mut value = T::fresh();
+        let read = value.read(self);
+        self.located(field, read)?;
+        *slot = make(value);
+        Ok(())
+    }
+
+    /// Refuses a struct that lacks one of its required fields.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::MissingField`] for the first that is not set.
+    #[inline]
+    pub fn require(&mut self, set: &[bool], names: &[&'static str]) -> Decoded<()> {
+        match set.iter().zip(names).find(|(set, _)| !**set) {
+            None => Ok(()),
+            Some((_, field)) => Err(self.refuse(Fault::MissingField { field })),
+        }
+    }
+
+    /// Refuses a result that holds nothing.
+    #[cold]
+    pub fn missing_result(&mut self) -> Refused {
+        self.refuse(Fault::MissingResult)
+    }
+
+    #[inline]
+    fn located(&mut self, field: Field, read: Decoded<()>) -> Decoded<()> {
+        if read.is_err() {
+            self.locate(field.id);
+        }
+        read
+    }
+
+    #[cold]
+    fn locate(&mut self, id: i16) {
+        // Nobody reads a longer one.
+        if self.path.len() < 16 {
+            self.path.push(id);
+        }
+    }
+
+    #[inline]
     pub(crate) fn at(&self) -> usize {
         self.total.saturating_sub(self.rest.len())
     }
 
     /// Ends reading: the first fault is the one that is reported, and nothing is left to read after it.
     #[cold]
-    pub(crate) fn refuse(&mut self, fault: Fault) -> ThriftException {
+    pub(crate) fn refuse(&mut self, fault: Fault) -> Refused {
         self.rest = Bytes::new();
-        let fault = self.refusal.get_or_insert(fault);
-        new_protocol_exception(kind_of(fault), fault.to_string())
+        self.fault.get_or_insert(fault);
+        Refused
     }
 
     /// The next `N` bytes, as all numbers are read.
     #[inline]
-    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], ThriftException> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Decoded<[u8; N]> {
         match self.rest.first_chunk::<N>().copied() {
             Some(bytes) => {
                 self.rest.advance(N);
@@ -86,7 +222,7 @@ impl Reader {
 
     /// Passes over `length` bytes.
     #[inline]
-    pub(crate) fn pass(&mut self, length: usize) -> Result<(), ThriftException> {
+    pub(crate) fn pass(&mut self, length: usize) -> Decoded<()> {
         if length > self.rest.len() {
             return Err(self.truncated(length));
         }
@@ -96,7 +232,7 @@ impl Reader {
 
     /// The length of a string or binary, which is there in full.
     #[inline]
-    pub(crate) fn length(&mut self) -> Result<usize, ThriftException> {
+    pub(crate) fn length(&mut self) -> Decoded<usize> {
         let length = self.count()?;
         if length > self.rest.len() {
             return Err(self.truncated(length));
@@ -105,48 +241,56 @@ impl Reader {
     }
 
     #[inline]
-    pub(crate) fn binary(&mut self) -> Result<Bytes, ThriftException> {
+    pub(crate) fn binary(&mut self) -> Decoded<Bytes> {
         let length = self.length()?;
-        let slice = self.rest.split_to(length);
-        Ok(if length <= COPIED { Bytes::copy_from_slice(&slice) } else { slice })
+        if length > COPIED {
+            return Ok(self.rest.split_to(length));
+        }
+        let copy = Bytes::copy_from_slice(self.rest.get(..length).unwrap_or_default());
+        self.rest.advance(length);
+        Ok(copy)
     }
 
     #[inline]
-    pub(crate) fn text(&mut self) -> Result<FastStr, ThriftException> {
+    pub(crate) fn text(&mut self) -> Decoded<FastStr> {
         let at = self.at();
         let length = self.length()?;
-        let slice = self.rest.split_to(length);
-        let text = if length <= COPIED {
-            std::str::from_utf8(&slice).map(FastStr::new).map_err(drop)
+        let text = if length > COPIED {
+            FastStr::from_bytes(self.rest.split_to(length)).map_err(drop)
         } else {
-            FastStr::from_bytes(slice).map_err(drop)
+            let slice = self.rest.get(..length).unwrap_or_default();
+            let text = std::str::from_utf8(slice).map(FastStr::new).map_err(drop);
+            self.rest.advance(length);
+            text
         };
         text.map_err(|()| self.refuse(Fault::NotUtf8 { at: at.saturating_add(4) }))
     }
 
-    /// A type code. Zero is the stop of a struct, and what some peers write for the elements of an empty
-    /// container.
+    /// The type of a container's elements; `Err` for a code that is none, which only an empty one may have:
+    /// some peers write zero there.
     #[inline]
-    pub(crate) fn ttype(&mut self) -> Result<TType, ThriftException> {
-        let at = self.at();
+    pub(crate) fn element(&mut self) -> Decoded<Result<Type, u8>> {
         let [code] = self.array()?;
-        TType::try_from(code).map_err(|_| self.refuse(Fault::UnknownType { at, code }))
+        match Type::of(code) {
+            Some(ttype) => Ok(Ok(ttype)),
+            None if code <= 1 => Ok(Err(code)),
+            None => {
+                let at = self.at().saturating_sub(1);
+                Err(self.refuse(Fault::UnknownType { at, code }))
+            }
+        }
     }
 
     /// The number of elements, each of `smallest` bytes at least, that the rest of the payload can really
     /// hold.
     #[inline]
-    pub(crate) fn elements(
-        &mut self,
-        smallest: Option<usize>,
-        code: TType,
-    ) -> Result<usize, ThriftException> {
+    pub(crate) fn elements(&mut self, smallest: Result<usize, u8>) -> Decoded<usize> {
         let at = self.at();
         let count = self.count()?;
         let needed = match smallest {
             _ if count == 0 => 0,
-            Some(smallest) => count.saturating_mul(smallest),
-            None => return Err(self.refuse(Fault::UnknownType { at, code: code.into() })),
+            Ok(smallest) => count.saturating_mul(smallest),
+            Err(code) => return Err(self.refuse(Fault::UnknownType { at, code })),
         };
         if needed > self.rest.len() {
             let left = self.rest.len();
@@ -156,11 +300,17 @@ impl Reader {
     }
 
     /// One level down: a struct or a container begins.
+    ///
+    /// Levels alone do not bound the stack, as a level may take any amount; so it is measured.
     #[inline]
-    pub(crate) fn enter(&mut self) -> Result<(), ThriftException> {
-        if self.depth >= self.depth_limit {
-            let (at, limit) = (self.at(), self.depth_limit);
-            return Err(self.refuse(Fault::TooDeep { at, limit }));
+    pub(crate) fn enter(&mut self) -> Decoded<()> {
+        let here = 0_u8;
+        let stack = std::ptr::from_ref(&here).addr();
+        if self.depth == 0 {
+            self.stack = stack;
+        }
+        if self.depth >= self.depth_limit || stack.abs_diff(self.stack) > STACK {
+            return Err(self.too_deep());
         }
         self.depth = self.depth.saturating_add(1);
         Ok(())
@@ -172,35 +322,42 @@ impl Reader {
         self.depth = self.depth.saturating_sub(1);
     }
 
-    /// Takes `bytes` of memory from the budget. Ends reading if there are not as many.
-    pub(crate) fn charge(&mut self, bytes: usize) {
+    #[cold]
+    fn too_deep(&mut self) -> Refused {
+        let (at, depth, limit) = (self.at(), self.depth, self.depth_limit);
+        self.refuse(match depth < limit {
+            true => Fault::TooMuchStack { at, depth },
+            false => Fault::TooDeep { at, limit },
+        })
+    }
+
+    /// Takes `bytes` of memory from the budget.
+    #[inline]
+    pub(crate) fn charge(&mut self, bytes: usize) -> Decoded<()> {
         match self.memory.checked_sub(bytes) {
-            Some(left) => self.memory = left,
+            Some(left) => {
+                self.memory = left;
+                Ok(())
+            }
             None => {
                 let (at, limit) = (self.at(), self.memory_limit);
-                self.refuse(Fault::TooMuchMemory { at, limit });
+                Err(self.refuse(Fault::TooMuchMemory { at, limit }))
             }
         }
     }
 
-    fn count(&mut self) -> Result<usize, ThriftException> {
-        let at = self.at();
+    #[inline]
+    fn count(&mut self) -> Decoded<usize> {
         let length = i32::from_be_bytes(self.array()?);
-        usize::try_from(length).map_err(|_| self.refuse(Fault::NegativeLength { at, length }))
+        usize::try_from(length).map_err(|_| {
+            let at = self.at().saturating_sub(4);
+            self.refuse(Fault::NegativeLength { at, length })
+        })
     }
 
     #[cold]
-    fn truncated(&mut self, wanted: usize) -> ThriftException {
+    fn truncated(&mut self, wanted: usize) -> Refused {
         let (at, left) = (self.at(), self.rest.len());
         self.refuse(Fault::Truncated { at, wanted, left })
-    }
-}
-
-fn kind_of(fault: &Fault) -> ProtocolExceptionKind {
-    match fault {
-        Fault::NegativeLength { .. } => ProtocolExceptionKind::NegativeSize,
-        Fault::Overcount { .. } | Fault::TooMuchMemory { .. } => ProtocolExceptionKind::SizeLimit,
-        Fault::TooDeep { .. } => ProtocolExceptionKind::DepthLimit,
-        _ => ProtocolExceptionKind::InvalidData,
     }
 }

@@ -1,78 +1,88 @@
-//! Passes over values that no field wants. Owns the size of every type; keeps nothing of what it passes.
+//! Passes over values that no field wants. Keeps nothing of what it passes.
 
-use pilota::thrift::{TInputProtocol, TType, ThriftException};
-
-use crate::Reader;
+use crate::{Decoded, Reader, reader::Field, wire::Type};
 
 impl Reader {
+    /// Passes over a field.
+    ///
+    /// # Errors
+    ///
+    /// Its bytes are no value of its type.
+    pub fn skip(&mut self, field: Field) -> Decoded<()> {
+        self.skip_value(field.ttype)
+    }
+
     /// Passes over one value under the same checks as if it were decoded, the depth counted on from where we
     /// are.
-    pub(crate) fn skip_value(&mut self, ttype: TType) -> Result<(), ThriftException> {
-        if let Some(size) = fixed_size(ttype) {
+    pub(crate) fn skip_value(&mut self, ttype: Type) -> Decoded<()> {
+        if let Some(size) = ttype.fixed_size() {
             return self.pass(size);
         }
         match ttype {
-            TType::Binary => {
+            Type::Binary => {
                 let length = self.length()?;
                 self.pass(length)
             }
-            TType::Struct => self.skip_struct(),
-            TType::Map => self.skip_map(),
-            // A list and a set differ in nothing but their code. What is left has no size, and `elements` let
-            // none in.
+            Type::Struct => self.skip_struct(),
+            Type::Map => self.skip_map(),
+            // A list and a set differ in nothing but their code.
             _ => self.skip_list(),
         }
     }
 
-    fn skip_struct(&mut self) -> Result<(), ThriftException> {
-        self.read_struct_begin()?;
-        loop {
-            match self.read_field_begin()?.field_type {
-                TType::Stop => break,
-                ttype => self.skip_value(ttype)?,
-            }
+    fn skip_struct(&mut self) -> Decoded<()> {
+        self.begin()?;
+        while let Some(field) = self.next_field()? {
+            self.skip(field)?;
         }
-        self.read_struct_end()
+        Ok(())
     }
 
-    fn skip_list(&mut self) -> Result<(), ThriftException> {
-        let list = self.read_list_begin()?;
-        match fixed_size(list.element_type) {
-            Some(size) => self.pass(list.size.saturating_mul(size))?,
-            None => (0..list.size).try_for_each(|_| self.skip_value(list.element_type))?,
+    fn skip_list(&mut self) -> Decoded<()> {
+        self.enter()?;
+        let element = self.element()?;
+        let count = self.elements(element.map(Type::smallest_size))?;
+        if let Ok(element) = element {
+            self.skip_elements(element, count)?;
         }
-        self.read_list_end()
+        self.leave();
+        Ok(())
     }
 
-    fn skip_map(&mut self) -> Result<(), ThriftException> {
-        let map = self.read_map_begin()?;
-        for _ in 0..map.size {
-            self.skip_value(map.key_type)?;
-            self.skip_value(map.value_type)?;
+    /// Passes over `count` elements of a list or set.
+    pub(crate) fn skip_elements(&mut self, element: Type, count: usize) -> Decoded<()> {
+        match element.fixed_size() {
+            Some(size) => self.pass(count.saturating_mul(size)),
+            None => (0..count).try_for_each(|_| self.skip_value(element)),
         }
-        self.read_map_end()
     }
-}
 
-/// The fewest bytes that a value of the type takes. `None` for what can be no element.
-pub(crate) fn smallest_size(ttype: TType) -> Option<usize> {
-    match ttype {
-        TType::Stop | TType::Void => None,
-        TType::Struct => Some(1),
-        TType::Binary => Some(4),
-        TType::List | TType::Set => Some(5),
-        TType::Map => Some(6),
-        fixed => fixed_size(fixed),
+    fn skip_map(&mut self) -> Decoded<()> {
+        self.enter()?;
+        let (key, value) = (self.element()?, self.element()?);
+        let count = self.entries(key, value)?;
+        if let (Ok(key), Ok(value)) = (key, value) {
+            self.skip_entries(key, value, count)?;
+        }
+        self.leave();
+        Ok(())
     }
-}
 
-fn fixed_size(ttype: TType) -> Option<usize> {
-    match ttype {
-        TType::Bool | TType::I8 => Some(1),
-        TType::I16 => Some(2),
-        TType::I32 => Some(4),
-        TType::I64 | TType::Double => Some(8),
-        TType::Uuid => Some(16),
-        _ => None,
+    /// Passes over `count` entries of a map.
+    pub(crate) fn skip_entries(&mut self, key: Type, value: Type, count: usize) -> Decoded<()> {
+        for _ in 0..count {
+            self.skip_value(key)?;
+            self.skip_value(value)?;
+        }
+        Ok(())
+    }
+
+    /// The number of entries of a map.
+    pub(crate) fn entries(&mut self, key: Result<Type, u8>, value: Result<Type, u8>) -> Decoded<usize> {
+        let smallest = match (key, value) {
+            (Ok(key), Ok(value)) => Ok(key.smallest_size().saturating_add(value.smallest_size())),
+            (Err(code), _) | (_, Err(code)) => Err(code),
+        };
+        self.elements(smallest)
     }
 }

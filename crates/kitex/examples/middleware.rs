@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use kitex::bytes::Bytes;
 use kitex::middleware::{Invoke, MessageLayer, RawStream};
 use kitex::observe::{Observer, StreamInfo};
-use kitex::{Answer, BizStatusError, Call, CallOptions, Client, Context, Error, Method, Result, Server};
+use kitex::{BizStatusError, Call, CallOptions, Client, Context, Error, Method, Response, Result, Server};
 use kitex::{ServerStreamingServer, Service};
 use shared::echo::{Mirror, MirrorClient, MirrorServer};
 use shared::{Ended, Req, Resp, req, resp, serve};
@@ -39,12 +39,12 @@ impl<S: Service> Service for Guard<S> {
         self.0.methods()
     }
 
-    async fn call(&self, method: usize, call: Call) -> Result<Answer> {
+    async fn call(&self, call: Call) -> Result<Response> {
         if call.context().transient("pass").is_none_or(|pass| pass != "open sesame") {
             return Err(BizStatusError::new(401, "no pass").into());
         }
         let name = call.method().name().to_string();
-        let ended = self.0.call(method, call).await;
+        let ended = self.0.call(call).await;
         println!("guard: {name} ended {}", if ended.is_ok() { "well" } else { "badly" });
         ended
     }

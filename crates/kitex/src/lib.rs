@@ -10,6 +10,7 @@
 //! [`stream_core`]'s, the sentences are [`kerrors`]', the payloads [`kitex_thrift`]'s.
 
 pub mod client;
+mod codec;
 mod context;
 pub mod inspect;
 mod invoke;
@@ -26,20 +27,25 @@ pub use kerrors::{
     ApplicationException, BadServiceName, BizStatusError, CancelPath, Code, Error, Kind, RecvTimeout, Result,
     Side, StreamError,
 };
-pub use kitex_thrift::{Payload, generated};
-pub use pilota;
+pub use kitex_thrift::{AHashMap, AHashSet, FastStr, Limits, VecMap, VecSet, generated};
+/// Types of generated code, by the path that older code names.
+#[doc(hidden)]
+pub mod pilota {
+    pub use kitex_thrift::{AHashMap, AHashSet, Bytes, FastStr};
+}
 pub use stream_core::cancel::Reason;
 pub use stream_core::io::Address;
 pub use stream_core::observe;
-pub use stream_core::{Cores, Metadata, Method, StreamingMode};
+pub use stream_core::{Cores, Metadata, Method, PayloadCodec, StreamingMode};
 /// The crates that this one stands on, for what it does not re-export by name.
 #[doc(no_inline)]
 pub use {kerrors, kitex_thrift, stream_core, ttheader_codec, ttstream};
 
 pub use client::{CallOptions, Client};
+pub use codec::{Codec, Payload, Thrift};
 pub use context::{Canceler, Context};
 pub use metainfo::Propagation;
-pub use server::{Answer, Answering, Call, Server, Service};
+pub use server::{Call, Response, ResponseFuture, Server, Service};
 pub use streams::{
     BidiStreamingClient, BidiStreamingServer, ClientStreamingClient, ClientStreamingServer, MessageReceiver,
     MessageSender, RecvMessage, SendMessage, ServerStreamingClient, ServerStreamingServer,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kerrors::Result;
+use kitex_thrift::Limits;
 use stream_core::observe::StreamInfo;
 use stream_core::stream::{RecvStream, SendStream};
 
@@ -28,35 +29,56 @@ pub trait MessageLayer: Send + Sync + 'static {
     }
 }
 
-/// The message layers of one client or server, the first the nearest to the user. One pointer wide, since
-/// each end of each stream has it.
+/// What every message of one client or server passes through: its layers, the first the nearest to the user, and the
+/// limits of decoding. One pointer wide, since each end of each stream has it.
 #[derive(Clone, Default)]
-pub(crate) struct MessageLayers(Option<Arc<Vec<Arc<dyn MessageLayer>>>>);
+pub(crate) struct MessageSettings(Option<Arc<Settings>>);
 
-impl MessageLayers {
-    pub(crate) fn with(&self, layer: impl MessageLayer) -> Self {
-        let known = self.0.iter().flat_map(|layers| layers.iter()).cloned();
-        let layers = known.chain([Arc::new(layer) as Arc<dyn MessageLayer>]).collect();
-        Self(Some(Arc::new(layers)))
+#[derive(Clone, Default)]
+struct Settings {
+    layers: Vec<Arc<dyn MessageLayer>>,
+    limits: Limits,
+}
+
+static DEFAULT_LIMITS: Limits = Limits::new();
+
+impl MessageSettings {
+    pub(crate) fn with_layer(self, layer: impl MessageLayer) -> Self {
+        self.with(|settings| settings.layers.push(Arc::new(layer)))
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_none()
+    pub(crate) fn with_limits(self, limits: Limits) -> Self {
+        self.with(|settings| settings.limits = limits)
+    }
+
+    fn with(self, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = self.0.unwrap_or_default();
+        change(Arc::make_mut(&mut settings));
+        Self(Some(settings))
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        self.0.as_ref().map_or(&DEFAULT_LIMITS, |settings| &settings.limits)
+    }
+
+    pub(crate) fn has_layers(&self) -> bool {
+        self.0.as_ref().is_some_and(|settings| !settings.layers.is_empty())
     }
 
     pub(crate) fn on_send(&self, stream: &SendStream, message: Bytes) -> Result<Bytes> {
-        let Some(layers) = &self.0 else { return Ok(message) };
-        layers.iter().try_fold(message, |message, layer| layer.on_send(stream.info(), message))
+        let Some(settings) = &self.0 else { return Ok(message) };
+        settings.layers.iter().try_fold(message, |message, layer| layer.on_send(stream.info(), message))
     }
 
     pub(crate) fn on_recv(&self, stream: &RecvStream, message: Bytes) -> Result<Bytes> {
-        let Some(layers) = &self.0 else { return Ok(message) };
-        layers.iter().rev().try_fold(message, |message, layer| layer.on_recv(stream.info(), message))
+        let Some(settings) = &self.0 else { return Ok(message) };
+        settings.layers.iter().rev().try_fold(message, |message, layer| layer.on_recv(stream.info(), message))
     }
 }
 
-impl fmt::Debug for MessageLayers {
+impl fmt::Debug for MessageSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MessageLayers({})", self.0.as_ref().map_or(0, |layers| layers.len()))
+        let layers = self.0.as_ref().map_or(0, |settings| settings.layers.len());
+        f.debug_struct("MessageSettings").field("layers", &layers).field("limits", self.limits()).finish()
     }
 }

@@ -3,13 +3,13 @@
 //!
 //! ```
 //! use kitex::testing::Network;
-//! # use kitex::{Answer, Call, Client, Context, Method, Server, Service, StreamingMode};
+//! # use kitex::{Response, Call, Client, Context, Method, Server, Service, StreamingMode};
 //! # static METHODS: [Method; 1] = [Method::new("Echo", "Echo", StreamingMode::PingPong)];
 //! # struct EchoServer;
 //! # #[kitex::async_trait]
 //! # impl Service for EchoServer {
 //! #     fn methods(&self) -> &[Method] { &METHODS }
-//! #     async fn call(&self, _: usize, _: Call) -> kitex::Result<Answer> { Ok(Answer::none()) }
+//! #     async fn call(&self, _: Call) -> kitex::Result<Response> { Ok(Response::none()) }
 //! # }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -17,7 +17,7 @@ pub(super) fn describe(workspace: &Workspace) -> Result<Machine> {
     let lock = fs::read_to_string(workspace.root.join("Cargo.lock"))?;
     let twin = fs::read_to_string(workspace.root.join("crates/interop/kitex-peer/go.mod"))?;
     let gopkg = fs::read_to_string(workspace.root.join("crates/bench/gopkg-bench/go.mod"))?;
-    let crates = ["tokio", "tonic", "hyper", "h2", "prost", "pilota"];
+    let crates = ["tokio", "tonic", "hyper", "h2", "prost"];
     let crates = crates.into_iter().filter_map(|name| Some(format!("{name} {}", locked(&lock, name)?)));
     let facts = vec![
         ("processor", processor()),

@@ -46,14 +46,14 @@ const ROWS: &[Row] = &[
     Row {
         name: "kitex-thrift",
         ours: &[],
-        others: &["bytes", "pilota", "thiserror"],
+        others: &["ahash", "bytes", "faststr", "serde", "thiserror"],
         tests: &["kerrors", "peak_alloc", "proptest", "serde_json"],
     },
     Row {
         name: "kitex",
         ours: &["kerrors", "kitex-thrift", "stream-core", "ttheader-codec", "ttstream"],
         others: &[
-            "async-trait", "bytes", "futures-core", "http-body-util", "hyper", "hyper-util", "pilota", "serde_json",
+            "async-trait", "bytes", "futures-core", "http-body-util", "hyper", "hyper-util", "serde_json",
             "thiserror", "tokio", "tower-layer",
         ],
         tests: &["futures-util", "proptest", "tracing-subscriber"],
@@ -61,11 +61,8 @@ const ROWS: &[Row] = &[
     Row {
         name: "kitex-codegen",
         ours: &[],
-        others: &[
-            "pilota-build", "pilota-thrift-parser", "prettyplease", "proc-macro2", "quote", "syn", "tempfile",
-            "thiserror",
-        ],
-        tests: &["async-trait", "kitex-thrift", "pilota"],
+        others: &["heck", "prettyplease", "proc-macro2", "syn", "thiserror"],
+        tests: &["async-trait", "bytes", "kitex-thrift", "tempfile"],
     },
     Row {
         name: "chat",

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use bytes::{Bytes, BytesMut};
 use interop::lab::Req;
-use kitex::Payload;
+use kitex::kitex_thrift::Payload;
 
 /// The request that every bench sends.
 #[derive(Debug)]

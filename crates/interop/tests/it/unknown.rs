@@ -80,7 +80,8 @@ async fn a_deadline_ends_a_stream_that_kitex_does_not_answer() {
 
 async fn stream_error(client: &Client, ctx: &Context, method: &Method) -> Error {
     let request = request("n=1");
-    let opened = ends("open", client.server_streaming::<Req, Resp>(ctx, method, &request)).await;
+    let opened =
+        ends("open", client.server_streaming::<Req, Resp, kitex::Thrift>(ctx, method, &request)).await;
     ends("recv", opened.expect("a stream").recv()).await.expect_err("there is no such stream")
 }
 
@@ -88,6 +89,6 @@ async fn call_error(address: &str, protocol: CallProtocol, method: &Method) -> E
     let client = Client::builder("ServiceB").address(address).call_protocol(protocol);
     let client = client.build().expect("name and address are good");
     let (ctx, args) = (Context::background(), LabUnaryArgs { req: request("hello") });
-    let answer = client.call::<_, LabUnaryResult>(&ctx, method, &args);
+    let answer = client.call::<_, LabUnaryResult, kitex::Thrift>(&ctx, method, &args);
     ends("call", answer).await.expect_err("there is no such method")
 }

@@ -7,11 +7,11 @@ use crate::{
 };
 
 /// What every client has beside the methods of its service.
-pub(crate) const RESERVED: [&str; 2] = ["new", "with_recv_timeout"];
+pub(crate) const RESERVED: [&str; 4] = ["new", "with_recv_timeout", "with_options", "close"];
 
 /// The client of a service.
 pub(super) fn client(service: &Service) -> String {
-    let Service { wire_name, name, table, methods, .. } = service;
+    let Service { wire_name, client, table, methods, .. } = service;
     let methods: String = methods
         .iter()
         .enumerate()
@@ -20,9 +20,9 @@ pub(super) fn client(service: &Service) -> String {
     format!(
         "/// Calls `{wire_name}`.
         #[derive(Clone, Debug)]
-        pub struct {name}Client {{ client: ::kitex::Client }}
+        pub struct {client} {{ client: ::kitex::Client }}
 
-        impl {name}Client {{
+        impl {client} {{
             /// Calls through `client`.
             pub fn new(client: ::kitex::Client) -> Self {{ Self {{ client }} }}
 
@@ -35,14 +35,25 @@ pub(super) fn client(service: &Service) -> String {
                 Self {{ client: self.client.with_recv_timeout(timeout) }}
             }}
 
+            /// The same client, with other options for its calls.
+            #[must_use]
+            pub fn with_options(&self, change: impl ::core::ops::FnOnce(&mut ::kitex::CallOptions)) -> Self {{
+                Self {{ client: self.client.with_options(change) }}
+            }}
+
+            /// Closes the client's connections gracefully; see `kitex::Client::close`.
+            pub async fn close(&self) {{
+                self.client.close().await;
+            }}
+
             {methods}
         }}
 
-        impl ::core::convert::From<::kitex::Client> for {name}Client {{
+        impl ::core::convert::From<::kitex::Client> for {client} {{
             fn from(client: ::kitex::Client) -> Self {{ Self::new(client) }}
         }}
 
-        impl ::core::convert::AsRef<::kitex::Client> for {name}Client {{
+        impl ::core::convert::AsRef<::kitex::Client> for {client} {{
             fn as_ref(&self) -> &::kitex::Client {{ &self.client }}
         }}"
     )
@@ -71,9 +82,13 @@ fn call(method: &Method, ctx: &str, entry: &str) -> String {
     let (fields, args) = (method.argument_names(), method.fresh("args"));
     let args_value = format!("let {args} = {args_type} {{ {fields} }};");
     if method.oneway {
-        return format!("{args_value} self.client.oneway({ctx}, {entry}, &{args}).await");
+        return format!(
+            "{args_value} self.client.oneway::<_, ::kitex::Thrift>({ctx}, {entry}, &{args}).await"
+        );
     }
-    let called = format!("self.client.call::<{args_type}, {result_type}>({ctx}, {entry}, &{args}).await?");
+    let called = format!(
+        "self.client.call::<{args_type}, {result_type}, ::kitex::Thrift>({ctx}, {entry}, &{args}).await?"
+    );
     if method.throws.is_empty() && method.is_void() {
         return format!("{args_value} {called}; ::core::result::Result::Ok(())");
     }

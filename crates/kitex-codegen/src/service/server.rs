@@ -40,31 +40,31 @@ fn handler(method: &Method) -> String {
 
 /// The server around a handler.
 pub(super) fn server(service: &Service) -> String {
-    let Service { wire_name, name, table, methods, .. } = service;
+    let Service { wire_name, name, server, table, methods, .. } = service;
     let arms: String = methods.iter().enumerate().map(|(number, method)| arm(number, method)).collect();
     let unknown = "call.unknown_method()";
     // A match with nothing but a wildcard is no match.
-    let (number, body) = match methods.is_empty() {
-        true => ("_method", unknown.to_owned()),
-        false => ("method", format!("match method {{ {arms} _ => {unknown} }}")),
+    let body = match methods.is_empty() {
+        true => unknown.to_owned(),
+        false => format!("match call.index() {{ {arms} _ => {unknown} }}"),
     };
     format!(
         "/// Serves `{wire_name}` with a handler.
-        pub struct {name}Server<__H> {{ handler: ::std::sync::Arc<__H> }}
+        pub struct {server}<__H> {{ handler: ::std::sync::Arc<__H> }}
 
-        impl<__H: {name}> {name}Server<__H> {{
+        impl<__H: {name}> {server}<__H> {{
             /// A server whose calls all go to `handler`.
             pub fn new(handler: __H) -> Self {{ Self {{ handler: ::std::sync::Arc::new(handler) }} }}
         }}
 
-        impl<__H> ::core::clone::Clone for {name}Server<__H> {{
+        impl<__H> ::core::clone::Clone for {server}<__H> {{
             fn clone(&self) -> Self {{ Self {{ handler: ::std::sync::Arc::clone(&self.handler) }} }}
         }}
 
-        impl<__H: {name}> ::kitex::Service for {name}Server<__H> {{
-            fn methods(&self) -> &'static [::kitex::Method] {{ &{table} }}
+        impl<__H: {name}> ::kitex::Service for {server}<__H> {{
+            fn methods(&self) -> &[::kitex::Method] {{ &{table} }}
 
-            fn call<'s, 'a>(&'s self, {number}: usize, call: ::kitex::Call) -> ::kitex::Answering<'a>
+            fn call<'s, 'a>(&'s self, call: ::kitex::Call) -> ::kitex::ResponseFuture<'a>
             where 's: 'a, Self: 'a {{ {body} }}
         }}"
     )
@@ -97,21 +97,21 @@ fn call(method: &Method) -> String {
     let args: String = method.args.iter().map(|(name, _)| format!(", args.{name}")).collect();
     let pattern = if method.args.is_empty() { "_args" } else { "args" };
     let called = format!("__H::{name}(&self.handler, ctx {args}).await");
-    let answer = if method.oneway {
-        format!("{called}?; ::core::result::Result::Ok(::kitex::Answer::none())")
+    let response = if method.oneway {
+        format!("{called}?; ::core::result::Result::Ok(::kitex::Response::none())")
     } else {
         answer(method, &called)
     };
-    format!("let (ctx, {pattern}) = call.into_args::<{args_type}>()?; {answer}")
+    format!("let (ctx, {pattern}) = call.into_args::<{args_type}, ::kitex::Thrift>()?; {response}")
 }
 
 fn answer(method: &Method, called: &str) -> String {
     let Method { error, result_type, .. } = method;
     if method.throws.is_empty() && method.is_void() {
-        return format!("{called}?; ::kitex::Answer::message(&{result_type}::Ok(()))");
+        return format!("{called}?; ::kitex::Response::message(&{result_type}::Ok(()))");
     }
     if method.throws.is_empty() {
-        return format!("let response = {called}?; ::kitex::Answer::message(&{result_type}::Ok(response))");
+        return format!("let response = {called}?; ::kitex::Response::message(&{result_type}::Ok(response))");
     }
     let thrown = |(variant, _): &(String, String)| {
         format!("::core::result::Result::Err({error}::{variant}(error)) => {result_type}::{variant}(error),")
@@ -124,6 +124,6 @@ fn answer(method: &Method, called: &str) -> String {
             {thrown}
             ::core::result::Result::Err({error}::Other(error)) => return ::core::result::Result::Err(error),
         }};
-        ::kitex::Answer::message(&result)"
+        ::kitex::Response::message(&result)"
     )
 }

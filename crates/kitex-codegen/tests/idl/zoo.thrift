@@ -14,7 +14,7 @@ enum Color {
 typedef i64 Id
 typedef list<Animal> Herd
 
-const string GREETING = "::pilota is a word // and no path"
+const string GREETING = "::kitex is a word // and no path"
 const list<string> WORDS = ["a", "b"]
 const map<string, i32> SIZES = {"small": 1, "big": 2}
 const Color FAVOURITE = Color.RED
@@ -68,7 +68,7 @@ struct Option {
   1: string Some
 }
 
-// What pilota-build needs help with, and what it must not trip over.
+// Shapes that are rare.
 struct Odd {
   1: list<uuid> tags
   2: set<double> ratios
@@ -130,4 +130,8 @@ service getter {
   void New(1: i32 ctx)
   i32 clone(1: i32 self)
   string to_string(1: string call, 2: string error)
+}
+
+service Cage {
+  Food Open()
 }

@@ -11,8 +11,8 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
 use kitex_thrift::{DecodeError, EncodeError, Fault, Payload};
-use pilota::{Bytes, BytesMut};
 
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -82,70 +82,81 @@ impl Method {
 
 #[async_trait]
 pub trait Service: Send + Sync + 'static {
-    fn methods(&self) -> &'static [Method];
-    async fn call(&self, method: usize, call: Call) -> Result<Answer>;
+    fn methods(&self) -> &[Method];
+    async fn call(&self, call: Call) -> Result<Response>;
 }
 
 /// Messages on their way.
 type Pipe = Arc<Mutex<VecDeque<Bytes>>>;
 
 pub struct Call {
+    index: usize,
     incoming: Pipe,
     outgoing: Pipe,
 }
 
+/// The encoding that generated code names.
+pub struct Thrift;
+
+#[derive(Default)]
+pub struct CallOptions;
+
 impl Call {
-    pub fn into_args<A: Payload>(self) -> Result<(Context, A)> {
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    pub fn into_args<A: Payload, C>(self) -> Result<(Context, A)> {
         Ok((Context, A::decode(pop(&self.incoming).unwrap_or_default())?))
     }
 
     pub fn serve_client_streaming<'a, Req: Payload, Resp: Payload, F>(
         self,
         handler: impl FnOnce(Context, ClientStreamingServer<Req>) -> F,
-    ) -> Answering<'a>
+    ) -> ResponseFuture<'a>
     where
         F: Future<Output = Result<Resp>> + Send + 'a,
     {
         let handling = handler(Context, ClientStreamingServer { incoming: self.incoming, of: PhantomData });
-        Box::pin(async move { Answer::message(&handling.await?) })
+        Box::pin(async move { Response::message(&handling.await?) })
     }
 
     pub fn serve_server_streaming<'a, Req: Payload, Resp: Payload, F>(
         self,
         handler: impl FnOnce(Context, Req, ServerStreamingServer<Resp>) -> F + Send + 'a,
-    ) -> Answering<'a>
+    ) -> ResponseFuture<'a>
     where
         F: Future<Output = Result<()>> + Send + 'a,
     {
         Box::pin(async move {
             let request = Req::decode(pop(&self.incoming).unwrap_or_default())?;
             let stream = ServerStreamingServer { outgoing: self.outgoing, of: PhantomData };
-            handler(Context, request, stream).await.map(|()| Answer::none())
+            handler(Context, request, stream).await.map(|()| Response::none())
         })
     }
 
     pub fn serve_bidi_streaming<'a, Req: Payload, Resp: Payload, F>(
         self,
         handler: impl FnOnce(Context, BidiStreamingServer<Req, Resp>) -> F,
-    ) -> Answering<'a>
+    ) -> ResponseFuture<'a>
     where
         F: Future<Output = Result<()>> + Send + 'a,
     {
-        let Self { incoming, outgoing } = self;
+        let Self { incoming, outgoing, .. } = self;
         let handling = handler(Context, BidiStreamingServer { incoming, outgoing, of: PhantomData });
-        Box::pin(async move { handling.await.map(|()| Answer::none()) })
+        Box::pin(async move { handling.await.map(|()| Response::none()) })
     }
 
-    pub fn unknown_method<'a>(self) -> Answering<'a> {
+    pub fn unknown_method<'a>(self) -> ResponseFuture<'a> {
         Box::pin(std::future::ready(Err(Error::new("unknown method"))))
     }
 }
 
-pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Answer>> + Send + 'a>>;
+pub type ResponseFuture<'a> = Pin<Box<dyn Future<Output = Result<Response>> + Send + 'a>>;
 
-pub struct Answer(Option<Bytes>);
+pub struct Response(Option<Bytes>);
 
-impl Answer {
+impl Response {
     pub fn message<M: Payload>(message: &M) -> Result<Self> {
         Ok(Self(Some(bytes(message)?)))
     }
@@ -212,12 +223,19 @@ impl Client {
         self.clone()
     }
 
-    pub async fn call<A: Payload, R: Payload>(&self, _: &Context, method: &Method, args: &A) -> Result<R> {
+    pub fn with_options(&self, change: impl FnOnce(&mut CallOptions)) -> Self {
+        change(&mut CallOptions);
+        self.clone()
+    }
+
+    pub async fn close(&self) {}
+
+    pub async fn call<A: Payload, R: Payload, C>(&self, _: &Context, method: &Method, args: &A) -> Result<R> {
         let answer = self.run(method, Pipe::default(), Pipe::default(), Some(bytes(args)?)).await?;
         Ok(R::decode(answer.0.ok_or_else(|| Error::new("no answer"))?)?)
     }
 
-    pub async fn oneway<A: Payload>(&self, _: &Context, method: &Method, args: &A) -> Result<()> {
+    pub async fn oneway<A: Payload, C>(&self, _: &Context, method: &Method, args: &A) -> Result<()> {
         self.run(method, Pipe::default(), Pipe::default(), Some(bytes(args)?)).await.map(drop)
     }
 
@@ -254,10 +272,10 @@ impl Client {
         self.client_streaming(ctx, method).await
     }
 
-    async fn run(&self, method: &Method, up: Pipe, down: Pipe, first: Option<Bytes>) -> Result<Answer> {
+    async fn run(&self, method: &Method, up: Pipe, down: Pipe, first: Option<Bytes>) -> Result<Response> {
         up.lock().unwrap().extend(first);
-        let number = self.0.methods().iter().position(|known| known == method);
-        self.0.call(number.unwrap_or(usize::MAX), Call { incoming: up, outgoing: down }).await
+        let index = self.0.methods().iter().position(|known| known == method).unwrap_or(usize::MAX);
+        self.0.call(Call { index, incoming: up, outgoing: down }).await
     }
 }
 

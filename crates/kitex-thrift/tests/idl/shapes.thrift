@@ -99,3 +99,76 @@ struct Bombs {
   5: list<string> strings
   6: list<binary> binaries
 }
+
+struct HasUnion {
+  1: Choice plain
+  2: optional Choice optional
+  3: list<Choice> list
+  4: map<i32, Choice> map
+}
+
+// 20 strings: 640 bytes.
+struct Row {
+  1: optional string a1, 2: optional string a2, 3: optional string a3, 4: optional string a4
+  5: optional string a5, 6: optional string a6, 7: optional string a7, 8: optional string a8
+  9: optional string a9, 10: optional string a10, 11: optional string a11, 12: optional string a12
+  13: optional string a13, 14: optional string a14, 15: optional string a15, 16: optional string a16
+  17: optional string a17, 18: optional string a18, 19: optional string a19, 20: optional string a20
+}
+
+struct Rows {
+  1: list<Row> rows
+  2: list<Broad> broad
+}
+
+// Holds itself in every way, and much beside.
+struct Broad {
+  1: optional Broad next
+  2: list<Broad> list
+  3: map<i32, Broad> map
+  4: Forest forest
+  5: optional Row r0, 6: optional Row r1, 7: optional Row r2, 8: optional Row r3, 9: optional Row r4
+  10: optional Row r5, 11: optional Row r6, 12: optional Row r7, 13: optional Row r8, 14: optional Row r9
+  15: Row r10, 16: Row r11, 17: Row r12, 18: Row r13, 19: Row r14, 20: Row r15, 21: Row r16, 22: Row r17
+}
+
+union Forest {
+  1: Broad tree
+  2: list<Forest> trees
+}
+
+struct Odd {
+  1: set<double> doubles
+  2: map<double, string> by_double
+  3: set<set<i32>> sets
+  4: map<map<string, i32>, i32> by_map
+  5: set<Point> points
+}
+
+struct Point {
+  1: required double x
+}
+
+struct Inner {
+  1: i32 x
+  2: string y = "dy"
+}
+
+struct Outer {
+  1: Inner p = {"x": 5}
+}
+
+// Defaults that would hold each other for ever, if a literal had the defaults of what it does not name.
+struct Ring {
+  1: RingB b = {}
+  2: Ring this = {}
+  3: list<Ring> list = [{}]
+}
+
+struct RingB {
+  1: required RingC c
+}
+
+struct RingC {
+  1: Ring a = {"b": {}}
+}

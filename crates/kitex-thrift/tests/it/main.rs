@@ -7,11 +7,11 @@
 extern crate self as kitex;
 
 pub use kitex_thrift::generated;
-pub use pilota;
 
 include!("../generated/shapes.rs");
 
 mod conversations;
+mod costs;
 mod hostile;
 mod round_trip;
 mod wire;

@@ -1,11 +1,11 @@
 //! What was encoded decodes to itself, whatever it is.
 
 use bytes::{Bytes, BytesMut};
+use kitex_thrift::FastStr;
 use kitex_thrift::Payload;
-use pilota::FastStr;
 use proptest::{collection::vec, option::of, prelude::*};
 
-use crate::shapes::{All, Choice, Color, Empty, Node, Numbers, Req, Wide};
+use crate::shapes::{All, Choice, Color, Empty, Node, Req, Wide};
 
 fn encoded(value: &impl Payload) -> Bytes {
     let mut buf = BytesMut::from(&b"before"[..]);
@@ -32,7 +32,7 @@ pub(crate) fn sample() -> Bytes {
         names: Some(vec!["a".into(), "b".into()]),
         numbers: Some([1, 2].into_iter().collect()),
         counts: Some([("one".into(), 1)].into_iter().collect()),
-        more: Some(Numbers(vec![1, 2, 3])),
+        more: Some(vec![1, 2, 3]),
         rows: Some(vec![vec![Bytes::from_static(b"x")], vec![]]),
         groups: Some([("group".into(), vec![inner])].into_iter().collect()),
         choice: Some(Choice::Choices(vec![Choice::Number(1), Choice::Text("t".into())])),

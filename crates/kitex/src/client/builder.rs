@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kerrors::{BadServiceName, RecvTimeout, check_service_name};
+use kitex_thrift::Limits;
 use stream_core::client::{AddressSource, ClientConfig, Connector, PoolKind, StaticAddresses};
 use stream_core::io::unix_path;
 use stream_core::observe::Observer;
@@ -17,7 +18,7 @@ use super::Client;
 use super::direct::{Direct, Shared};
 use super::options::CallOptions;
 use crate::invoke::Invoke;
-use crate::message_layer::{MessageLayer, MessageLayers};
+use crate::message_layer::{MessageLayer, MessageSettings};
 use crate::metainfo::Propagation;
 
 /// What a layer makes of a caller.
@@ -32,7 +33,7 @@ pub struct ClientBuilder {
     config: ClientConfig,
     options: CallOptions,
     layers: Vec<Wrap>,
-    message_layers: MessageLayers,
+    messages: MessageSettings,
     timeout: Option<Duration>,
     transport: TtStream,
     propagation: Propagation,
@@ -79,7 +80,7 @@ impl ClientBuilder {
             config: ClientConfig::default(),
             options: CallOptions::default(),
             layers: Vec::new(),
-            message_layers: MessageLayers::default(),
+            messages: MessageSettings::default(),
             timeout: None,
             transport: TtStream::default(),
             propagation: Propagation::default(),
@@ -156,7 +157,13 @@ impl ClientBuilder {
 
     /// Stands at each message of each stream, nearer to the wire than those before it.
     pub fn message_layer(mut self, layer: impl MessageLayer) -> Self {
-        self.message_layers = self.message_layers.with(layer);
+        self.messages = self.messages.with_layer(layer);
+        self
+    }
+
+    /// Sets what decoding one message may cost: depth and memory. Default: see [`Limits`].
+    pub fn decode_limits(mut self, limits: Limits) -> Self {
+        self.messages = self.messages.with_limits(limits);
         self
     }
 
@@ -223,8 +230,8 @@ impl ClientBuilder {
         let wrap = |caller, layer: &Wrap| layer(caller);
         let layered = (!self.layers.is_empty())
             .then(|| self.layers.iter().rev().fold(Arc::new(direct.clone()) as Arc<dyn Invoke>, wrap));
-        let (message_layers, options) = (self.message_layers, self.options);
-        Ok(Client { direct, layered, message_layers, options })
+        let (messages, options) = (self.messages, self.options);
+        Ok(Client { direct, layered, messages, options })
     }
 }
 

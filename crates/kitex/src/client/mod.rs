@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kerrors::{Error, RecvTimeout, Result};
-use kitex_thrift::{Fault, Payload};
+use kitex_thrift::{DecodeError, Fault};
 
 pub use builder::{BuildError, ClientBuilder};
 pub use options::CallOptions;
@@ -21,8 +21,9 @@ pub use ttstream::proto::Config as ConnectionConfig;
 pub use ttstream::{CallProtocol, SocketConfig};
 
 use self::direct::Direct;
+use crate::codec::Payload;
 use crate::invoke::{Invoke, RawStream};
-use crate::message_layer::MessageLayers;
+use crate::message_layer::MessageSettings;
 use crate::streams::{
     BidiStreamingClient, ClientStreamingClient, MessageSender, ServerStreamingClient, encode,
 };
@@ -34,7 +35,7 @@ pub struct Client {
     direct: Direct,
     /// The layers around `direct`, if there are any.
     layered: Option<Arc<dyn Invoke>>,
-    message_layers: MessageLayers,
+    messages: MessageSettings,
     options: CallOptions,
 }
 
@@ -69,11 +70,16 @@ impl Client {
     /// # Errors
     /// What the handler ended with; that no connection could be had, or it was lost; that the context
     /// ended.
-    pub async fn call<A: Payload, R: Payload>(&self, ctx: &Context, method: &Method, args: &A) -> Result<R> {
-        let result = self.send_call(ctx, method, args).await?;
-        R::decode(result).map_err(|error| match error.fault() {
-            Fault::MissingResult => Error::missing_result(method.name()),
-            _ => Error::codec(error),
+    pub async fn call<A: Payload<C>, R: Payload<C>, C>(
+        &self,
+        ctx: &Context,
+        method: &Method,
+        args: &A,
+    ) -> Result<R> {
+        let result = self.call_raw(ctx, method, encode(args)?.freeze()).await?;
+        R::decode_within(result, self.messages.limits()).map_err(|error| match lacks_result(&error) {
+            true => Error::missing_result(method.name()),
+            false => error,
         })
     }
 
@@ -82,12 +88,8 @@ impl Client {
     ///
     /// # Errors
     /// That no connection could be had, or it was lost; that the context ended.
-    pub async fn oneway<A: Payload>(&self, ctx: &Context, method: &Method, args: &A) -> Result<()> {
-        self.send_call(ctx, method, args).await.map(drop)
-    }
-
-    async fn send_call(&self, ctx: &Context, method: &Method, args: &impl Payload) -> Result<Bytes> {
-        self.call_raw(ctx, method, encode(args)?.freeze()).await
+    pub async fn oneway<A: Payload<C>, C>(&self, ctx: &Context, method: &Method, args: &A) -> Result<()> {
+        self.call_raw(ctx, method, encode(args)?.freeze()).await.map(drop)
     }
 
     /// Makes a ping-pong call with encoded arguments, and returns the encoded result. For methods that are known only
@@ -115,43 +117,43 @@ impl Client {
     ///
     /// # Errors
     /// That no connection could be had; that the context has ended; that the header is too large.
-    pub async fn client_streaming<Req: Payload, Resp: Payload>(
+    pub async fn client_streaming<Req: Payload<C>, Resp: Payload<C>, C>(
         &self,
         ctx: &Context,
         method: &Method,
-    ) -> Result<ClientStreamingClient<Req, Resp>> {
+    ) -> Result<ClientStreamingClient<Req, Resp, C>> {
         let stream = self.open(ctx, method).await?;
-        Ok(ClientStreamingClient::new(stream, self.message_layers.clone()))
+        Ok(ClientStreamingClient::new(stream, self.messages.clone()))
     }
 
     /// Opens a stream of answers to `request`. For generated code.
     ///
     /// # Errors
     /// As [`client_streaming`](Self::client_streaming); that the request cannot be encoded.
-    pub async fn server_streaming<Req: Payload, Resp: Payload>(
+    pub async fn server_streaming<Req: Payload<C>, Resp: Payload<C>, C>(
         &self,
         ctx: &Context,
         method: &Method,
         request: &Req,
-    ) -> Result<ServerStreamingClient<Resp>> {
+    ) -> Result<ServerStreamingClient<Resp, C>> {
         let RawStream { sender, receiver } = self.open(ctx, method).await?;
-        let sender = MessageSender::new(sender, self.message_layers.clone());
+        let sender = MessageSender::<Req, C>::new(sender, self.messages.clone());
         sender.send(request).await?;
         sender.close_send();
-        Ok(ServerStreamingClient::new(receiver, self.message_layers.clone()))
+        Ok(ServerStreamingClient::new(receiver, self.messages.clone()))
     }
 
     /// Opens two streams. For generated code.
     ///
     /// # Errors
     /// As [`client_streaming`](Self::client_streaming).
-    pub async fn bidi_streaming<Req: Payload, Resp: Payload>(
+    pub async fn bidi_streaming<Req: Payload<C>, Resp: Payload<C>, C>(
         &self,
         ctx: &Context,
         method: &Method,
-    ) -> Result<BidiStreamingClient<Req, Resp>> {
+    ) -> Result<BidiStreamingClient<Req, Resp, C>> {
         let stream = self.open(ctx, method).await?;
-        Ok(BidiStreamingClient::new(stream, self.message_layers.clone()))
+        Ok(BidiStreamingClient::new(stream, self.messages.clone()))
     }
 
     async fn open(&self, ctx: &Context, method: &Method) -> Result<RawStream> {
@@ -166,11 +168,17 @@ impl Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { direct, message_layers, options, .. } = self;
+        let Self { direct, messages, options, .. } = self;
         f.debug_struct("Client")
             .field("service", &direct.shared.service)
             .field("options", options)
-            .field("message_layers", message_layers)
+            .field("messages", messages)
             .finish_non_exhaustive()
     }
+}
+
+/// Returns whether a response holds neither a result nor an exception.
+fn lacks_result(error: &Error) -> bool {
+    let Error::Codec(error) = error else { return false };
+    error.downcast_ref::<DecodeError>().is_some_and(|error| matches!(error.fault(), Fault::MissingResult))
 }

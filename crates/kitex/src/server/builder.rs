@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kerrors::{RecvTimeout, check_service_name};
+use kitex_thrift::Limits;
 use stream_core::Cores;
 use stream_core::handler::{OnCancel, ServerConfig};
 use stream_core::observe::Observer;
@@ -17,7 +18,7 @@ use super::bound::{Server, Settings};
 use super::error::BindError;
 use super::router::{Policy, Router};
 use super::service::{Fallback, Service};
-use crate::message_layer::{MessageLayer, MessageLayers};
+use crate::message_layer::{MessageLayer, MessageSettings};
 
 /// Builds a server.
 #[must_use = "a builder does nothing until it binds"]
@@ -27,7 +28,7 @@ pub struct ServerBuilder {
     fallback: Option<Arc<dyn Fallback>>,
     policies: Vec<Policy>,
     layers: Vec<Wrap>,
-    message_layers: MessageLayers,
+    messages: MessageSettings,
     config: ServerConfig,
     connection: Config,
     socket: SocketConfig,
@@ -53,7 +54,7 @@ impl ServerBuilder {
             fallback: None,
             policies: Vec::new(),
             layers: Vec::new(),
-            message_layers: MessageLayers::default(),
+            messages: MessageSettings::default(),
             config: ServerConfig::default(),
             connection: Config::default(),
             socket: SocketConfig::default(),
@@ -92,7 +93,13 @@ impl ServerBuilder {
 
     /// Stands at each message of each stream, nearer to the wire than those before it.
     pub fn message_layer(mut self, layer: impl MessageLayer) -> Self {
-        self.message_layers = self.message_layers.with(layer);
+        self.messages = self.messages.with_layer(layer);
+        self
+    }
+
+    /// Sets what decoding one message may cost: depth and memory. Default: see [`Limits`].
+    pub fn decode_limits(mut self, limits: Limits) -> Self {
+        self.messages = self.messages.with_limits(limits);
         self
     }
 
@@ -208,21 +215,12 @@ impl ServerBuilder {
 
     fn route(self) -> Result<(Router, Settings), BindError> {
         check_service_name(&self.name)?;
-        let Self {
-            name,
-            services,
-            fallback,
-            policies,
-            layers,
-            message_layers,
-            mut config,
-            connection,
-            socket,
-        } = self;
+        let Self { name, services, fallback, policies, layers, messages, mut config, connection, socket } =
+            self;
         config.service = Arc::from(name);
         let wrap = |service| layers.iter().rev().fold(service, |service, layer| layer(service));
         let services = services.into_iter().map(wrap).collect();
-        let router = Router::new(config.service.clone(), services, fallback, policies, message_layers)?;
+        let router = Router::new(config.service.clone(), services, fallback, policies, messages)?;
         Ok((router, Settings { config, protocols: ttstream::protocols(&connection, socket) }))
     }
 }

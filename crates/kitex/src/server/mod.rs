@@ -9,7 +9,7 @@ mod service;
 
 pub use bound::Server;
 pub use builder::ServerBuilder;
-pub use call::{Answer, Answering, Call, RawCall};
+pub use call::{Call, RawCall, Response, ResponseFuture};
 pub use error::BindError;
 pub use service::{Fallback, Service};
 pub use stream_core::handler::OnCancel;

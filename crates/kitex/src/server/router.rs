@@ -14,12 +14,12 @@ use stream_core::cancel::Scope;
 use stream_core::handler::{Handler, IncomingStream, OnCancel, Routed};
 use stream_core::stream::SendStream;
 
-use super::call::{Answer, Call, Input};
+use super::call::{Call, Input, Response};
 use super::error::BindError;
 use super::service::{Fallback, Service};
 use crate::context::{Context, Request};
 use crate::invoke::RawStream;
-use crate::message_layer::MessageLayers;
+use crate::message_layer::MessageSettings;
 use crate::{Method, StreamingMode};
 
 /// Every service of one server.
@@ -27,7 +27,7 @@ pub(crate) struct Router {
     name: Arc<str>,
     services: Vec<Arc<dyn Service>>,
     fallback: Option<Arc<dyn Fallback>>,
-    layers: MessageLayers,
+    settings: MessageSettings,
     by_service: HashMap<String, HashMap<String, Route>>,
     by_method: HashMap<String, Route>,
 }
@@ -57,6 +57,15 @@ enum Target {
     Fallback,
 }
 
+impl Target {
+    fn index(self) -> usize {
+        match self {
+            Self::Method { number, .. } => number,
+            Self::Fallback => 0,
+        }
+    }
+}
+
 /// What becomes of the handlers of one method on a cancel.
 #[derive(Clone, Debug)]
 pub(super) struct Policy {
@@ -71,13 +80,13 @@ impl Router {
         services: Vec<Arc<dyn Service>>,
         fallback: Option<Arc<dyn Fallback>>,
         policies: Vec<Policy>,
-        layers: MessageLayers,
+        settings: MessageSettings,
     ) -> std::result::Result<Self, BindError> {
         let mut router = Self {
             name,
             services: Vec::new(),
             fallback,
-            layers,
+            settings,
             by_service: HashMap::new(),
             by_method: HashMap::new(),
         };
@@ -166,16 +175,16 @@ impl Router {
     fn send_answer<'a>(
         &'a self,
         sender: &'a SendStream,
-        answer: Answer,
+        answer: Response,
     ) -> Option<Pin<Box<impl Future<Output = Result<()>> + Send + use<'a>>>> {
         let message = answer.into_bytes()?;
-        Some(Box::pin(async move { sender.send_bytes(self.layers.on_send(sender, message)?).await }))
+        Some(Box::pin(async move { sender.send_bytes(self.settings.on_send(sender, message)?).await }))
     }
 
     /// Calls the service itself, not the `Arc` around it: that would box each call once more.
-    fn call(&self, target: Target, call: Call) -> impl Future<Output = Result<Answer>> + Send {
+    fn call(&self, target: Target, call: Call) -> impl Future<Output = Result<Response>> + Send {
         match (target, &self.fallback) {
-            (Target::Method { service, number }, _) => (*self.services[service]).call(number, call),
+            (Target::Method { service, .. }, _) => (*self.services[service]).call(call),
             (Target::Fallback, Some(fallback)) => (**fallback).call(call),
             (Target::Fallback, None) => call.unknown_method(),
         }
@@ -200,12 +209,13 @@ impl Handler for Router {
             return Err(no_stream(&route.method));
         }
         let Route { target, on_cancel, .. } = route;
+        let index = target.index();
         let (ctx, request) = self.context(&route.method, head, scope);
         // Lives as long as the stream does, so it holds as little as it can while the handler runs.
         let handler = async move {
             let raw = RawStream { sender: sender.clone(), receiver };
-            let input = Input::Stream { raw, request: request.clone(), layers: self.layers.clone() };
-            let call = Call { ctx, method: request.method.clone(), input };
+            let input = Input::Stream { raw, request: request.clone(), settings: self.settings.clone() };
+            let call = Call { ctx, method: request.method.clone(), index, input };
             let answer = match self.call(target, call).await {
                 Ok(answer) => answer,
                 Err(error) => return ended(&request, Err(error)),
@@ -232,9 +242,15 @@ impl Handler for Router {
             return Err(is_stream(&route.method));
         }
         let Route { target, on_cancel, .. } = route;
+        let index = target.index();
         let (ctx, request) = self.context(&route.method, head, scope);
         let handler = async move {
-            let call = Call { ctx, method: request.method.clone(), input: Input::Args(body) };
+            let call = Call {
+                ctx,
+                index,
+                method: request.method.clone(),
+                input: Input::Args { args: body, settings: self.settings.clone() },
+            };
             let result = self.call(target, call).await;
             let result = result.map(|answer| answer.into_bytes().unwrap_or(EMPTY_RESULT));
             let ending = request.take_ending();

@@ -4,24 +4,24 @@ use std::sync::Arc;
 
 use kerrors::Result;
 
-use super::call::{Answer, Call};
+use super::call::{Call, Response};
 use crate::Method;
 
 /// A service that a server can call. Generated code implements it for a handler.
 #[crate::async_trait]
 pub trait Service: Send + Sync + 'static {
-    /// Its methods; their numbers are their places here.
+    /// Returns its methods; [`Call::index`] is a method's place here.
     fn methods(&self) -> &[Method];
 
-    /// Serves one call of the method with this number.
-    async fn call(&self, method: usize, call: Call) -> Result<Answer>;
+    /// Serves one call.
+    async fn call(&self, call: Call) -> Result<Response>;
 }
 
 /// Serves calls of methods that no service has; see [`ServerBuilder::fallback`](super::ServerBuilder::fallback).
 #[crate::async_trait]
 pub trait Fallback: Send + Sync + 'static {
     /// Serves one call.
-    async fn call(&self, call: Call) -> Result<Answer>;
+    async fn call(&self, call: Call) -> Result<Response>;
 }
 
 #[crate::async_trait]
@@ -30,7 +30,7 @@ impl Service for Arc<dyn Service> {
         (**self).methods()
     }
 
-    async fn call(&self, method: usize, call: Call) -> Result<Answer> {
-        (**self).call(method, call).await
+    async fn call(&self, call: Call) -> Result<Response> {
+        (**self).call(call).await
     }
 }

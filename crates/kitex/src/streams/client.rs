@@ -5,13 +5,13 @@ use std::task::{Context as TaskContext, Poll};
 
 use futures_core::Stream;
 use kerrors::{Error, Result};
-use kitex_thrift::Payload;
 use stream_core::Metadata;
 use stream_core::stream::RecvStream;
 
 use super::{MessageReceiver, MessageSender, RecvMessage, SendMessage};
+use crate::codec::{Payload, Thrift};
 use crate::invoke::RawStream;
-use crate::message_layer::MessageLayers;
+use crate::message_layer::MessageSettings;
 
 macro_rules! answers {
     () => {
@@ -41,7 +41,7 @@ macro_rules! receives {
         ///
         /// # Errors
         /// What the stream ended with, after every answer that came before.
-        pub fn recv(&mut self) -> RecvMessage<'_, Resp> {
+        pub fn recv(&mut self) -> RecvMessage<'_, Resp, C> {
             self.receiver.recv()
         }
 
@@ -64,19 +64,19 @@ macro_rules! sends {
 /// One request, a stream of answers.
 #[derive(Debug)]
 #[must_use = "dropping the stream cancels it"]
-pub struct ServerStreamingClient<Resp> {
-    receiver: MessageReceiver<Resp>,
+pub struct ServerStreamingClient<Resp, C = Thrift> {
+    receiver: MessageReceiver<Resp, C>,
 }
 
-impl<Resp: Payload> ServerStreamingClient<Resp> {
-    pub(crate) fn new(receiver: RecvStream, layers: MessageLayers) -> Self {
-        Self { receiver: MessageReceiver::new(receiver, layers) }
+impl<C, Resp: Payload<C>> ServerStreamingClient<Resp, C> {
+    pub(crate) fn new(receiver: RecvStream, settings: MessageSettings) -> Self {
+        Self { receiver: MessageReceiver::new(receiver, settings) }
     }
 
     receives!();
 }
 
-impl<Resp: Payload> Stream for ServerStreamingClient<Resp> {
+impl<C, Resp: Payload<C>> Stream for ServerStreamingClient<Resp, C> {
     type Item = Result<Resp>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
@@ -87,17 +87,17 @@ impl<Resp: Payload> Stream for ServerStreamingClient<Resp> {
 /// A stream of requests, one answer.
 #[derive(Debug)]
 #[must_use = "dropping the stream cancels it"]
-pub struct ClientStreamingClient<Req, Resp> {
-    sender: MessageSender<Req>,
-    receiver: MessageReceiver<Resp>,
+pub struct ClientStreamingClient<Req, Resp, C = Thrift> {
+    sender: MessageSender<Req, C>,
+    receiver: MessageReceiver<Resp, C>,
 }
 
-impl<Req: Payload, Resp: Payload> ClientStreamingClient<Req, Resp> {
-    pub(crate) fn new(stream: RawStream, layers: MessageLayers) -> Self {
+impl<C, Req: Payload<C>, Resp: Payload<C>> ClientStreamingClient<Req, Resp, C> {
+    pub(crate) fn new(stream: RawStream, settings: MessageSettings) -> Self {
         let RawStream { sender, receiver } = stream;
         Self {
-            sender: MessageSender::new(sender, layers.clone()),
-            receiver: MessageReceiver::new(receiver, layers),
+            sender: MessageSender::new(sender, settings.clone()),
+            receiver: MessageReceiver::new(receiver, settings),
         }
     }
 
@@ -124,17 +124,17 @@ impl<Req: Payload, Resp: Payload> ClientStreamingClient<Req, Resp> {
 /// Two streams.
 #[derive(Debug)]
 #[must_use = "dropping the stream cancels it"]
-pub struct BidiStreamingClient<Req, Resp> {
-    sender: MessageSender<Req>,
-    receiver: MessageReceiver<Resp>,
+pub struct BidiStreamingClient<Req, Resp, C = Thrift> {
+    sender: MessageSender<Req, C>,
+    receiver: MessageReceiver<Resp, C>,
 }
 
-impl<Req: Payload, Resp: Payload> BidiStreamingClient<Req, Resp> {
-    pub(crate) fn new(stream: RawStream, layers: MessageLayers) -> Self {
+impl<C, Req: Payload<C>, Resp: Payload<C>> BidiStreamingClient<Req, Resp, C> {
+    pub(crate) fn new(stream: RawStream, settings: MessageSettings) -> Self {
         let RawStream { sender, receiver } = stream;
         Self {
-            sender: MessageSender::new(sender, layers.clone()),
-            receiver: MessageReceiver::new(receiver, layers),
+            sender: MessageSender::new(sender, settings.clone()),
+            receiver: MessageReceiver::new(receiver, settings),
         }
     }
 
@@ -148,12 +148,12 @@ impl<Req: Payload, Resp: Payload> BidiStreamingClient<Req, Resp> {
     receives!();
 
     /// Both directions apart, for two tasks.
-    pub fn split(self) -> (MessageSender<Req>, MessageReceiver<Resp>) {
+    pub fn split(self) -> (MessageSender<Req, C>, MessageReceiver<Resp, C>) {
         (self.sender, self.receiver)
     }
 }
 
-impl<Req: Payload, Resp: Payload> Stream for BidiStreamingClient<Req, Resp> {
+impl<C, Req: Payload<C>, Resp: Payload<C>> Stream for BidiStreamingClient<Req, Resp, C> {
     type Item = Result<Resp>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {

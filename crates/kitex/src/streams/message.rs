@@ -10,12 +10,12 @@ use std::task::{Context as TaskContext, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use kerrors::{Error, Result};
-use kitex_thrift::Payload;
 use stream_core::Message;
 use stream_core::Metadata;
 use stream_core::stream::{Recv, RecvStream, SendStream, SendTimer};
 
-use crate::message_layer::MessageLayers;
+use crate::codec::{Payload, Thrift};
+use crate::message_layer::MessageSettings;
 
 thread_local! {
     static SCRATCH: Cell<BytesMut> = Cell::new(BytesMut::new());
@@ -24,10 +24,10 @@ thread_local! {
 /// Buffers above this size are not kept for the next message.
 const MAX_SCRATCH: usize = 64 * 1024;
 
-pub(crate) fn encode(message: &impl Payload) -> Result<BytesMut> {
+pub(crate) fn encode<C>(message: &impl Payload<C>) -> Result<BytesMut> {
     let mut buf = SCRATCH.take();
     buf.clear();
-    message.encode(&mut buf).map_err(Error::codec)?;
+    message.encode(&mut buf)?;
     Ok(buf)
 }
 
@@ -38,15 +38,15 @@ fn recycle(buf: BytesMut) {
 }
 
 /// Sends messages of one type. Clones send on the same stream.
-pub struct MessageSender<T> {
+pub struct MessageSender<T, C = Thrift> {
     pub(super) raw: SendStream,
-    layers: MessageLayers,
-    _type: PhantomData<fn(T)>,
+    settings: MessageSettings,
+    _type: PhantomData<fn(T) -> C>,
 }
 
-impl<T: Payload> MessageSender<T> {
-    pub(crate) fn new(raw: SendStream, layers: MessageLayers) -> Self {
-        Self { raw, layers, _type: PhantomData }
+impl<C, T: Payload<C>> MessageSender<T, C> {
+    pub(crate) fn new(raw: SendStream, settings: MessageSettings) -> Self {
+        Self { raw, settings, _type: PhantomData }
     }
 
     /// Sends one message; waits while too much is queued. Cancel-safe: sent whole or not at all.
@@ -55,8 +55,8 @@ impl<T: Payload> MessageSender<T> {
     /// What the stream ended with; 12005 if this direction has ended; that the message cannot be encoded.
     pub fn send(&self, message: &T) -> SendMessage<'_> {
         let message = match encode(message) {
-            Ok(buf) if self.layers.is_empty() => Outgoing::Scratch(buf),
-            Ok(buf) => match self.layers.on_send(&self.raw, buf.freeze()) {
+            Ok(buf) if !self.settings.has_layers() => Outgoing::Scratch(buf),
+            Ok(buf) => match self.settings.on_send(&self.raw, buf.freeze()) {
                 Ok(message) => Outgoing::Layered(Message::Owned(message)),
                 Err(error) => Outgoing::Refused(Some(Box::new(error))),
             },
@@ -71,13 +71,13 @@ impl<T: Payload> MessageSender<T> {
     }
 }
 
-impl<T> Clone for MessageSender<T> {
+impl<T, C> Clone for MessageSender<T, C> {
     fn clone(&self) -> Self {
-        Self { raw: self.raw.clone(), layers: self.layers.clone(), _type: PhantomData }
+        Self { raw: self.raw.clone(), settings: self.settings.clone(), _type: PhantomData }
     }
 }
 
-impl<T> fmt::Debug for MessageSender<T> {
+impl<T, C> fmt::Debug for MessageSender<T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.raw.fmt(f)
     }
@@ -131,16 +131,16 @@ impl fmt::Debug for SendMessage<'_> {
 }
 
 /// Receives messages of one type. As a [`Stream`] it ends behind the first error that ends the stream.
-pub struct MessageReceiver<T> {
+pub struct MessageReceiver<T, C = Thrift> {
     raw: RecvStream,
-    layers: MessageLayers,
+    settings: MessageSettings,
     ended: bool,
-    _type: PhantomData<fn() -> T>,
+    _type: PhantomData<fn() -> (T, C)>,
 }
 
-impl<T: Payload> MessageReceiver<T> {
-    pub(crate) fn new(raw: RecvStream, layers: MessageLayers) -> Self {
-        Self { raw, layers, ended: false, _type: PhantomData }
+impl<C, T: Payload<C>> MessageReceiver<T, C> {
+    pub(crate) fn new(raw: RecvStream, settings: MessageSettings) -> Self {
+        Self { raw, settings, ended: false, _type: PhantomData }
     }
 
     /// The next message; `None` at the clean end of the peer's direction. Cancel-safe.
@@ -148,8 +148,8 @@ impl<T: Payload> MessageReceiver<T> {
     /// # Errors
     /// What the stream ended with, after every message that came before; that the message cannot be
     /// decoded, and then the stream goes on.
-    pub fn recv(&mut self) -> RecvMessage<'_, T> {
-        RecvMessage { raw: self.raw.recv(), layers: &self.layers, _type: PhantomData }
+    pub fn recv(&mut self) -> RecvMessage<'_, T, C> {
+        RecvMessage { raw: self.raw.recv(), settings: &self.settings, _type: PhantomData }
     }
 
     /// What the server answered the stream with, once it is there.
@@ -171,34 +171,34 @@ impl<T: Payload> MessageReceiver<T> {
     }
 }
 
-fn decode<T: Payload>(message: Bytes, layers: &MessageLayers, stream: &RecvStream) -> Result<T> {
-    T::decode(layers.on_recv(stream, message)?).map_err(Error::codec)
+fn decode<C, T: Payload<C>>(message: Bytes, settings: &MessageSettings, stream: &RecvStream) -> Result<T> {
+    T::decode_within(settings.on_recv(stream, message)?, settings.limits())
 }
 
 /// Waits for the next message; see [`MessageReceiver::recv`].
 #[must_use = "futures do nothing unless awaited"]
-pub struct RecvMessage<'a, T> {
+pub struct RecvMessage<'a, T, C = Thrift> {
     raw: Recv<'a>,
-    layers: &'a MessageLayers,
-    _type: PhantomData<fn() -> T>,
+    settings: &'a MessageSettings,
+    _type: PhantomData<fn() -> (T, C)>,
 }
 
-impl<T: Payload> Future for RecvMessage<'_, T> {
+impl<C, T: Payload<C>> Future for RecvMessage<'_, T, C> {
     type Output = Result<Option<T>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let message = ready!(Pin::new(&mut self.raw).poll(cx))?;
-        Poll::Ready(message.map(|message| decode(message, self.layers, self.raw.stream())).transpose())
+        Poll::Ready(message.map(|message| decode(message, self.settings, self.raw.stream())).transpose())
     }
 }
 
-impl<T> fmt::Debug for RecvMessage<'_, T> {
+impl<T, C> fmt::Debug for RecvMessage<'_, T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.raw.fmt(f)
     }
 }
 
-impl<T: Payload> Stream for MessageReceiver<T> {
+impl<C, T: Payload<C>> Stream for MessageReceiver<T, C> {
     type Item = Result<T>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
@@ -206,7 +206,7 @@ impl<T: Payload> Stream for MessageReceiver<T> {
             return Poll::Ready(None);
         }
         match ready!(self.raw.poll_recv(cx)) {
-            Ok(Some(message)) => Poll::Ready(Some(decode(message, &self.layers, &self.raw))),
+            Ok(Some(message)) => Poll::Ready(Some(decode(message, &self.settings, &self.raw))),
             Ok(None) => {
                 self.ended = true;
                 Poll::Ready(None)
@@ -219,7 +219,7 @@ impl<T: Payload> Stream for MessageReceiver<T> {
     }
 }
 
-impl<T> fmt::Debug for MessageReceiver<T> {
+impl<T, C> fmt::Debug for MessageReceiver<T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.raw.fmt(f)
     }

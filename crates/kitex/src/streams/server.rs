@@ -7,14 +7,14 @@ use std::task::{Context as TaskContext, Poll};
 use bytes::Bytes;
 use futures_core::Stream;
 use kerrors::{Error, Result};
-use kitex_thrift::Payload;
 use stream_core::Metadata;
 use stream_core::stream::SendStream;
 
 use super::{MessageReceiver, MessageSender, RecvMessage, SendMessage};
+use crate::codec::{Payload, Thrift};
 use crate::context::Request;
 use crate::invoke::RawStream;
-use crate::message_layer::MessageLayers;
+use crate::message_layer::MessageSettings;
 
 /// Adds to the header of an answer.
 fn set_header(sender: &SendStream, key: Bytes, value: Bytes) -> Result<()> {
@@ -62,7 +62,7 @@ macro_rules! receives {
         ///
         /// # Errors
         /// What the stream ended with: who canceled, and along which path.
-        pub fn recv(&mut self) -> RecvMessage<'_, Req> {
+        pub fn recv(&mut self) -> RecvMessage<'_, Req, C> {
             self.receiver.recv()
         }
     };
@@ -81,15 +81,15 @@ macro_rules! sends {
 }
 
 /// One request, a stream of answers. Clones send on the same stream.
-#[derive(Clone, Debug)]
-pub struct ServerStreamingServer<Resp> {
-    sender: MessageSender<Resp>,
+#[derive(Debug)]
+pub struct ServerStreamingServer<Resp, C = Thrift> {
+    sender: MessageSender<Resp, C>,
     request: Arc<Request>,
 }
 
-impl<Resp: Payload> ServerStreamingServer<Resp> {
-    pub(crate) fn new(sender: SendStream, request: Arc<Request>, layers: MessageLayers) -> Self {
-        Self { sender: MessageSender::new(sender, layers), request }
+impl<C, Resp: Payload<C>> ServerStreamingServer<Resp, C> {
+    pub(crate) fn new(sender: SendStream, request: Arc<Request>, settings: MessageSettings) -> Self {
+        Self { sender: MessageSender::new(sender, settings), request }
     }
 
     sends!();
@@ -97,18 +97,24 @@ impl<Resp: Payload> ServerStreamingServer<Resp> {
     answers!(sender.raw);
 }
 
+impl<Resp, C> Clone for ServerStreamingServer<Resp, C> {
+    fn clone(&self) -> Self {
+        Self { sender: self.sender.clone(), request: self.request.clone() }
+    }
+}
+
 /// A stream of requests, one answer: what the handler returns.
 #[derive(Debug)]
-pub struct ClientStreamingServer<Req> {
-    receiver: MessageReceiver<Req>,
+pub struct ClientStreamingServer<Req, C = Thrift> {
+    receiver: MessageReceiver<Req, C>,
     sender: SendStream,
     request: Arc<Request>,
 }
 
-impl<Req: Payload> ClientStreamingServer<Req> {
-    pub(crate) fn new(stream: RawStream, request: Arc<Request>, layers: MessageLayers) -> Self {
+impl<C, Req: Payload<C>> ClientStreamingServer<Req, C> {
+    pub(crate) fn new(stream: RawStream, request: Arc<Request>, settings: MessageSettings) -> Self {
         let RawStream { sender, receiver } = stream;
-        Self { receiver: MessageReceiver::new(receiver, layers), sender, request }
+        Self { receiver: MessageReceiver::new(receiver, settings), sender, request }
     }
 
     receives!();
@@ -116,7 +122,7 @@ impl<Req: Payload> ClientStreamingServer<Req> {
     answers!(sender);
 }
 
-impl<Req: Payload> Stream for ClientStreamingServer<Req> {
+impl<C, Req: Payload<C>> Stream for ClientStreamingServer<Req, C> {
     type Item = Result<Req>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
@@ -126,18 +132,18 @@ impl<Req: Payload> Stream for ClientStreamingServer<Req> {
 
 /// Two streams.
 #[derive(Debug)]
-pub struct BidiStreamingServer<Req, Resp> {
-    receiver: MessageReceiver<Req>,
-    sender: MessageSender<Resp>,
+pub struct BidiStreamingServer<Req, Resp, C = Thrift> {
+    receiver: MessageReceiver<Req, C>,
+    sender: MessageSender<Resp, C>,
     request: Arc<Request>,
 }
 
-impl<Req: Payload, Resp: Payload> BidiStreamingServer<Req, Resp> {
-    pub(crate) fn new(stream: RawStream, request: Arc<Request>, layers: MessageLayers) -> Self {
+impl<C, Req: Payload<C>, Resp: Payload<C>> BidiStreamingServer<Req, Resp, C> {
+    pub(crate) fn new(stream: RawStream, request: Arc<Request>, settings: MessageSettings) -> Self {
         let RawStream { sender, receiver } = stream;
         Self {
-            receiver: MessageReceiver::new(receiver, layers.clone()),
-            sender: MessageSender::new(sender, layers),
+            receiver: MessageReceiver::new(receiver, settings.clone()),
+            sender: MessageSender::new(sender, settings),
             request,
         }
     }
@@ -149,12 +155,12 @@ impl<Req: Payload, Resp: Payload> BidiStreamingServer<Req, Resp> {
     answers!(sender.raw);
 
     /// Both directions apart, for two tasks. Set header and trailer before.
-    pub fn split(self) -> (MessageReceiver<Req>, MessageSender<Resp>) {
+    pub fn split(self) -> (MessageReceiver<Req, C>, MessageSender<Resp, C>) {
         (self.receiver, self.sender)
     }
 }
 
-impl<Req: Payload, Resp: Payload> Stream for BidiStreamingServer<Req, Resp> {
+impl<C, Req: Payload<C>, Resp: Payload<C>> Stream for BidiStreamingServer<Req, Resp, C> {
     type Item = Result<Req>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {

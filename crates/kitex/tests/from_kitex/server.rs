@@ -9,8 +9,8 @@ use kitex::middleware::MessageLayer;
 use kitex::observe::{Observer, StreamInfo};
 use kitex::server::{BindError, OnCancel};
 use kitex::{
-    Answer, BidiStreamingServer, BizStatusError, Call, ClientStreamingServer, Context, Error, Metadata,
-    Method, RecvTimeout, Result, Server, ServerStreamingServer, Service, StreamError,
+    BidiStreamingServer, BizStatusError, Call, ClientStreamingServer, Context, Error, Metadata, Method,
+    RecvTimeout, Response, Result, Server, ServerStreamingServer, Service, StreamError,
 };
 use tower_layer::layer_fn;
 
@@ -104,11 +104,11 @@ impl<S: Service> Service for Auth<S> {
         self.0.methods()
     }
 
-    async fn call(&self, method: usize, call: Call) -> Result<Answer> {
+    async fn call(&self, call: Call) -> Result<Response> {
         let headers: HashMap<_, _> = call.context().metadata().into_iter().flat_map(Metadata::iter).collect();
         println!("{} with {} strings", call.method().name(), headers.len());
         let ctx = call.context().with_persistent("seen", "by auth");
-        self.0.call(method, call.with_context(ctx)).await
+        self.0.call(call.with_context(ctx)).await
     }
 }
 

@@ -4,7 +4,8 @@
 use futures_util::FutureExt;
 use kitex::bytes::{Bytes, BytesMut};
 use kitex::client::PoolKind;
-use kitex::{Context, Error, Payload, Server};
+use kitex::kitex_thrift::Payload;
+use kitex::{Context, Error, Server};
 use tokio::net::TcpListener;
 use ttheader_codec::FrameType::{Data, Header, Trailer};
 use ttheader_codec::{FrameType, key};

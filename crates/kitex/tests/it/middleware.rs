@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use kitex::bytes::{BufMut, Bytes, BytesMut};
+use kitex::kitex_thrift::Payload;
 use kitex::middleware::{Invoke, MessageLayer, RawStream};
 use kitex::observe::StreamInfo;
-use kitex::{Answer, BizStatusError, Call, CallOptions, Context, Error, Method, Payload, Result, Service};
+use kitex::{BizStatusError, Call, CallOptions, Context, Error, Method, Response, Result, Service};
 use tower_layer::Layer;
 
 use crate::fixture::{
@@ -66,9 +67,9 @@ impl<S: Service> Service for Around<S> {
         self.inner.methods()
     }
 
-    async fn call(&self, method: usize, call: Call) -> Result<Answer> {
+    async fn call(&self, call: Call) -> Result<Response> {
         self.layer.enter(call.method());
-        let result = self.inner.call(method, call).await;
+        let result = self.inner.call(call).await;
         self.layer.leave(&result);
         result
     }
@@ -160,13 +161,13 @@ impl<S: Service> Service for Gated<S> {
         self.0.methods()
     }
 
-    async fn call(&self, method: usize, call: Call) -> Result<Answer> {
+    async fn call(&self, call: Call) -> Result<Response> {
         match call.method().name() {
-            "Ping" => Answer::message(&pong()),
+            "Ping" => Response::message(&pong()),
             "Up" => Err(BizStatusError::new(403, "not you").into()),
             _ => {
                 let ctx = call.context().with_persistent("sk", "layered");
-                self.0.call(method, call.with_context(ctx)).await
+                self.0.call(call.with_context(ctx)).await
             }
         }
     }

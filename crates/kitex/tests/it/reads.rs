@@ -4,9 +4,10 @@
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use kitex::Context;
 use kitex::bytes::BytesMut;
 use kitex::client::SocketConfig;
-use kitex::{Context, Payload};
+use kitex::kitex_thrift::Payload;
 use ttheader_codec::FrameType;
 
 use crate::fixture::{

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kitex::bytes::Bytes;
 use kitex::{
-    Answer, BizStatusError, Call, Context, Error, Metadata, Method, Result, Server, Service, inspect,
+    BizStatusError, Call, Context, Error, Metadata, Method, Response, Result, Server, Service, inspect,
 };
 use tokio::net::TcpListener;
 use tracing_subscriber::filter::LevelFilter;
@@ -50,9 +50,9 @@ impl Service for Shown {
         self.0.methods()
     }
 
-    async fn call(&self, method: usize, call: Call) -> Result<Answer> {
+    async fn call(&self, call: Call) -> Result<Response> {
         self.1.tell(("call", format!("{call:?}")));
-        let answer = self.0.call(method, call).await;
+        let answer = self.0.call(call).await;
         self.1.tell(("answer", format!("{answer:?}")));
         answer
     }

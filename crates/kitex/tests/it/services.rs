@@ -84,11 +84,12 @@ async fn what_nobody_has_and_what_is_no_such_call_is_refused_at_once() {
 async fn call(client: &Client, method: &Method) -> Result<()> {
     let ctx = Context::background();
     if method.mode().is_stream() {
-        let mut stream = client.server_streaming::<Req, Resp>(&ctx, method, &req("", 1)).await?;
+        let mut stream =
+            client.server_streaming::<Req, Resp, kitex::Thrift>(&ctx, method, &req("", 1)).await?;
         while stream.recv().await?.is_some() {}
         return Ok(());
     }
-    let result: Result<Resp> = client.call::<Req, Resp>(&ctx, method, &req("", 1)).await;
+    let result: Result<Resp> = client.call::<Req, Resp, kitex::Thrift>(&ctx, method, &req("", 1)).await;
     // The arguments are not those of the method, which is all the same to how it is found.
     match result {
         Err(error) if error.to_string().contains("required") => Ok(()),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use interop::lab::{Req, Resp};
 use interop::line::print;
 use interop::tally::{Ran, print_bench};
-use kitex::Payload;
+use kitex::kitex_thrift::Payload;
 use serde_json::json;
 use tokio::net::TcpStream;
 use ttheader_codec::FrameType;

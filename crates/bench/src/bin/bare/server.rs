@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use interop::lab::{Req, Resp};
 use interop::line::print;
-use kitex::Payload;
+use kitex::kitex_thrift::Payload;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use interop::lab::{Req, Resp};
 use interop::tally::{Ran, Tally, print_bench};
-use kitex::Payload;
+use kitex::kitex_thrift::Payload;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};

@@ -1,7 +1,7 @@
 //! Frames of the lab service to bytes and back. Knows no socket.
 
 use bytes::{Buf, Bytes, BytesMut};
-use kitex::Payload;
+use kitex::kitex_thrift::Payload;
 use ttheader_codec::{FrameType, Head, HeaderTemplate, LENGTH_LEN, Limits, encode_header, key, peek_frame};
 
 /// A method, and the header that its data frames share.

@@ -6,7 +6,7 @@ include!(concat!(env!("OUT_DIR"), "/greeter.rs"));
 use std::{error::Error, result::Result};
 
 use greeter::{Greeter, GreeterClient, GreeterGreetError, GreeterServer, Greeting, NoSuchName};
-use kitex::{Client, Context, Server, ServerStreamingServer, async_trait, pilota::FastStr};
+use kitex::{Client, Context, FastStr, Server, ServerStreamingServer, async_trait};
 
 struct Polite;
 

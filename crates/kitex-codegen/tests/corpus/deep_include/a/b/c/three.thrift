@@ -1,0 +1,2 @@
+namespace go y.x
+struct Three { 1: i32 a }

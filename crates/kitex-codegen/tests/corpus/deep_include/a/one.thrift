@@ -1,0 +1,3 @@
+namespace go x.one
+include "b/two.thrift"
+struct One { 1: two.Two t }

@@ -1,0 +1,1 @@
+struct Top { 1: i32 a }

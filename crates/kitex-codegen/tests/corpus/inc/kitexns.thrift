@@ -1,0 +1,2 @@
+namespace go kitex
+struct K { 1: i32 k }

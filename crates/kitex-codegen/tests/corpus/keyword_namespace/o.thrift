@@ -1,0 +1,2 @@
+namespace go Self.async
+struct T { 1: i32 a }

@@ -1,0 +1,236 @@
+//! How a type travels as a value. Owns the types of thrift binary and the values without parts; containers
+//! are in `containers`.
+
+use bytes::Bytes;
+use faststr::FastStr;
+
+use crate::{Decoded, Reader, Writer};
+
+/// A type of thrift binary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+#[repr(u8)]
+pub enum Type {
+    Bool = 2,
+    I8 = 3,
+    Double = 4,
+    I16 = 6,
+    I32 = 8,
+    I64 = 10,
+    Binary = 11,
+    Struct = 12,
+    Map = 13,
+    Set = 14,
+    List = 15,
+    Uuid = 16,
+}
+
+impl Type {
+    /// Its code on the wire.
+    #[inline]
+    pub(crate) const fn code(self) -> u8 {
+        self as u8
+    }
+
+    #[inline]
+    pub(crate) const fn of(code: u8) -> Option<Self> {
+        Some(match code {
+            2 => Self::Bool,
+            3 => Self::I8,
+            4 => Self::Double,
+            6 => Self::I16,
+            8 => Self::I32,
+            10 => Self::I64,
+            11 => Self::Binary,
+            12 => Self::Struct,
+            13 => Self::Map,
+            14 => Self::Set,
+            15 => Self::List,
+            16 => Self::Uuid,
+            _ => return None,
+        })
+    }
+
+    /// The size that every value of the type has.
+    pub(crate) const fn fixed_size(self) -> Option<usize> {
+        match self {
+            Self::Bool | Self::I8 => Some(1),
+            Self::I16 => Some(2),
+            Self::I32 => Some(4),
+            Self::I64 | Self::Double => Some(8),
+            Self::Uuid => Some(16),
+            _ => None,
+        }
+    }
+
+    /// The fewest bytes that a value of the type takes.
+    pub(crate) const fn smallest_size(self) -> usize {
+        match (self, self.fixed_size()) {
+            (_, Some(size)) => size,
+            (Self::Binary, _) => 4,
+            (Self::List | Self::Set, _) => 5,
+            (Self::Map, _) => 6,
+            _ => 1,
+        }
+    }
+}
+
+/// A type of generated code. For generated code.
+///
+/// Values are read in place: a value returned up through every level would stand on the stack once a level.
+pub trait Wire: Default {
+    /// What the wire calls it.
+    const TYPE: Type;
+
+    /// Bytes that a default takes on the heap.
+    const HEAP: usize = 0;
+
+    /// How many bytes [`write`](Self::write) writes.
+    fn size(&self) -> usize;
+
+    /// Writes the value.
+    fn write(&self, to: &mut Writer<'_>);
+
+    /// Reads a value into this one, which is a default. What is left after an error is of no use.
+    ///
+    /// # Errors
+    ///
+    /// The reader has kept what is wrong.
+    fn read(&mut self, from: &mut Reader) -> Decoded<()>;
+
+    /// Whether a field that may be absent is so with this value: a union without a variant.
+    #[inline]
+    fn is_absent(&self) -> bool {
+        false
+    }
+
+    /// A default, made where nothing of it stays on the stack.
+    #[inline]
+    fn fresh() -> Self {
+        Self::default()
+    }
+}
+
+macro_rules! numbers {
+    ($($type:ty: $name:ident, $size:literal;)*) => {$(
+        impl Wire for $type {
+            const TYPE: Type = Type::$name;
+
+            #[inline]
+            fn size(&self) -> usize {
+                $size
+            }
+
+            #[inline]
+            fn write(&self, to: &mut Writer<'_>) {
+                to.array(self.to_be_bytes());
+            }
+
+            #[inline]
+            fn read(&mut self, from: &mut Reader) -> Decoded<()> {
+                *self = <$type>::from_be_bytes(from.array()?);
+                Ok(())
+            }
+        }
+    )*};
+}
+
+numbers! {
+    i8: I8, 1;
+    i16: I16, 2;
+    i32: I32, 4;
+    i64: I64, 8;
+    f64: Double, 8;
+}
+
+impl Wire for bool {
+    const TYPE: Type = Type::Bool;
+
+    #[inline]
+    fn size(&self) -> usize {
+        1
+    }
+
+    #[inline]
+    fn write(&self, to: &mut Writer<'_>) {
+        to.array([u8::from(*self)]);
+    }
+
+    /// One is true and all else false, as Kitex reads it.
+    #[inline]
+    fn read(&mut self, from: &mut Reader) -> Decoded<()> {
+        let [byte] = from.array()?;
+        *self = byte == 1;
+        Ok(())
+    }
+}
+
+impl Wire for [u8; 16] {
+    const TYPE: Type = Type::Uuid;
+
+    #[inline]
+    fn size(&self) -> usize {
+        16
+    }
+
+    #[inline]
+    fn write(&self, to: &mut Writer<'_>) {
+        to.array(*self);
+    }
+
+    #[inline]
+    fn read(&mut self, from: &mut Reader) -> Decoded<()> {
+        *self = from.array()?;
+        Ok(())
+    }
+}
+
+macro_rules! texts {
+    ($($type:ty: |$from:ident| $read:expr;)*) => {$(
+        impl Wire for $type {
+            const TYPE: Type = Type::Binary;
+
+            #[inline]
+            fn size(&self) -> usize {
+                self.len().saturating_add(4)
+            }
+
+            #[inline]
+            fn write(&self, to: &mut Writer<'_>) {
+                to.bytes(self.as_ref());
+            }
+
+            #[inline]
+            fn read(&mut self, $from: &mut Reader) -> Decoded<()> {
+                *self = $read;
+                Ok(())
+            }
+        }
+    )*};
+}
+
+texts! {
+    FastStr: |from| from.text()?;
+    String: |from| from.text()?.to_string();
+    Bytes: |from| from.binary()?;
+}
+
+impl Wire for Vec<u8> {
+    const TYPE: Type = Type::Binary;
+
+    #[inline]
+    fn size(&self) -> usize {
+        self.len().saturating_add(4)
+    }
+
+    #[inline]
+    fn write(&self, to: &mut Writer<'_>) {
+        to.bytes(self);
+    }
+
+    #[inline]
+    fn read(&mut self, from: &mut Reader) -> Decoded<()> {
+        *self = Self::from(from.binary()?);
+        Ok(())
+    }
+}
