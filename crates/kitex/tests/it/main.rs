@@ -21,6 +21,7 @@ mod lost;
 mod metainfo;
 mod middleware;
 mod modes;
+mod oversize;
 mod policy;
 mod pools;
 mod reads;
