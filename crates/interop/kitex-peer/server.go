@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/bytedance/gopkg/cloud/metainfo"
@@ -26,7 +27,7 @@ var errHandler = errors.New("handler failed")
 // runServer serves Lab on one port for all protocols until it is told to stop.
 // With --next its Down is a call of Down there.
 func runServer(o options) {
-	addr, err := net.ResolveTCPAddr("tcp", o.addr)
+	addr, err := listenAddr(o.addr)
 	if err != nil {
 		fail(err)
 	}
@@ -44,6 +45,14 @@ func runServer(o options) {
 	if err := svr.Run(); err != nil {
 		fail(err)
 	}
+}
+
+// listenAddr is the path of a Unix socket if it begins with a slash, else host:port.
+func listenAddr(addr string) (net.Addr, error) {
+	if strings.HasPrefix(addr, "/") {
+		return net.ResolveUnixAddr("unix", addr)
+	}
+	return net.ResolveTCPAddr("tcp", addr)
 }
 
 // handler is the service: what it does follows the words of the request.

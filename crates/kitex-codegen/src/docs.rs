@@ -77,3 +77,9 @@ mod tests {
         check("// a list<i64>, `list<i64>`, [no link]", &["a list\\<i64>, `list<i64>`, \\[no link]"]);
     }
 }
+
+/// Returns lines of documentation as Rust text, `fallback` if there are none.
+pub(crate) fn of(lines: &[String], fallback: &str) -> String {
+    let fallback = [fallback.to_owned()];
+    attributes(if lines.is_empty() { &fallback } else { lines })
+}

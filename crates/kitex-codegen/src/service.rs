@@ -41,9 +41,3 @@ fn entry(service: &str, method: &Method) -> String {
         false => format!("::kitex::Method::new({service:?}, {name:?}, ::kitex::StreamingMode::{mode}),"),
     }
 }
-
-/// Lines of documentation as Rust text, `fallback` if there are none.
-fn docs(lines: &[String], fallback: &str) -> String {
-    let fallback = [fallback.to_owned()];
-    crate::docs::attributes(if lines.is_empty() { &fallback } else { lines })
-}

@@ -108,7 +108,8 @@ fn each_kind_of_stream_carries_bare_structs() {
 fn a_method_that_the_table_lacks_is_refused() {
     static OTHER: Method = Method::new("Lab", "Other", StreamingMode::PingPong);
     let client = Client::new(LabServer::new(LabHandler));
-    let error = block_on(client.call::<Req, Resp, stand_in::Thrift>(&Context, &OTHER, &req("x", 1))).unwrap_err();
+    let error =
+        block_on(client.call::<Req, Resp, stand_in::Thrift>(&Context, &OTHER, &req("x", 1))).unwrap_err();
     assert_eq!(error.0, "unknown method");
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 use ahash::{AHashMap, AHashSet};
 
-use crate::{Decoded, Reader, VecMap, VecSet, Wire, Writer, wire::Type};
+use crate::{Decoded, Reader, VecMap, VecSet, Wire, Writer, ttype::Type};
 
 /// Up to this size a value may stand on the stack while it is read.
 const SMALL: usize = 128;

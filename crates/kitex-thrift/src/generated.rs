@@ -6,10 +6,12 @@ pub use std::collections::{BTreeMap, BTreeSet};
 pub use crate::{__impl_enum as impl_enum, __impl_message as impl_message};
 pub use crate::{
     AHashMap, AHashSet, Bytes, FastStr, VecMap, VecSet,
+    fields::{field_size, optional_size},
     payload::Message,
     reader::{Decoded, Field, Reader, Refused},
-    wire::{Type, Wire},
-    writer::{Writer, field_size, optional_size},
+    ttype::Type,
+    wire::Wire,
+    writer::Writer,
 };
 
 /// An enum of an IDL: a number with names for some values.

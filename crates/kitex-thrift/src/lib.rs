@@ -17,12 +17,14 @@
 
 mod containers;
 mod error;
+mod fields;
 #[doc(hidden)]
 pub mod generated;
 mod limits;
 mod payload;
 mod reader;
 mod skip;
+mod ttype;
 mod vec;
 mod wire;
 mod writer;

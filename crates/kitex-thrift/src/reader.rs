@@ -4,7 +4,7 @@
 use bytes::{Buf, Bytes};
 use faststr::FastStr;
 
-use crate::{DecodeError, Fault, Limits, Wire, wire::Type};
+use crate::{DecodeError, Fault, Limits, ttype::Type};
 
 /// Up to this length a string or binary is copied, above it is a slice of the payload.
 ///
@@ -104,62 +104,6 @@ impl Reader {
         Ok(Some(Field { id: i16::from_be_bytes(self.array()?), ttype }))
     }
 
-    /// Reads a field that always has a value, and says whether it was read: one of another type is skipped.
-    ///
-    /// # Errors
-    ///
-    /// The bytes are no such value.
-    #[inline]
-    pub fn value<T: Wire>(&mut self, field: Field, slot: &mut T) -> Decoded<bool> {
-        if field.ttype != T::TYPE {
-            return self.skip(field).map(|()| false);
-        }
-        let read = slot.read(self);
-        self.located(field, read).map(|()| true)
-    }
-
-    /// Reads a field that may have no value. One of another type is skipped.
-    ///
-    /// # Errors
-    ///
-    /// The bytes are no such value.
-    #[inline]
-    pub fn optional<T: Wire>(&mut self, field: Field, slot: &mut Option<T>) -> Decoded<()> {
-        if field.ttype != T::TYPE {
-            return self.skip(field);
-        }
-        self.charge(T::HEAP)?;
-        let value = slot.insert(T::fresh());
-        let read = value.read(self);
-        if value.is_absent() {
-            *slot = None;
-        }
-        self.located(field, read)
-    }
-
-    /// Reads what a union or a result may hold into it. A field of another type is skipped.
-    ///
-    /// # Errors
-    ///
-    /// The bytes are no such value.
-    #[inline]
-    pub fn variant<T: Wire, U>(
-        &mut self,
-        field: Field,
-        slot: &mut U,
-        make: impl FnOnce(T) -> U,
-    ) -> Decoded<()> {
-        if field.ttype != T::TYPE {
-            return self.skip(field);
-        }
-        self.charge(T::HEAP)?;
-        let mut value = T::fresh();
-        let read = value.read(self);
-        self.located(field, read)?;
-        *slot = make(value);
-        Ok(())
-    }
-
     /// Refuses a struct that lacks one of its required fields.
     ///
     /// # Errors
@@ -180,7 +124,7 @@ impl Reader {
     }
 
     #[inline]
-    fn located(&mut self, field: Field, read: Decoded<()>) -> Decoded<()> {
+    pub(crate) fn located(&mut self, field: Field, read: Decoded<()>) -> Decoded<()> {
         if read.is_err() {
             self.locate(field.id);
         }

@@ -1,6 +1,6 @@
 //! Passes over values that no field wants. Keeps nothing of what it passes.
 
-use crate::{Decoded, Reader, reader::Field, wire::Type};
+use crate::{Decoded, Reader, reader::Field, ttype::Type};
 
 impl Reader {
     /// Passes over a field.

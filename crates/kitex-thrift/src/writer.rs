@@ -2,8 +2,6 @@
 
 use bytes::{BufMut, BytesMut};
 
-use crate::Wire;
-
 /// Appends one payload to a buffer.
 #[derive(Debug)]
 pub struct Writer<'a> {
@@ -14,22 +12,6 @@ impl<'a> Writer<'a> {
     /// A writer to the end of `buf`.
     pub fn new(buf: &'a mut BytesMut) -> Self {
         Self { buf }
-    }
-
-    /// Writes a field.
-    #[inline]
-    pub fn field<T: Wire>(&mut self, id: i16, value: &T) {
-        let [high, low] = id.to_be_bytes();
-        self.array([T::TYPE.code(), high, low]);
-        value.write(self);
-    }
-
-    /// Writes a field that has a value.
-    #[inline]
-    pub fn optional<T: Wire>(&mut self, id: i16, value: &Option<T>) {
-        if let Some(value) = value {
-            self.field(id, value);
-        }
     }
 
     /// Ends a struct.
@@ -54,16 +36,4 @@ impl<'a> Writer<'a> {
     pub(crate) fn count(&mut self, count: usize) {
         self.array(i32::try_from(count).unwrap_or(i32::MAX).to_be_bytes());
     }
-}
-
-/// The size of a field.
-#[inline]
-pub fn field_size<T: Wire>(value: &T) -> usize {
-    value.size().saturating_add(3)
-}
-
-/// The size of a field that may have no value.
-#[inline]
-pub fn optional_size<T: Wire>(value: &Option<T>) -> usize {
-    value.as_ref().map_or(0, field_size)
 }

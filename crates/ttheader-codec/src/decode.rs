@@ -24,6 +24,46 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// All that the format can say: what a writer and a reader are bound by if nobody sets a limit.
+    pub const FORMAT: Self = Self {
+        frame_len: MAX_LENGTH as usize + LENGTH_LEN,
+        header_len: PREFIX_LEN + MAX_INFO_LEN,
+        pairs: usize::MAX,
+    };
+}
+
+/// A frame that exceeds a limit but keeps the format: where it ends is known, so it can be passed over.
+#[derive(Clone, Copy, Debug)]
+pub struct Oversize<'a> {
+    /// Flag bits.
+    pub flags: Flags,
+    /// Sequence id of a call, stream id of a streaming frame.
+    pub sequence_id: i32,
+    /// Bytes of the whole frame, at most 1 GiB.
+    pub frame_len: usize,
+    /// The header. `None` if the header itself exceeds [`Limits::header_len`]: it is not read then.
+    pub header: Option<Header<'a>>,
+}
+
+/// Returns what is known of the frame that `buf` starts with, which [`peek_frame`] refused because it exceeds
+/// `limits`; `None` if bytes of its header are missing. The payload need not be there.
+///
+/// # Errors
+/// The bytes are no frame, whatever the limits: any [`DecodeError`] that does not name a limit.
+pub fn peek_oversize<'a>(buf: &'a [u8], limits: &Limits) -> Result<Option<Oversize<'a>>, DecodeError> {
+    let Some(prefix) = Prefix::parse(buf, &Limits::FORMAT)? else { return Ok(None) };
+    let Prefix { frame_len, header_len, flags, sequence_id } = prefix;
+    let header = match header_len <= limits.header_len {
+        true => match prefix.header(buf, &Limits::FORMAT)? {
+            None => return Ok(None),
+            header => header,
+        },
+        false => None,
+    };
+    Ok(Some(Oversize { flags, sequence_id, frame_len, header }))
+}
+
 /// Takes the next whole frame out of `buf`; `None` if bytes are missing, and then `buf` is as it was.
 ///
 /// # Errors

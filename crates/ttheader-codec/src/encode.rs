@@ -6,6 +6,7 @@ use alloc::boxed::Box;
 use bytes::{BufMut, BytesMut};
 use thiserror::Error;
 
+use crate::decode::Limits;
 use crate::frame::{Head, ProtocolId};
 use crate::info::{ACL_BLOCK, INT_BLOCK, STRING_BLOCK};
 use crate::{LENGTH_LEN, MAGIC, MAX_INFO_LEN, MAX_LENGTH, PREFIX_LEN, key};
@@ -35,10 +36,34 @@ pub enum EncodeError {
         /// Its bytes.
         len: usize,
     },
+    /// The frame is longer than [`Limits::frame_len`].
+    #[error("frame of {len} bytes exceeds the limit of {limit}: split the message")]
+    FrameOverLimit {
+        /// Its bytes.
+        len: usize,
+        /// The limit in force.
+        limit: usize,
+    },
+    /// The header is longer than [`Limits::header_len`].
+    #[error("header of {len} bytes exceeds the limit of {limit}: send large values in a message")]
+    HeaderOverLimit {
+        /// Its bytes.
+        len: usize,
+        /// The limit in force.
+        limit: usize,
+    },
+    /// The header has more pairs than [`Limits::pairs`].
+    #[error("header of {count} pairs exceeds the limit of {limit}: send large sets in a message")]
+    PairsOverLimit {
+        /// Its pairs, of all blocks.
+        count: usize,
+        /// The limit in force.
+        limit: usize,
+    },
 }
 
 /// Appends the header of a frame to `out`; `payload_len` bytes of payload are to follow. Returns the
-/// header's length.
+/// header's length. Bounded by the format alone: see [`encode_header_within`].
 ///
 /// The string [`key::ACL_TOKEN`] goes into a block of its own, as every peer expects it.
 ///
@@ -57,11 +82,35 @@ where
     I: IntoIterator<Item = (u16, &'k [u8])>,
     I::IntoIter: Clone,
 {
+    encode_header_within(&Limits::FORMAT, out, head, strings, ints, payload_len)
+}
+
+/// As [`encode_header`], for a peer whose limits are `limits`: what its reader would refuse is refused here.
+///
+/// # Errors
+/// [`EncodeError`]; then `out` is as it was.
+pub fn encode_header_within<'k, S, I>(
+    limits: &Limits,
+    out: &mut BytesMut,
+    head: Head,
+    strings: S,
+    ints: I,
+    payload_len: usize,
+) -> Result<usize, EncodeError>
+where
+    S: IntoIterator<Item = (&'k [u8], &'k [u8])>,
+    S::IntoIter: Clone,
+    I: IntoIterator<Item = (u16, &'k [u8])>,
+    I::IntoIter: Clone,
+{
     let (strings, ints) = (strings.into_iter(), ints.into_iter());
     let plan = Plan::measure(strings.clone(), ints.clone())?;
     let words = plan.words()?;
     let header_len = usize::from(words).saturating_mul(4).saturating_add(PREFIX_LEN);
     let length = frame_length(header_len, payload_len)?;
+    plan.check_pairs(limits)?;
+    check_header(header_len, limits)?;
+    check_frame(header_len.saturating_add(payload_len), limits.frame_len)?;
 
     out.reserve(header_len);
     out.put_u32(length);
@@ -109,6 +158,23 @@ impl HeaderTemplate {
         frame_length(self.header_len(), payload_len).map(drop)
     }
 
+    /// As [`check`](Self::check), for a peer that takes frames of `frame_len` bytes at most.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check); [`EncodeError::FrameOverLimit`].
+    pub fn check_within(&self, payload_len: usize, frame_len: usize) -> Result<(), EncodeError> {
+        check_frame(self.header_len().saturating_add(payload_len), frame_len)?;
+        self.check(payload_len)
+    }
+
+    /// Checks the header itself against the limits of a peer.
+    ///
+    /// # Errors
+    /// [`EncodeError::HeaderOverLimit`].
+    pub fn check_header(&self, limits: &Limits) -> Result<(), EncodeError> {
+        check_header(self.header_len(), limits)
+    }
+
     /// Appends the header of one frame to `out`; `payload_len` bytes of payload are to follow.
     ///
     /// # Errors
@@ -144,11 +210,22 @@ fn frame_length(header_len: usize, payload_len: usize) -> Result<u32, EncodeErro
         .ok_or(EncodeError::FrameTooLarge { len })
 }
 
+fn check_header(len: usize, limits: &Limits) -> Result<(), EncodeError> {
+    let limit = limits.header_len;
+    if len > limit { Err(EncodeError::HeaderOverLimit { len, limit }) } else { Ok(()) }
+}
+
+fn check_frame(len: usize, limit: usize) -> Result<(), EncodeError> {
+    if len > limit { Err(EncodeError::FrameOverLimit { len, limit }) } else { Ok(()) }
+}
+
 /// How the pairs will be written, measured before the first byte.
 struct Plan {
     info_len: usize,
     strings: u16,
     ints: u16,
+    /// ACL tokens have a block of their own.
+    tokens: usize,
 }
 
 impl Plan {
@@ -156,9 +233,10 @@ impl Plan {
         strings: impl Iterator<Item = (&'k [u8], &'k [u8])>,
         ints: impl Iterator<Item = (u16, &'k [u8])>,
     ) -> Result<Self, EncodeError> {
-        let mut plan = Self { info_len: 2, strings: 0, ints: 0 };
+        let mut plan = Self { info_len: 2, strings: 0, ints: 0, tokens: 0 };
         for (string_key, value) in strings {
             if string_key == key::ACL_TOKEN {
+                plan.tokens = plan.tokens.saturating_add(1);
                 plan.add(&[1, value_len(value)?]);
             } else {
                 plan.strings = plan.strings.checked_add(1).ok_or(EncodeError::TooManyPairs)?;
@@ -175,6 +253,12 @@ impl Plan {
 
     fn add(&mut self, lens: &[usize]) {
         self.info_len = lens.iter().fold(self.info_len, |sum, len| sum.saturating_add(*len));
+    }
+
+    fn check_pairs(&self, limits: &Limits) -> Result<(), EncodeError> {
+        let (strings, ints) = (usize::from(self.strings), usize::from(self.ints));
+        let (count, limit) = (strings.saturating_add(ints).saturating_add(self.tokens), limits.pairs);
+        if count > limit { Err(EncodeError::PairsOverLimit { count, limit }) } else { Ok(()) }
     }
 
     fn words(&self) -> Result<u16, EncodeError> {

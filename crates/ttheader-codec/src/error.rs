@@ -2,7 +2,8 @@
 
 use thiserror::Error;
 
-/// Why bytes are no frame. Fatal for a connection: where the next frame starts is not known.
+/// Why bytes are no frame, or none within the limits. Where [`is_over_limit`](DecodeError::is_over_limit) is
+/// `false` this is fatal for a connection: where the next frame starts is not known.
 /// The text carries lengths and ids, never a value of the peer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -67,4 +68,12 @@ pub enum DecodeError {
         /// The limit in force.
         limit: usize,
     },
+}
+
+impl DecodeError {
+    /// Returns whether the frame exceeds a limit of the reader. If it keeps the format otherwise, the reader
+    /// can pass over it: see [`peek_oversize`](crate::peek_oversize).
+    pub const fn is_over_limit(&self) -> bool {
+        matches!(self, Self::FrameTooLarge { .. } | Self::HeaderTooLarge { .. } | Self::TooManyPairs { .. })
+    }
 }

@@ -40,8 +40,8 @@ mod frame;
 mod info;
 pub mod key;
 
-pub use decode::{Limits, decode_frame, decode_header, peek_frame};
-pub use encode::{EncodeError, HeaderTemplate, encode_header};
+pub use decode::{Limits, Oversize, decode_frame, decode_header, peek_frame, peek_oversize};
+pub use encode::{EncodeError, HeaderTemplate, encode_header, encode_header_within};
 pub use error::DecodeError;
 pub use frame::{Flags, Frame, FrameType, Head, Header, ProtocolId};
 pub use info::{Ints, Strings};

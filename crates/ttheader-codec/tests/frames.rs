@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use ttheader_codec::{
     DecodeError, EncodeError, FrameType, Head, HeaderTemplate, Limits, decode_frame, decode_header,
-    encode_header, key, peek_frame,
+    encode_header, encode_header_within, key, peek_frame, peek_oversize,
 };
 
 type Strings = Vec<(Vec<u8>, Vec<u8>)>;
@@ -125,6 +125,42 @@ fn a_refused_header_writes_nothing() {
     }
     let template = HeaderTemplate::new(Head::streaming(1), [(key::TO_METHOD, &b"m"[..])]).unwrap();
     assert!(template.write(1, 0x4000_0000, &mut BytesMut::new()).is_err());
+}
+
+#[test]
+fn a_writer_within_limits_writes_what_a_reader_with_them_takes_and_no_more() {
+    let text = |len: usize| vec![b'v'; len];
+    let limits = Limits { frame_len: 300, header_len: 200, pairs: 4 };
+    for pairs in 0..8 {
+        for len in [0, 1, 20, 100, 170, 171, 172, 173, 174, 175] {
+            for payload_len in [0, 90, 100, 130, 200, 260, 280, 290] {
+                let strings: Strings = (0..pairs).map(|_| (vec![], text(len))).collect();
+                let strings = strings.iter().map(|(key, value)| (&key[..], &value[..]));
+                let mut wire = BytesMut::new();
+                let head = Head::streaming(9);
+                let written =
+                    encode_header_within(&limits, &mut wire, head, strings.clone(), [], payload_len);
+                let refused = wire.is_empty();
+                wire.clear();
+                encode_header(&mut wire, head, strings, [], payload_len).unwrap();
+                wire.resize(wire.len() + payload_len, 0);
+                let read = peek_frame(&wire, &limits);
+                assert_eq!(
+                    written.is_ok(),
+                    read.is_ok(),
+                    "{pairs} of {len}, {payload_len}: {written:?}, {read:?}"
+                );
+                assert_eq!(written.is_err(), refused, "{written:?}");
+                if let Err(error) = read {
+                    assert!(error.is_over_limit());
+                    let oversize = peek_oversize(&wire, &limits).unwrap().unwrap();
+                    assert_eq!((oversize.sequence_id, oversize.frame_len), (9, wire.len()));
+                    let too_long = matches!(error, DecodeError::HeaderTooLarge { .. });
+                    assert!(oversize.header.is_none() || !too_long, "{error}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

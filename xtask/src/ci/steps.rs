@@ -75,6 +75,7 @@ pub(crate) const EXAMPLES: &[Example] = &[
     Example { package: "kitex", name: "echo", args: &[] },
     Example { package: "kitex", name: "middleware", args: &[] },
     Example { package: "kitex", name: "shutdown", args: &[] },
+    Example { package: "kitex", name: "testing", args: &[] },
     Example { package: "kitex", name: "timeouts", args: &[] },
     Example { package: "ttheader-codec", name: "dump", args: &[] },
     Example { package: "ttheader-codec", name: "embed_codec", args: &[] },

@@ -18,4 +18,5 @@ mod peer;
 mod pools;
 mod seed;
 mod trouble;
+mod unix;
 mod unknown;

@@ -1,7 +1,7 @@
 //! The client. Owns how arguments become a request and an answer an outcome; the connection is the facade's.
 
-use super::docs;
 use crate::{
+    docs,
     mode::Mode,
     model::{Method, Service},
 };
@@ -61,7 +61,7 @@ pub(super) fn client(service: &Service) -> String {
 
 /// `entry` is the method's place in the table.
 fn caller(method: &Method, entry: &str) -> String {
-    let docs = docs(&method.docs, &format!("Calls `{}`.", method.wire_name));
+    let docs = docs::of(&method.docs, &format!("Calls `{}`.", method.wire_name));
     let (name, ctx) = (&method.name, method.fresh("ctx"));
     let parameters = match method.mode {
         Mode::PingPong | Mode::Unary | Mode::Server => method.parameters(),

@@ -1,15 +1,15 @@
 //! The handlers' trait and the server that calls it. Owns how each mode becomes arguments of a handler and
 //! its outcome an answer.
 
-use super::docs;
 use crate::{
+    docs,
     mode::Mode,
     model::{Method, Service},
 };
 
 /// The trait that a handler implements.
 pub(super) fn handlers(service: &Service) -> String {
-    let docs = docs(&service.docs, &format!("What a server of `{}` does.", service.wire_name));
+    let docs = docs::of(&service.docs, &format!("What a server of `{}` does.", service.wire_name));
     let methods: String = service.methods.iter().map(handler).collect();
     let name = &service.name;
     format!(
@@ -20,7 +20,7 @@ pub(super) fn handlers(service: &Service) -> String {
 }
 
 fn handler(method: &Method) -> String {
-    let docs = docs(&method.docs, &format!("Handles `{}`.", method.wire_name));
+    let docs = docs::of(&method.docs, &format!("Handles `{}`.", method.wire_name));
     let (name, ctx, result) = (&method.name, method.fresh("ctx"), &method.result);
     let (request, stream) = (method.request(), method.fresh("stream"));
     let parameters = match method.mode {

@@ -55,7 +55,7 @@ pub enum BuildError {
         service: String,
     },
     /// An address has no port.
-    #[error("address {address:?} is not host:port, nor the path of a Unix socket")]
+    #[error("address {address:?} is not host:port")]
     BadAddress {
         /// As it was given.
         address: String,

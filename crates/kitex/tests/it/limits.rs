@@ -4,9 +4,8 @@
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use kitex::bytes::{Bytes, BytesMut};
+use kitex::bytes::BytesMut;
 use kitex::client::PoolKind;
-use kitex::kitex_thrift::Payload;
 use kitex::server::{ConnectionConfig, SocketConfig};
 use kitex::{ApplicationException, ClientStreamingClient, Context};
 use tokio::net::TcpListener;
@@ -63,64 +62,6 @@ fn flood(tell: Tell<String>) -> Handlers {
             }
         }
     })
-}
-
-/// A data frame of stream 1 with a message of `payload` bytes, and `pairs` strings of `value` bytes.
-fn data(method: &str, payload: usize, pairs: usize, value: usize) -> BytesMut {
-    let mut message = BytesMut::new();
-    Resp { payload: Some(Bytes::from(vec![7; payload])), ..resp("", 0) }.encode(&mut message).unwrap();
-    let keys: Vec<String> = (0..pairs).map(|pair| format!("k{pair}")).collect();
-    let value = vec![b'v'; value];
-    let strings: Vec<(&[u8], &[u8])> = keys.iter().map(|key| (key.as_bytes(), &*value)).collect();
-    frame_of(1, method, Data, &strings, &message)
-}
-
-/// A bound of a frame, and payload, pairs and bytes of a value: of a frame within it, and of one beyond.
-type FrameRow = (&'static str, Change, [usize; 3], [usize; 3]);
-
-#[rustfmt::skip]
-const FRAMES: &[FrameRow] = &[
-    ("frame_len", |config| config.limits.frame_len = 1000, [500, 0, 0], [1500, 0, 0]),
-    ("header_len", |config| config.limits.header_len = 200, [500, 1, 50], [500, 1, 300]),
-    ("pairs", |config| config.limits.pairs = 8, [500, 3, 1], [500, 9, 1]),
-];
-
-#[tokio::test]
-async fn frame_len_header_len_and_pairs_end_a_clients_connection() {
-    for (what, change, within, beyond) in FRAMES {
-        let (listener, address) = listen().await;
-        let client = EchoClient::new(builder(&address).connection(connection(change)).build().unwrap());
-        let mut down = client.down(&Context::background(), req("", 0)).await.unwrap();
-        let mut wire = Wire::accept(&listener).await;
-        wire.next_of(Trailer).await;
-        wire.frame(1, Header, &[], b"").await;
-        let [payload, pairs, value] = *within;
-        wire.bytes(&data("Down", payload, pairs, value)).await;
-        assert!(soon(down.recv()).await.unwrap().is_some(), "{what}: within the bound");
-        let [payload, pairs, value] = *beyond;
-        wire.bytes(&data("Down", payload, pairs, value)).await;
-        assert_eq!(ended(&soon(down.recv()).await), "12004 client", "{what}");
-        assert!(wire.is_closed_by_peer().await, "{what}");
-    }
-}
-
-#[tokio::test]
-async fn frame_len_header_len_and_pairs_end_a_servers_connection() {
-    for (what, change, within, beyond) in FRAMES {
-        let peer = Peer::with(Handlers::default(), |server| server.connection(connection(change))).await;
-        let mut wire = Wire::dial(&peer.address).await;
-        open(&mut wire, 1).await;
-        let [payload, pairs, value] = *within;
-        wire.bytes(&data("Bidi", payload, pairs, value)).await;
-        wire.next_of(Data).await;
-        let [payload, pairs, value] = *beyond;
-        wire.bytes(&data("Bidi", payload, pairs, value)).await;
-        let mut answers = 0;
-        while let Some(seen) = wire.next().await {
-            answers += usize::from(seen.kind == Some(Data));
-        }
-        assert_eq!(answers, 0, "{what}: the connection ends before the frame reaches its handler");
-    }
 }
 
 #[tokio::test]

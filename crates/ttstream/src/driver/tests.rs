@@ -9,12 +9,12 @@ use bytes::BytesMut;
 use kerrors::{Code, Side, StreamError};
 use tokio::time::Instant;
 
-use super::{Link, read_loop, start};
+use super::{Link, SocketConfig, read_loop, start};
 use crate::Message;
 use crate::Metadata;
 use crate::cancel::Scope;
 use crate::io::Io;
-use crate::proto::{Config, Finish, Method, Open, StreamKey};
+use crate::proto::{Config, Connection, Finish, Method, Open, StreamKey};
 
 const IDLE: Duration = Duration::from_secs(60);
 const NEVER: Duration = Duration::from_secs(86_400);
@@ -23,7 +23,7 @@ type Opened = Arc<Mutex<Vec<StreamKey>>>;
 
 /// A connection that reads and writes; and the streams that its peer opens.
 fn connection(side: Side, io: Io, idle: Duration) -> (Arc<Link>, Opened) {
-    let link = start(side, io, Config::default(), idle);
+    let link = start(Connection::new(side, Config::default()), io, SocketConfig::default(), idle);
     let opened = Opened::default();
     let keys = opened.clone();
     tokio::spawn(read_loop(link.clone(), BytesMut::new(), move |key| keys.lock().unwrap().push(key)));
@@ -60,7 +60,7 @@ async fn a_peer_that_takes_nothing_ends_the_connection_after_the_write_timeout()
     let key = open(&link).await;
     send(&link, key, &[0; 4096]).await;
     let took = closed_after(&link).await;
-    assert_eq!(took.as_secs(), Config::default().write_timeout.as_secs());
+    assert_eq!(took.as_secs(), SocketConfig::default().write_timeout.as_secs());
     let outcome = link.lock(|state| state.connection.outcome(key)).unwrap().unwrap_err();
     assert_eq!(outcome.stream().map(StreamError::code), Some(Code::TRANSPORT_CLOSING));
 }

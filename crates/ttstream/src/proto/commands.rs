@@ -72,9 +72,13 @@ impl Connection {
     /// Client: returns the method of this name, which caches what its frames share.
     ///
     /// # Errors
-    /// Code 12005: the name is longer than 65,535 bytes.
+    /// Code 12005: the name is longer than 65,535 bytes, or than a header may be.
     pub fn prepare_method(&mut self, name: &[u8]) -> Result<Arc<Method>, StreamError> {
-        self.method_named(name).map_err(|error| illegal_operation(self.side(), &error))
+        let method = self.method_named(name).and_then(|method| {
+            method.check(&self.config().limits)?;
+            Ok(method)
+        });
+        method.map_err(|error| illegal_operation(self.side(), &error))
     }
 
     /// Client: ends its direction with a trailer. Does nothing if it has ended.
@@ -104,7 +108,7 @@ impl Connection {
     ///
     /// # Errors
     /// What the stream ended with; 12005 if this side's direction has ended or the message is too large
-    /// for a frame.
+    /// for a frame within the limits.
     pub fn send(&mut self, key: StreamKey, payload: &Message<'_>) -> Result<bool, Error> {
         self.check_send(key)?;
         if !self.has_room_for(key) {

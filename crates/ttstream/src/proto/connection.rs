@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::{Buf, BytesMut};
 use kerrors::{CancelPath, Code, Error, RecvTimeout, Side, StreamError};
 use ttheader_codec::{EncodeError, FrameType};
 
@@ -44,6 +45,8 @@ pub struct Connection {
     /// No Rst frame was received or sent.
     never_reset: bool,
     last_id: i32,
+    /// Bytes still to arrive of a frame that is passed over.
+    to_skip: usize,
 }
 
 /// What the driver does: events, writes and timers.
@@ -74,6 +77,7 @@ impl Connection {
             draining: false,
             never_reset: true,
             last_id: 0,
+            to_skip: 0,
         }
     }
 
@@ -228,6 +232,22 @@ impl Connection {
         self.methods.get(name)
     }
 
+    /// Passes over the next `len` bytes that are read, without keeping them.
+    pub(super) fn skip(&mut self, len: usize) {
+        self.to_skip = len;
+    }
+
+    /// Drops what is to be passed over from the front of `buf`. Returns whether all of it has come.
+    #[inline]
+    pub(super) fn skipped(&mut self, buf: &mut BytesMut) -> bool {
+        if self.to_skip > 0 {
+            let step = self.to_skip.min(buf.len());
+            buf.advance(step);
+            self.to_skip = self.to_skip.saturating_sub(step);
+        }
+        self.to_skip == 0
+    }
+
     /// Returns an id that no stream has.
     pub(super) fn next_id(&mut self) -> StreamId {
         loop {
@@ -375,6 +395,15 @@ impl Connection {
     pub(super) fn write(&mut self, key: StreamKey, frame: &Frame<'_>) -> Result<(), EncodeError> {
         match self.table.get_mut(key) {
             Some(stream) if self.closed.is_none() => self.outbound.frame(key, stream, frame),
+            _ => Ok(()),
+        }
+    }
+
+    /// As [`write`](Self::write), for a frame without which the peer's end of the stream would stay open: it
+    /// leaves even if it exceeds the limits.
+    pub(super) fn write_last(&mut self, key: StreamKey, frame: &Frame<'_>) -> Result<(), EncodeError> {
+        match self.table.get_mut(key) {
+            Some(stream) if self.closed.is_none() => self.outbound.last_frame(key, stream, frame),
             _ => Ok(()),
         }
     }

@@ -28,6 +28,9 @@ use super::stream::Stream;
 use crate::Metadata;
 use crate::cancel::Reason;
 
+/// Bytes of an Rst frame's text: what a reader keeps of it. A cause that a user gives has no bound of its own.
+const MAX_RST_TEXT: usize = 4096;
+
 /// What a handler ends a stream with.
 #[derive(Clone, Debug, Default)]
 pub struct Finish {
@@ -193,9 +196,14 @@ impl Connection {
             // A server's Rst is its last frame. A client's is followed by its trailer.
             stream.send_mut().mark_trailer_sent();
         }
-        let (strings, payload) = rst_parts(stream.method().name(), stream.id(), error, path);
-        // Never refused: a path is bounded, and a text is far below the bound of a frame.
-        let _ = self.write(key, &Frame::new(FrameType::Rst, &strings, &payload));
+        let (method, id) = (stream.method().name().clone(), stream.id());
+        let (strings, payload) = rst_parts(&method, id, error, path);
+        if self.write(key, &Frame::new(FrameType::Rst, &strings, &payload)).is_err() {
+            // The limits are very tight. The code alone must leave: the stream would stay open at the peer.
+            let bare = StreamError::new(error.code()).with_cause(String::new());
+            let (strings, payload) = rst_parts(&[], id, &bare, &CancelPath::of(""));
+            let _ = self.write_last(key, &Frame::new(FrameType::Rst, &strings, &payload));
+        }
     }
 
     /// Queues this side's trailer, unless it was queued or replaced by an Rst.
@@ -213,7 +221,7 @@ impl Connection {
             // A stream must not stay open because its trailer is too large.
             let exception = trailer_refused(&error);
             let (strings, payload) = (Metadata::new(), encode(&exception));
-            let _ = self.write(key, &Frame::new(FrameType::Trailer, &strings, &payload));
+            let _ = self.write_last(key, &Frame::new(FrameType::Trailer, &strings, &payload));
         }
     }
 }
@@ -228,6 +236,8 @@ fn rst_parts(method: &[u8], id: StreamId, error: &StreamError, path: &CancelPath
     if !path.as_wire().is_empty() {
         strings.insert(key::CANCEL_PATH, path.as_wire().to_owned());
     }
-    let exception = ApplicationException::new(error.code().number(), error.message());
+    let text = error.message();
+    let text = text.get(..text.floor_char_boundary(MAX_RST_TEXT)).unwrap_or(text);
+    let exception = ApplicationException::new(error.code().number(), text);
     (strings, exception.encode(&String::from_utf8_lossy(method), id.get()))
 }

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use kerrors::{ApplicationException, CancelPath, Code, Side, StreamError};
-use ttheader_codec::{Flags, FrameType, Header, key, peek_frame};
+use ttheader_codec::{
+    DecodeError, Flags, FrameType, Header, Limits, Oversize, key, peek_frame, peek_oversize,
+};
 
 use super::connection::Connection;
 use super::error::ConnectionError;
@@ -30,6 +32,8 @@ impl Connection {
     /// [paused](Self::is_paused), every one until then. To be called again after
     /// [`Event::Resumed`](super::Event::Resumed), with new bytes or without.
     ///
+    /// A frame that exceeds a limit is passed over as its bytes come, and ends its stream alone, with 12004.
+    ///
     /// # Errors
     /// The connection cannot go on; it has been closed.
     pub fn handle_read(&mut self, buf: &mut BytesMut, now: Instant) -> Result<(), ConnectionError> {
@@ -46,8 +50,17 @@ impl Connection {
         Ok(())
     }
 
+    /// Takes the next frame. Returns `false` if it has not come whole.
     fn read_frame(&mut self, buf: &mut BytesMut, now: Instant) -> Result<bool, ConnectionError> {
-        let Some(header) = peek_frame(buf, &self.config().limits)? else { return Ok(false) };
+        if !self.skipped(buf) {
+            return Ok(false);
+        }
+        let header = match peek_frame(buf, &self.config().limits) {
+            Ok(Some(header)) => header,
+            Ok(None) => return Ok(false),
+            Err(error) if error.is_over_limit() => return self.pass_over(buf, &error),
+            Err(error) => return Err(error.into()),
+        };
         if !header.flags.contains(Flags::STREAMING) {
             return Err(ConnectionError::NotStreaming(header.flags.bits()));
         }
@@ -77,6 +90,56 @@ impl Connection {
             }
         }
         Ok(true)
+    }
+
+    /// A frame exceeds a limit: ends its stream, and passes over the frame. Returns `false` if its header has
+    /// not come whole.
+    #[cold]
+    fn pass_over(&mut self, buf: &[u8], error: &DecodeError) -> Result<bool, ConnectionError> {
+        let limits: Limits = self.config().limits;
+        let Some(oversize) = peek_oversize(buf, &limits)? else { return Ok(false) };
+        let Oversize { flags, sequence_id, frame_len, header } = oversize;
+        if !flags.contains(Flags::STREAMING) {
+            return Err(ConnectionError::NotStreaming(flags.bits()));
+        }
+        if let Some(id) = StreamId::new(sequence_id) {
+            self.handle_oversize(id, header.as_ref(), error)?;
+        }
+        self.skip(frame_len);
+        Ok(true)
+    }
+
+    /// Ends the stream of a frame that is passed over. Where even the header is, its stream can be found, but
+    /// not what the frame is.
+    fn handle_oversize(
+        &mut self,
+        id: StreamId,
+        header: Option<&Header<'_>>,
+        error: &DecodeError,
+    ) -> Result<(), ConnectionError> {
+        let refused = StreamError::new(Code::ILLEGAL_FRAME).with_cause(error.to_string());
+        let frame_type = header.map(Header::frame_type);
+        match (self.find(id), frame_type, self.side()) {
+            (Some(_), Some(Some(FrameType::Header)), Side::Server) => {
+                return Err(ConnectionError::DuplicateStream(id.get()));
+            }
+            // For observers only: the stream can go on without it.
+            (_, Some(Some(FrameType::Meta)), _) => {}
+            (Some(key), frame_type, _) => {
+                if frame_type == Some(Some(FrameType::Rst)) {
+                    self.mark_reset(key);
+                }
+                self.end_at_fault(key, refused);
+            }
+            // It may have opened a stream, which the peer would wait for.
+            (None, None | Some(Some(FrameType::Header)), Side::Server) => {
+                let method = header.and_then(Header::to_method).unwrap_or_default();
+                let method = self.method_named(method)?;
+                self.reply_rst(id, &method, &refused, &CancelPath::of(""));
+            }
+            (None, _, _) => {}
+        }
+        Ok(())
     }
 
     /// Returns the stream that a data frame is for, if the stream takes it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use foldhash::fast::RandomState;
-use ttheader_codec::{EncodeError, FrameType, Head, HeaderTemplate, encode_header, key};
+use ttheader_codec::{EncodeError, FrameType, Head, HeaderTemplate, Limits, encode_header_within, key};
 
 use super::id::StreamId;
 use crate::Metadata;
@@ -34,8 +34,15 @@ impl Method {
         &self.name
     }
 
-    pub(super) fn check(&self, payload_len: usize) -> Result<(), EncodeError> {
-        self.data.check(payload_len)
+    /// Checks that a peer with these limits takes the frames of the method.
+    pub(super) fn check(&self, limits: &Limits) -> Result<(), EncodeError> {
+        self.data.check_header(limits)
+    }
+
+    /// Checks that a peer which takes frames of `frame_len` bytes takes a message of `payload_len`.
+    #[inline]
+    pub(super) fn check_data(&self, payload_len: usize, frame_len: usize) -> Result<(), EncodeError> {
+        self.data.check_within(payload_len, frame_len)
     }
 
     pub(super) fn put_data(&self, id: StreamId, len: usize, out: &mut BytesMut) -> Result<(), EncodeError> {
@@ -46,13 +53,15 @@ impl Method {
         &self,
         id: StreamId,
         frame: &Frame<'_>,
+        limits: &Limits,
         out: &mut BytesMut,
     ) -> Result<(), EncodeError> {
         let timeout = frame.timeout.map(|timeout| timeout.as_millis().to_string());
         let timeout = timeout.iter().map(|timeout| (key::RPC_TIMEOUT, timeout.as_bytes()));
         let ints = ints(frame.frame_type, &self.name).into_iter().chain(timeout);
         let strings = frame.strings.as_slices();
-        encode_header(out, Head::streaming(id.get()), strings, ints, frame.payload.len())?;
+        let head = Head::streaming(id.get());
+        encode_header_within(limits, out, head, strings, ints, frame.payload.len())?;
         out.extend_from_slice(frame.payload);
         Ok(())
     }

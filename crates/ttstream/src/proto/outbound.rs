@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::mem;
 
 use bytes::BytesMut;
-use ttheader_codec::{EncodeError, FrameType};
+use ttheader_codec::{EncodeError, FrameType, Limits};
 
 use super::config::Config;
 use super::id::{StreamId, StreamKey};
@@ -29,6 +29,8 @@ const LARGE: usize = 16 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Outbound {
+    /// What the peer is assumed to take: a frame beyond them is refused here, as an error of its call.
+    limits: Limits,
     /// Bound of what one stream has queued.
     stream_buffer: usize,
     /// Bound of what waits in all.
@@ -49,6 +51,7 @@ pub(super) struct Outbound {
 impl Outbound {
     pub(super) fn new(config: &Config) -> Self {
         Self {
+            limits: config.limits,
             stream_buffer: config.stream_send_buffer,
             buffer: config.send_buffer,
             batch: Transmit::default(),
@@ -110,14 +113,14 @@ impl Outbound {
         stream: &mut Stream,
         payload: &Message<'_>,
     ) -> Result<(), EncodeError> {
-        // The length is checked even if the frame is encoded later, so that a queued frame cannot fail.
+        // Checked here even if the frame is encoded later, so that a queued frame cannot fail.
         let len = payload.as_ref().len();
+        stream.method().check_data(len, self.limits.frame_len)?;
         stream.send_mut().count(len);
         // Streams that wait for their turn go first.
         if self.batch.len() < BATCH && self.turns.is_empty() {
             return self.put_data(stream, payload);
         }
-        stream.method().check(len)?;
         self.enqueue(key, stream, QueuedFrame::Data(payload.to_bytes()));
         Ok(())
     }
@@ -129,12 +132,35 @@ impl Outbound {
         stream: &mut Stream,
         frame: &Frame<'_>,
     ) -> Result<(), EncodeError> {
-        self.urgent |= frame.frame_type == FrameType::Rst;
+        let limits = self.limits;
+        self.frame_within(key, stream, frame, &limits)
+    }
+
+    /// As [`frame`](Self::frame), for a frame that must leave whatever the limits are.
+    pub(super) fn last_frame(
+        &mut self,
+        key: StreamKey,
+        stream: &mut Stream,
+        frame: &Frame<'_>,
+    ) -> Result<(), EncodeError> {
+        self.frame_within(key, stream, frame, &Limits::FORMAT)
+    }
+
+    fn frame_within(
+        &mut self,
+        key: StreamKey,
+        stream: &mut Stream,
+        frame: &Frame<'_>,
+        limits: &Limits,
+    ) -> Result<(), EncodeError> {
         if stream.send().is_empty() {
-            return self.batch.put(|out| stream.method().put_frame(stream.id(), frame, out));
+            self.batch.put(|out| stream.method().put_frame(stream.id(), frame, limits, out))?;
+            self.urgent |= frame.frame_type == FrameType::Rst;
+            return Ok(());
         }
         let mut encoded = BytesMut::new();
-        stream.method().put_frame(stream.id(), frame, &mut encoded)?;
+        stream.method().put_frame(stream.id(), frame, limits, &mut encoded)?;
+        self.urgent |= frame.frame_type == FrameType::Rst;
         self.enqueue(key, stream, QueuedFrame::Encoded(encoded.freeze()));
         Ok(())
     }
@@ -143,7 +169,7 @@ impl Outbound {
     pub(super) fn reply(&mut self, id: StreamId, method: &Method, frame: &Frame<'_>) {
         self.replies = self.replies.saturating_add(1);
         // Never refused: its strings are bounded, and its text is far below the bound of a frame.
-        let _ = self.batch.put(|out| method.put_frame(id, frame, out));
+        let _ = self.batch.put(|out| method.put_frame(id, frame, &Limits::FORMAT, out));
     }
 
     /// Drops what the stream has queued.

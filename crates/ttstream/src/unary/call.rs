@@ -106,12 +106,13 @@ impl Calls {
         request: &UnaryRequest<'_>,
         timeout: Option<Duration>,
     ) -> Result<UnaryResponse, Error> {
+        let sequence_id = self.last_id.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        // First: a call that cannot be sent must cost no connection.
+        let mut out = self.encode(request, sequence_id, timeout)?;
         let mut connection = match self.take_idle() {
             Some(connection) => connection,
             None => Connection { io: self.dialer.dial().await?, buffer: ReadBuffer::default() },
         };
-        let sequence_id = self.last_id.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        let mut out = self.encode(request, sequence_id, timeout)?;
         write_all(&connection.io, &mut out, self.write_timeout).await.map_err(Error::network)?;
         if request.call.method.is_oneway() {
             self.put_idle(connection);
@@ -148,7 +149,7 @@ impl Calls {
             body,
             request: Some(RequestInts { from: call.caller, to: call.callee, timeout }),
         };
-        encode(self.protocol, &message, &mut out).map_err(Error::codec)?;
+        encode(self.protocol, &message, &self.limits, &mut out).map_err(Error::codec)?;
         Ok(out)
     }
 

@@ -3,18 +3,18 @@
 use std::io;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use kerrors::{ApplicationException, Code, MessageKind, StreamError};
 use stream_core::call::{HandlerError, UnaryCall, UnaryResponse};
 use stream_core::cancel::{Reason, Scope};
 use stream_core::handler::ServerHandle;
 use stream_core::io::{Address, Io, ReadBuffer, write_all};
 use stream_core::transport::Accepted;
+use ttheader_codec::Limits;
 
 use super::CallProtocol;
-use super::wire::{Message, Outgoing, decode, encode};
+use super::wire::{Message, Outgoing, Refused, decode, encode, peek_refused};
 use crate::{Metadata, head, status};
-use ttheader_codec::Limits;
 
 /// Bytes of later calls that are read while one is served.
 const READ_AHEAD: usize = 64 * 1024;
@@ -37,9 +37,19 @@ pub(crate) async fn serve_calls(
             message = connection.next_message() => message?,
             () = server.draining() => return Ok(()),
         };
-        let Some(message) = message else { return Ok(()) };
-        connection.serve(message).await?;
+        match message {
+            None => return Ok(()),
+            Some(Next::Message(message)) => connection.serve(message).await?,
+            Some(Next::Refused(refused, text)) => connection.refuse(refused, text).await?,
+        }
     }
+}
+
+/// What comes next on a connection.
+enum Next {
+    Message(Message),
+    /// A message that exceeds a limit, and the text that says which.
+    Refused(Refused, String),
 }
 
 struct Connection {
@@ -53,18 +63,59 @@ struct Connection {
 }
 
 impl Connection {
-    async fn next_message(&mut self) -> io::Result<Option<Message>> {
+    async fn next_message(&mut self) -> io::Result<Option<Next>> {
         loop {
             match decode(self.protocol, self.buffer.bytes(), &self.limits) {
                 Ok(Some(message)) => {
                     self.buffer.shrink();
-                    return Ok(Some(message));
+                    return Ok(Some(Next::Message(message)));
                 }
                 Ok(None) if self.buffer.fill(&self.io).await? == 0 => return Ok(None),
                 Ok(None) => {}
+                Err(error) if error.is_over_limit() => {
+                    let (text, limits) = (error.to_string(), &self.limits);
+                    let refused = peek_refused(self.protocol, self.buffer.bytes(), limits, error);
+                    match refused.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))? {
+                        Some(refused) => return Ok(Some(Next::Refused(refused, text))),
+                        None if self.buffer.fill(&self.io).await? == 0 => return Ok(None),
+                        None => {}
+                    }
+                }
                 Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
             }
         }
+    }
+
+    /// Passes over a message that exceeds a limit, without keeping it, and answers that call alone.
+    async fn refuse(&mut self, refused: Refused, text: String) -> io::Result<()> {
+        let Refused { name, kind, sequence_id, len } = refused;
+        let mut left = len;
+        loop {
+            let step = left.min(self.buffer.len());
+            self.buffer.bytes().advance(step);
+            self.buffer.shrink();
+            left = left.saturating_sub(step);
+            if left == 0 {
+                break;
+            }
+            if self.buffer.fill(&self.io).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        if kind == MessageKind::Oneway {
+            return Ok(());
+        }
+        let exception = ApplicationException::new(ApplicationException::PROTOCOL_ERROR, text);
+        let mut out = BytesMut::new();
+        put_response(
+            self.protocol,
+            &name,
+            sequence_id,
+            UnaryResponse::refused(exception),
+            &self.limits,
+            &mut out,
+        );
+        write_all(&self.io, &mut out, self.write_timeout).await
     }
 
     async fn serve(&mut self, message: Message) -> io::Result<()> {
@@ -80,7 +131,7 @@ impl Connection {
             return Ok(());
         }
         let mut out = BytesMut::new();
-        put_response(self.protocol, &name, sequence_id, response, &mut out);
+        put_response(self.protocol, &name, sequence_id, response, &self.limits, &mut out);
         write_all(&self.io, &mut out, self.write_timeout).await
     }
 
@@ -117,6 +168,7 @@ fn put_response(
     name: &str,
     sequence_id: i32,
     response: UnaryResponse<HandlerError>,
+    limits: &Limits,
     out: &mut BytesMut,
 ) {
     let UnaryResponse { mut metadata, backward, result } = response;
@@ -129,14 +181,15 @@ fn put_response(
         },
     };
     let message = Outgoing { name, kind, sequence_id, metadata: &metadata, body: &body, request: None };
-    if let Err(error) = encode(protocol, &message, out) {
+    if let Err(error) = encode(protocol, &message, limits, out) {
         let text = format!("answer cannot be sent: {error}");
         let body = ApplicationException::new(ApplicationException::INTERNAL_ERROR, text).encode_body();
         let (kind, metadata) = (MessageKind::Exception, &Metadata::new());
-        // Small, so it is never refused.
+        // Bounded by the format alone: the caller waits for an answer.
         let _ = encode(
             protocol,
             &Outgoing { name, kind, sequence_id, metadata, body: &body, request: None },
+            &Limits::FORMAT,
             out,
         );
     }

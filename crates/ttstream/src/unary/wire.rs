@@ -5,7 +5,10 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use kerrors::{ExceptionError, MessageBegin, MessageKind};
 use thiserror::Error;
-use ttheader_codec::{DecodeError, EncodeError, Head, Limits, decode_frame, encode_header, key};
+use ttheader_codec::{
+    DecodeError, EncodeError, Head, LENGTH_LEN, Limits, Oversize, decode_frame, encode_header_within, key,
+    peek_oversize,
+};
 
 use super::CallProtocol;
 use crate::Metadata;
@@ -34,6 +37,74 @@ pub(crate) enum WireError {
     #[error("framed message of {len} bytes exceeds the limit of {limit}")]
     TooLarge { len: usize, limit: usize },
 }
+
+impl WireError {
+    /// Returns whether the message exceeds a limit of the reader.
+    pub(super) fn is_over_limit(&self) -> bool {
+        match self {
+            Self::Header(error) => error.is_over_limit(),
+            Self::TooLarge { .. } => true,
+            Self::Message(_) => false,
+        }
+    }
+}
+
+/// A message that exceeds a limit, and is passed over.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) name: String,
+    pub(super) kind: MessageKind,
+    pub(super) sequence_id: i32,
+    /// Its bytes.
+    pub(super) len: usize,
+}
+
+/// Returns what is known of the message that `buf` begins with, which [`decode`] refused with `error` because
+/// it exceeds `limits`; `None` if too little of it has come.
+///
+/// # Errors
+/// Where the message ends, or what it is, cannot be known.
+pub(super) fn peek_refused(
+    protocol: CallProtocol,
+    buf: &[u8],
+    limits: &Limits,
+    error: WireError,
+) -> Result<Option<Refused>, WireError> {
+    match protocol {
+        CallProtocol::Ttheader => peek_ttheader(buf, limits, error),
+        CallProtocol::Framed => peek_framed(buf, error),
+    }
+}
+
+fn peek_ttheader(buf: &[u8], limits: &Limits, error: WireError) -> Result<Option<Refused>, WireError> {
+    let Some(Oversize { sequence_id, frame_len: len, header, .. }) = peek_oversize(buf, limits)? else {
+        return Ok(None);
+    };
+    let Some(header) = header else { return Err(error) };
+    let name = String::from_utf8_lossy(header.to_method().unwrap_or_default()).into_owned();
+    let kind = match header.int(key::MSG_TYPE) {
+        Some(b"4") => MessageKind::Oneway,
+        _ => MessageKind::Call,
+    };
+    Ok(Some(Refused { name, kind, sequence_id, len }))
+}
+
+fn peek_framed(buf: &[u8], error: WireError) -> Result<Option<Refused>, WireError> {
+    let WireError::TooLarge { len, .. } = error else { return Err(error) };
+    let payload = buf.get(LENGTH_LEN..).unwrap_or_default();
+    match MessageBegin::read(payload) {
+        _ if len > Limits::FORMAT.frame_len => Err(error),
+        Ok((MessageBegin { name, kind, sequence_id }, _)) => {
+            let name = String::from_utf8_lossy(name).into_owned();
+            Ok(Some(Refused { name, kind, sequence_id, len: len.saturating_add(LENGTH_LEN) }))
+        }
+        Err(ExceptionError::Truncated) if payload.len() < MAX_BEGIN => Ok(None),
+        Err(_) => Err(error),
+    }
+}
+
+/// Bytes in which the name of a message that is too large must have come.
+const MAX_BEGIN: usize = 64 * 1024;
 
 /// Takes the next whole message out of `buf`.
 pub(super) fn decode(
@@ -106,10 +177,12 @@ pub(super) struct RequestInts<'a> {
     pub(super) timeout: Option<Duration>,
 }
 
-/// Appends the message to `out`, which stays as it was if that fails.
+/// Appends the message to `out`, which stays as it was if that fails: for one, because a peer with these
+/// limits would not take it.
 pub(super) fn encode(
     protocol: CallProtocol,
     message: &Outgoing<'_>,
+    limits: &Limits,
     out: &mut BytesMut,
 ) -> Result<(), EncodeError> {
     let mut begin = Vec::with_capacity(message.name.len().saturating_add(16));
@@ -117,8 +190,12 @@ pub(super) fn encode(
     MessageBegin { name: name.as_bytes(), kind, sequence_id }.write(&mut begin);
     let len = begin.len().saturating_add(message.body.len());
     let length = u32::try_from(len).map_err(|_| EncodeError::FrameTooLarge { len })?;
-    if protocol == CallProtocol::Ttheader {
-        put_header(message, len.saturating_add(4), out)?;
+    match protocol {
+        CallProtocol::Ttheader => put_header(message, len.saturating_add(4), limits, out)?,
+        CallProtocol::Framed if len > limits.frame_len => {
+            return Err(EncodeError::FrameOverLimit { len, limit: limits.frame_len });
+        }
+        CallProtocol::Framed => {}
     }
     out.extend_from_slice(&length.to_be_bytes());
     out.extend_from_slice(&begin);
@@ -126,7 +203,12 @@ pub(super) fn encode(
     Ok(())
 }
 
-fn put_header(message: &Outgoing<'_>, payload_len: usize, out: &mut BytesMut) -> Result<(), EncodeError> {
+fn put_header(
+    message: &Outgoing<'_>,
+    payload_len: usize,
+    limits: &Limits,
+    out: &mut BytesMut,
+) -> Result<(), EncodeError> {
     let kind = [b'0'.saturating_add(message.kind as u8)];
     let timeout = message.request.as_ref().and_then(|request| request.timeout);
     let timeout = timeout.map(|left| left.as_millis().to_string());
@@ -142,5 +224,6 @@ fn put_header(message: &Outgoing<'_>, payload_len: usize, out: &mut BytesMut) ->
         ]);
     }
     let head = Head::ping_pong(message.sequence_id);
-    encode_header(out, head, message.metadata.as_slices(), ints.iter().copied(), payload_len).map(drop)
+    let (strings, ints) = (message.metadata.as_slices(), ints.iter().copied());
+    encode_header_within(limits, out, head, strings, ints, payload_len).map(drop)
 }

@@ -1,0 +1,68 @@
+//! Calls over Unix sockets, with Kitex at either end.
+
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::peer::Peer::{self, Go, Rust};
+use crate::peer::{Process, go_is_here};
+
+/// A socket's path, and its folder, which is removed in the end.
+struct Socket(PathBuf);
+
+impl Socket {
+    fn new(test: &str) -> Self {
+        let folder = env::temp_dir().join(format!("lab-{test}-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder for a socket");
+        Self(folder)
+    }
+
+    fn path(&self) -> String {
+        self.0.join("lab.sock").display().to_string()
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+const CALLS: &[&str] = &[
+    "--what down --msg n=3",
+    "--what bidi --msg hello",
+    "--what up --msg hello",
+    "--what unary --msg hello",
+    "--what cancel --msg n=3;idle --after 3",
+];
+
+/// What a client prints of each call, and what the server prints of its handlers.
+fn run(server: Peer, client: Peer) -> (Vec<Vec<Value>>, Vec<Value>) {
+    let socket = Socket::new(&format!("{server:?}-{client:?}"));
+    let path = socket.path();
+    let server = Process::start(server, &format!("server --addr {path}"));
+    assert!(server.listens(), "{server:?}");
+    let seen = CALLS.iter().map(|call| {
+        let ended = Process::start(client, &format!("client --addr {path} {call}")).ends();
+        assert_eq!((ended.code, &ended.errors[..]), (Some(0), &[][..]), "{call}: {ended:?}");
+        ended.lines
+    });
+    (seen.collect(), server.take(2))
+}
+
+#[test]
+fn calls_over_unix_sockets_are_those_over_tcp_with_kitex_at_either_end() {
+    let ours = run(Rust, Rust);
+    assert!(ours.0.iter().all(|lines| !lines.is_empty()), "{ours:?}");
+    let canceled = ours.0.last().unwrap().iter().any(|line| line["code"] == 12007);
+    assert!(canceled, "{ours:?}");
+    if !go_is_here() {
+        return;
+    }
+    for (server, client) in [(Go, Rust), (Rust, Go)] {
+        let seen = run(server, client);
+        assert_eq!(seen.0, ours.0, "{server:?} serves {client:?}");
+    }
+}
