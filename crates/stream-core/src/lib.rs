@@ -21,6 +21,8 @@
 #[doc(hidden)]
 pub mod buffer_pool;
 pub mod cancel;
+#[doc(hidden)]
+pub mod guard;
 mod message;
 mod metadata;
 mod metainfo;

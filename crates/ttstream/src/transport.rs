@@ -29,6 +29,7 @@ pub struct TtStream {
 
 impl Transport for TtStream {
     fn connect(&self, io: Io, idle_timeout: Duration) -> Result<Arc<dyn Connection>, Error> {
+        stream_core::rt::check()?;
         let link = start(Side::Client, io, self.connection.clone(), idle_timeout);
         tokio::spawn(read_loop(link.clone(), BytesMut::new(), |_| {}));
         Ok(link)
@@ -69,6 +70,10 @@ impl Connection for Link {
 
     fn live_streams(&self) -> usize {
         self.live_streams()
+    }
+
+    fn lost_at_start(&self) -> Option<Error> {
+        Link::lost_at_start(self).map(Error::from)
     }
 
     fn retire(&self) {

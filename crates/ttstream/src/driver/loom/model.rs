@@ -75,6 +75,12 @@ impl Model {
         }
     }
 
+    /// Drops the writer task, as a runtime does that is shut down.
+    pub(super) fn drop_writer(&self) {
+        let task = self.writer.try_lock().expect("one thread has the writer task").take();
+        drop(task);
+    }
+
     /// Polls the writer task if it was woken, and not if it was not; lets the time pass that a connection
     /// stays open before it is closed.
     pub(super) fn settle(&self) {
