@@ -26,6 +26,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use stream_core::BoxFuture;
 use stream_core::client::Connector;
@@ -81,7 +82,7 @@ impl Network {
 }
 
 impl Connector for Network {
-    fn connect<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Io>> {
+    fn connect<'a>(&'a self, address: &'a str, _: Duration) -> BoxFuture<'a, io::Result<Io>> {
         Box::pin(async move {
             match self.find(address) {
                 Some(server) => server.connect().await,

@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{self, ThreadId};
+use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -69,12 +69,6 @@ impl Cores {
         F: Future<Output: Send + 'static> + Send + 'static,
     {
         self.next().spawn(task)
-    }
-
-    /// Returns the id of the current thread if it is one of [`Cores`]'. A socket's events come to the thread
-    /// that made it, and end with it.
-    pub fn current_thread() -> Option<ThreadId> {
-        Place::here().map(|_| thread::current().id())
     }
 
     #[expect(clippy::indexing_slicing, reason = "there is one thread at least")]

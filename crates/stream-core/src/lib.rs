@@ -22,6 +22,8 @@ mod boxed;
 #[doc(hidden)]
 pub mod buffer_pool;
 pub mod cancel;
+#[doc(hidden)]
+pub mod guard;
 mod message;
 mod metadata;
 mod metainfo;

@@ -45,6 +45,12 @@ pub trait Connection: Send + Sync + 'static {
     /// Returns the number of streams that have not ended.
     fn live_streams(&self) -> usize;
 
+    /// Returns what the connection was lost with, if that was before anything came from the peer and nobody here
+    /// has asked for it: it counts as a dial that failed.
+    fn lost_at_start(&self) -> Option<Error> {
+        None
+    }
+
     /// Takes no new stream any more, and closes the connection when none is left and all is written.
     fn retire(&self);
 

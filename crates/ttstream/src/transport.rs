@@ -31,6 +31,7 @@ pub struct TtStream {
 
 impl Transport for TtStream {
     fn connect(&self, io: Io, idle_timeout: Duration) -> Result<Arc<dyn transport::Connection>, Error> {
+        stream_core::rt::check()?;
         let link =
             start(Connection::new(Side::Client, self.connection.clone()), io, self.socket, idle_timeout);
         tokio::spawn(read_loop(link.clone(), BytesMut::new(), |_| {}));
@@ -78,6 +79,10 @@ impl transport::Connection for Link {
 
     fn live_streams(&self) -> usize {
         self.live_streams()
+    }
+
+    fn lost_at_start(&self) -> Option<Error> {
+        Link::lost_at_start(self).map(Error::from)
     }
 
     fn retire(&self) {

@@ -4,6 +4,7 @@ use std::env;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use kitex::client::{Connector, MemoryConnector, SystemConnector};
 use kitex::server::MemoryListener;
@@ -88,11 +89,11 @@ async fn listen_serves_listeners_that_are_bound_already() {
 struct Names(MemoryConnector, String);
 
 impl Connector for Names {
-    fn connect<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Io>> {
+    fn connect<'a>(&'a self, address: &'a str, timeout: Duration) -> BoxFuture<'a, io::Result<Io>> {
         Box::pin(async move {
             match address {
                 "memory" => self.0.connect().await,
-                _ => SystemConnector.connect(&self.1).await,
+                _ => SystemConnector.connect(&self.1, timeout).await,
             }
         })
     }

@@ -1,24 +1,28 @@
 //! Opens streams and makes ping-pong calls: gets a connection from a pool, and registers the stream with the
 //! scope under which it is opened. Knows transports by their traits alone.
 
+mod connect;
+mod idles;
 mod pool;
+mod slot;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use kerrors::{Error, StreamError};
 
-use pool::{Checkout, Pool, Source};
+use connect::Source;
+use pool::{Checkout, Pool};
 pub use pool::{PoolKind, PoolStats};
 
 use crate::call::{OutgoingCall, UnaryRequest, UnaryResponse};
 use crate::cancel::{Registration, Scope, Target};
-use crate::clock;
 use crate::dial::Dialer;
 pub use crate::dial::{AddressSource, Connector, StaticAddresses, SystemConnector};
 use crate::observe::Observers;
 use crate::stream::{NewStream, Parent, RecvStream, SendStream, Setup, StreamTarget, handles};
 use crate::transport::{Transport, UnaryTransport};
+use crate::{clock, rt};
 
 /// How a client reaches its server, whatever transport it uses.
 #[derive(Clone, Debug)]
@@ -90,6 +94,7 @@ impl Client {
     /// No connection could be had, or it was lost; the deadline passed; the scope was canceled. What the
     /// handler ended with is the response's.
     pub async fn call(&self, request: UnaryRequest<'_>) -> Result<UnaryResponse, Error> {
+        rt::check()?;
         self.unary.call(request).await
     }
 
@@ -118,7 +123,10 @@ impl Client {
         match timeout {
             None => self.open_now(call).await,
             Some(Duration::ZERO) => late(),
-            Some(left) => tokio::time::timeout(left, self.open_now(call)).await.unwrap_or_else(|_| late()),
+            Some(left) => {
+                rt::check()?;
+                tokio::time::timeout(left, self.open_now(call)).await.unwrap_or_else(|_| late())
+            }
         }
     }
 

@@ -1,23 +1,16 @@
 //! Which connection a stream gets. Mux: several streams share one. Long: a stream has one to itself and
 //! returns it. Short: a stream has one to itself, which is closed with it.
 
-use std::collections::VecDeque;
-use std::fmt;
-use std::mem;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use kerrors::Error;
-use tokio::sync::oneshot;
 
+use super::connect::{Shared, Source};
+use super::idles::{Exclusive, Idles};
+use super::slot::{Dialed, Slot};
 use crate::cores::{Place, processors};
-use crate::dial::Dialer;
 use crate::stream::Lease;
-use crate::sync::Mutex;
-use crate::transport::{Connection, Transport};
-
-/// A connection of any transport.
-type Shared = Arc<dyn Connection>;
 
 /// How streams share connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,21 +50,6 @@ pub(super) struct Checkout {
     pub(super) lease: Option<Lease>,
 }
 
-/// Makes the connections of a pool.
-#[derive(Debug)]
-pub(super) struct Source {
-    pub(super) dialer: Arc<Dialer>,
-    pub(super) transport: Arc<dyn Transport>,
-    /// The longest time that a connection may have no stream.
-    pub(super) idle_timeout: Duration,
-}
-
-impl Source {
-    async fn connect(&self) -> Result<Shared, Error> {
-        self.transport.connect(self.dialer.dial().await?, self.idle_timeout)
-    }
-}
-
 #[derive(Debug)]
 pub(super) struct Pool {
     source: Arc<Source>,
@@ -80,7 +58,7 @@ pub(super) struct Pool {
 
 #[derive(Debug)]
 enum Kind {
-    Mux(Vec<Arc<Mutex<Slot>>>),
+    Mux(Vec<Slot>),
     Long(Arc<Idles>),
     Short,
 }
@@ -88,10 +66,8 @@ enum Kind {
 impl Pool {
     pub(super) fn new(source: Source, kind: PoolKind) -> Self {
         let kind = match kind {
-            PoolKind::Mux(size) => Kind::Mux((0..size.max(1)).map(|_| Arc::default()).collect()),
-            PoolKind::Long { max_idle, .. } => {
-                Kind::Long(Arc::new(Idles { connections: Mutex::default(), max_idle }))
-            }
+            PoolKind::Mux(size) => Kind::Mux((0..size.max(1)).map(|_| Slot::default()).collect()),
+            PoolKind::Long { max_idle, .. } => Kind::Long(Arc::new(Idles::new(max_idle))),
             PoolKind::Short => Kind::Short,
         };
         Self { source: Arc::new(source), kind }
@@ -100,7 +76,7 @@ impl Pool {
     pub(super) async fn get(&self) -> Result<Checkout, Error> {
         let (connection, home) = match &self.kind {
             Kind::Mux(slots) => {
-                let connection = Slot::get(pick(slots), &self.source).await?;
+                let connection = get_shared(slots, &self.source).await?;
                 return Ok(Checkout { connection, lease: None });
             }
             Kind::Long(idles) => match idles.take() {
@@ -109,7 +85,8 @@ impl Pool {
             },
             Kind::Short => (self.source.connect().await?, Weak::new()),
         };
-        let lease = Exclusive { connection: connection.clone(), home };
+        let source = self.source.clone();
+        let lease = Exclusive { connection: connection.clone(), source, home };
         Ok(Checkout { connection, lease: Some(Box::new(lease)) })
     }
 }
@@ -143,8 +120,8 @@ impl Pool {
 
     pub(super) fn stats(&self) -> PoolStats {
         let connections: Vec<Shared> = match &self.kind {
-            Kind::Mux(slots) => slots.iter().filter_map(|slot| slot.lock().connection()).collect(),
-            Kind::Long(idles) => idles.connections.lock().iter().filter_map(Weak::upgrade).collect(),
+            Kind::Mux(slots) => slots.iter().filter_map(Slot::connection).collect(),
+            Kind::Long(idles) => idles.all(),
             Kind::Short => Vec::new(),
         };
         let (dials, failed_dials) = self.source.dialer.counts();
@@ -165,189 +142,58 @@ impl Drop for Pool {
     }
 }
 
-/// The place of one shared connection.
-#[derive(Default)]
-enum Slot {
-    #[default]
-    Empty,
-    /// A dial is under way; these callers wait for its result.
-    Dialing(Vec<oneshot::Sender<Result<Shared, Error>>>),
-    Ready(Shared),
-}
+/// How long a stream waits for a connection that is dialed while another one is open.
+const DIAL_ALONE: Duration = Duration::from_millis(50);
 
-impl Slot {
-    /// Returns the slot's connection. Dials if there is none, once for all who wait.
-    async fn get(slot: &Arc<Mutex<Self>>, source: &Arc<Source>) -> Result<Shared, Error> {
-        if let Some(connection) = slot.lock().connection()
-            && connection.is_open()
-        {
+/// Dials that an opening waits for at most, if each is abandoned.
+const MAX_ABANDONED: usize = 3;
+
+/// Returns the connection of the least loaded slot. If it has to be dialed first and that fails, or takes long, any
+/// connection that is open serves: an opening fails only if there is none.
+async fn get_shared(slots: &[Slot], source: &Arc<Source>) -> Result<Shared, Error> {
+    let mut left = MAX_ABANDONED;
+    loop {
+        let slot = pick(slots);
+        if let Some(connection) = slot.open_connection() {
             return Ok(connection);
         }
-        let (sender, dialed) = oneshot::channel();
-        if Self::wait(slot, sender) {
-            // On a task of its own: the dial outlives a caller that gives up.
-            let dial = Dial { slot: slot.clone() };
-            let source = source.clone();
-            tokio::spawn(async move { dial.finish(source.connect().await) });
-        }
-        dialed.await.unwrap_or_else(|_| Err(Error::network("the dial was abandoned: its runtime shut down")))
-    }
-
-    /// Adds a caller who waits for the slot's connection. Returns whether the caller has to dial.
-    fn wait(slot: &Mutex<Self>, sender: oneshot::Sender<Result<Shared, Error>>) -> bool {
-        let mut state = slot.lock();
-        match &mut *state {
-            Self::Dialing(waiting) => {
-                waiting.push(sender);
-                false
-            }
-            Self::Ready(_) | Self::Empty => {
-                let closed = mem::replace(&mut *state, Self::Dialing(vec![sender]));
-                drop(state);
-                drop(closed);
-                true
-            }
-        }
-    }
-
-    fn connection(&self) -> Option<Shared> {
-        match self {
-            Self::Ready(connection) => Some(connection.clone()),
-            Self::Dialing(_) | Self::Empty => None,
-        }
-    }
-
-    /// Empties the slot. Returns its connection.
-    fn empty(slot: &Arc<Mutex<Self>>) -> Option<Shared> {
-        match mem::take(&mut *slot.lock()) {
-            Self::Ready(connection) => Some(connection),
-            Self::Dialing(_) | Self::Empty => None,
-        }
-    }
-
-    /// Returns the number of streams on the slot's connection, or of callers who wait for its dial.
-    fn load(slot: &Mutex<Self>) -> usize {
-        let connection = match &*slot.lock() {
-            Self::Ready(connection) => connection.clone(),
-            Self::Empty => return 0,
-            Self::Dialing(waiting) => return waiting.len(),
+        left = left.saturating_sub(1);
+        let dialed = match (slot.dial(source), open_one(slots)) {
+            (Ok(dialed), None) => dialed.await,
+            (Ok(dialed), Some(open)) => return Ok(dialed_soon(dialed).await.unwrap_or(open)),
+            (Err(_), Some(open)) => return Ok(open),
+            (Err(error), None) => return Err(error),
         };
-        // Without the slot's lock: a connection has a lock of its own.
-        if connection.is_open() { connection.live_streams() } else { 0 }
-    }
-}
-
-impl fmt::Debug for Slot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Empty => "Empty",
-            Self::Dialing(_) => "Dialing",
-            Self::Ready(_) => "Ready",
-        })
-    }
-}
-
-/// A dial that callers wait for. If it is dropped, they fail and the next caller dials again.
-struct Dial {
-    slot: Arc<Mutex<Slot>>,
-}
-
-impl Dial {
-    fn finish(self, result: Result<Shared, Error>) {
-        let next = result.as_ref().map_or(Slot::Empty, |connection| Slot::Ready(connection.clone()));
-        for waiter in self.replace(next) {
-            // A waiter that gave up has dropped its receiver.
-            let _ = waiter.send(result.clone());
-        }
-    }
-
-    /// Ends the slot's dial. Returns the callers who wait for it.
-    fn replace(&self, next: Slot) -> Vec<oneshot::Sender<Result<Shared, Error>>> {
-        let mut state = self.slot.lock();
-        match &*state {
-            Slot::Dialing(_) => match mem::replace(&mut *state, next) {
-                Slot::Dialing(waiting) => waiting,
-                Slot::Empty | Slot::Ready(_) => Vec::new(),
-            },
-            // The pool was closed meanwhile, and perhaps used again.
-            Slot::Empty | Slot::Ready(_) => Vec::new(),
+        match (dialed, open_one(slots)) {
+            (Ok(Ok(connection)), _) | (Ok(Err(_)) | Err(_), Some(connection)) => return Ok(connection),
+            (Ok(Err(error)), None) => return Err(error),
+            // Its runtime was shut down, or its task panicked. This caller may have another runtime.
+            (Err(_), None) if left > 0 => {}
+            (Err(_), None) => {
+                return Err(Error::network("the dial was abandoned: its runtime was shut down"));
+            }
         }
     }
 }
 
-impl Drop for Dial {
-    fn drop(&mut self) {
-        drop(self.replace(Slot::Empty));
-    }
+/// Returns what is dialed, unless it fails or takes long. A dial that takes long goes on.
+async fn dialed_soon(dialed: Dialed) -> Option<Shared> {
+    tokio::time::timeout(DIAL_ALONE, dialed).await.ok()?.ok()?.ok()
+}
+
+/// Returns the least loaded connection that is open.
+fn open_one(slots: &[Slot]) -> Option<Shared> {
+    slots.iter().filter_map(Slot::open_connection).min_by_key(|connection| connection.live_streams())
 }
 
 /// Returns the least loaded slot; there is one at least. On a thread of [`Cores`](crate::Cores) one of those that
 /// belong to that thread, if there are enough, so that a stream and its connection live on the same.
 #[expect(clippy::indexing_slicing, reason = "a pool has one slot at least")]
-fn pick(slots: &[Arc<Mutex<Slot>>]) -> &Arc<Mutex<Slot>> {
+fn pick(slots: &[Slot]) -> &Slot {
     let (first, step) = match Place::here() {
         Some(Place { index, count }) if count <= slots.len() => (index, count),
         _ => (0, 1),
     };
     let own = slots.iter().skip(first).step_by(step);
-    own.min_by_key(|slot| Slot::load(slot)).unwrap_or(&slots[0])
-}
-
-/// Connections that wait for a stream of their own. One that has waited too long closes by itself.
-struct Idles {
-    connections: Mutex<VecDeque<Weak<dyn Connection>>>,
-    max_idle: usize,
-}
-
-impl Idles {
-    /// Returns the one that was used last, if it is still open.
-    fn take(&self) -> Option<Shared> {
-        let next = || self.connections.lock().pop_back();
-        std::iter::from_fn(next)
-            .filter_map(|connection| connection.upgrade())
-            .find(|connection| connection.is_open())
-    }
-
-    /// Keeps one; closes the oldest if they are too many.
-    fn put(&self, connection: &Shared) {
-        let mut connections = self.connections.lock();
-        connections.retain(|connection| connection.strong_count() > 0);
-        connections.push_back(Arc::downgrade(connection));
-        let oldest = if connections.len() > self.max_idle { connections.pop_front() } else { None };
-        drop(connections);
-        oldest.and_then(|oldest| oldest.upgrade()).into_iter().for_each(|oldest| oldest.retire());
-    }
-
-    fn take_all(&self) -> Vec<Shared> {
-        mem::take(&mut *self.connections.lock()).iter().filter_map(Weak::upgrade).collect()
-    }
-}
-
-impl fmt::Debug for Idles {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Idles").field("max_idle", &self.max_idle).finish_non_exhaustive()
-    }
-}
-
-impl Drop for Idles {
-    fn drop(&mut self) {
-        self.take_all().into_iter().for_each(|connection| connection.retire());
-    }
-}
-
-/// The lease of a connection that one stream has to itself.
-struct Exclusive {
-    connection: Shared,
-    home: Weak<Idles>,
-}
-
-impl Drop for Exclusive {
-    fn drop(&mut self) {
-        match self.home.upgrade() {
-            Some(idles) if self.connection.is_open() && self.connection.is_reusable() => {
-                idles.put(&self.connection);
-            }
-            _ => self.connection.retire(),
-        }
-    }
+    own.min_by_key(|slot| slot.load()).unwrap_or(&slots[0])
 }

@@ -2,37 +2,43 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
-use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
+use tokio::net::lookup_host;
 
+use super::race;
 use crate::BoxFuture;
 use crate::io::{Io, unix_path};
 
 /// Makes a connection to an address. A client's can be replaced: by one in memory for tests, or by one that goes
 /// through a proxy.
 pub trait Connector: fmt::Debug + Send + Sync + 'static {
-    /// Connects to `address`, as the client's source of addresses gives it.
+    /// Connects to `address`, as the client's source of addresses gives it. The caller waits for `timeout` at most: a
+    /// connector that tries several addresses divides it among them.
     ///
     /// # Errors
     /// The address cannot be reached.
-    fn connect<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Io>>;
+    fn connect<'a>(&'a self, address: &'a str, timeout: Duration) -> BoxFuture<'a, io::Result<Io>>;
 }
 
-/// Connects by the system: `host:port` over TCP, a path (`/run/model.sock`, `unix:model.sock`) over a Unix socket.
+/// Connects by the system: `host:port` over TCP (of a name with several addresses the first that answers, as RFC 8305 has it), a path (`/run/model.sock`, `unix:model.sock`) over a Unix socket.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemConnector;
 
 impl Connector for SystemConnector {
-    fn connect<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Io>> {
+    fn connect<'a>(&'a self, address: &'a str, timeout: Duration) -> BoxFuture<'a, io::Result<Io>> {
         Box::pin(async move {
             match unix_path(address) {
                 #[cfg(unix)]
                 Some(path) => Io::unix(UnixStream::connect(path).await?),
                 #[cfg(not(unix))]
                 Some(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no Unix sockets")),
-                None => Io::tcp(TcpStream::connect(address).await?),
+                None => {
+                    let addresses = lookup_host(address).await?.collect();
+                    Io::tcp(race::connect_any(addresses, timeout).await?)
+                }
             }
         })
     }

@@ -4,6 +4,7 @@
 mod address;
 mod backoff;
 mod connector;
+mod race;
 
 use std::io;
 use std::sync::Arc;
@@ -18,9 +19,10 @@ pub use address::{AddressSource, StaticAddresses};
 use backoff::Backoff;
 pub use connector::{Connector, SystemConnector};
 
-use crate::clock;
+use crate::guard::guarded;
 use crate::io::Io;
 use crate::sync::Mutex;
+use crate::{clock, rt};
 
 /// Dials one service. After a failure, dials fail at once for a time that grows: see [`Dialer::dial`].
 #[derive(Debug)]
@@ -34,6 +36,10 @@ pub struct Dialer {
     permits: Semaphore,
     dials: AtomicU64,
     failed_dials: AtomicU64,
+    /// Addresses that the source gave last.
+    known: AtomicUsize,
+    /// Connections in a row that were lost at their start.
+    losses: AtomicUsize,
 }
 
 const MAX_DIALS: usize = 16;
@@ -53,6 +59,8 @@ impl Dialer {
             permits: Semaphore::new(MAX_DIALS),
             dials: AtomicU64::new(0),
             failed_dials: AtomicU64::new(0),
+            known: AtomicUsize::new(0),
+            losses: AtomicUsize::new(0),
         }
     }
 
@@ -61,19 +69,42 @@ impl Dialer {
         (self.dials.load(Ordering::Relaxed), self.failed_dials.load(Ordering::Relaxed))
     }
 
+    /// Returns why not to dial now: dials have failed of late.
+    pub(crate) fn refuses(&self) -> Option<Error> {
+        self.backoff.lock().refuses(clock::now())
+    }
+
+    /// A connection has ended; `lost` says that it was lost before anything came from its peer. That is as good as a
+    /// dial that failed, from the second in a row on: one alone may be a server that is restarted. Where there are
+    /// other addresses the next dial goes to another, and need not wait.
+    pub(crate) fn connection_ended(&self, lost: Option<Error>) {
+        let Some(error) = lost else { return self.losses.store(0, Ordering::Relaxed) };
+        self.failed_dials.fetch_add(1, Ordering::Relaxed);
+        let in_a_row = self.losses.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        if in_a_row > 1 && self.known.load(Ordering::Relaxed) <= 1 {
+            let error = Error::network(format!("connection was lost before anything came: {error}"));
+            self.backoff.lock().fail(error, clock::now());
+        }
+    }
+
     /// Returns a new byte stream to the service. For 100 ms after a failed dial, doubled with each failure up to
     /// 1 s, it fails at once with the same error.
     ///
     /// # Errors
-    /// [`Error::Connect`]: no address could be reached.
+    /// [`Error::Connect`]: no address could be reached. The source of addresses panicked, or this is no tokio
+    /// runtime: then nothing was dialed, and the next dial is tried at once.
     pub async fn dial(&self) -> Result<Io, Error> {
+        rt::check()?;
         // Never closed; the permit is released with the future.
         let _permit = self.permits.acquire().await;
         if let Some(error) = self.backoff.lock().refuses(clock::now()) {
             return Err(error);
         }
+        let addresses = guarded(|| self.addresses.addresses())
+            .map_err(|text| Error::network(format!("panic: [happened in the source of addresses] {text}")))?;
+        self.known.store(addresses.len(), Ordering::Relaxed);
         self.dials.fetch_add(1, Ordering::Relaxed);
-        let dialed = self.dial_any().await;
+        let dialed = self.dial_any(&addresses).await;
         match &dialed {
             Ok(_) => self.backoff.lock().succeed(),
             Err(error) => {
@@ -85,8 +116,7 @@ impl Dialer {
     }
 
     /// Returns a byte stream to the first address that answers; each dial begins with the next address.
-    async fn dial_any(&self) -> Result<Io, Error> {
-        let addresses = self.addresses.addresses();
+    async fn dial_any(&self, addresses: &[String]) -> Result<Io, Error> {
         let first = self.next.fetch_add(1, Ordering::Relaxed).checked_rem(addresses.len()).unwrap_or(0);
         let mut last = refused(
             "no address",
@@ -106,7 +136,7 @@ impl Dialer {
 
     async fn dial_address(&self, address: &str) -> io::Result<Io> {
         let timeout = self.connect_timeout;
-        tokio::time::timeout(timeout, self.connector.connect(address)).await.unwrap_or_else(|_| {
+        tokio::time::timeout(timeout, self.connector.connect(address, timeout)).await.unwrap_or_else(|_| {
             let text = format!("no answer within {}", kerrors::GoDuration(timeout));
             Err(io::Error::new(io::ErrorKind::TimedOut, text))
         })

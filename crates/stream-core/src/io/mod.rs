@@ -203,6 +203,14 @@ impl Io {
         }
     }
 
+    /// Returns whether the runtime that waits for the events of this socket has been shut down: nothing can be
+    /// awaited on it any more.
+    #[cfg(feature = "tokio")]
+    pub fn is_orphaned(&self) -> bool {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        matches!(self.poll_read_ready(&mut cx), Poll::Ready(Err(_)))
+    }
+
     /// Returns the address of this end.
     pub fn local_addr(&self) -> &Address {
         &self.local

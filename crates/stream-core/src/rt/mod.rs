@@ -9,4 +9,4 @@ mod on_tokio;
 #[cfg(loom)]
 pub use model::{Spawner, Task, Timer, log, poll_proceed, sleep, timeout, yield_now};
 #[cfg(feature = "tokio")]
-pub use on_tokio::{Spawner, Timer, log, poll_proceed, sleep, timeout, yield_now};
+pub use on_tokio::{Spawner, Timer, check, log, poll_proceed, sleep, timeout, yield_now};

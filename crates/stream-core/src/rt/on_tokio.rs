@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use kerrors::Error;
 use tokio::runtime::Handle;
 use tokio::time::Sleep;
 use tracing::debug;
@@ -13,6 +14,17 @@ use tracing::debug;
 pub use tokio::task::coop::poll_proceed;
 pub use tokio::task::yield_now;
 pub use tokio::time::sleep;
+
+/// Returns an error outside of a tokio runtime.
+///
+/// # Errors
+/// Nothing that needs sockets, tasks or timers can be done here.
+pub fn check() -> Result<(), Error> {
+    match Handle::try_current() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Error::network("no tokio runtime here: open streams and make calls within one")),
+    }
+}
 
 /// Starts tasks on the runtime on which it was made.
 #[derive(Debug)]

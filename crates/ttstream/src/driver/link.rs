@@ -13,6 +13,7 @@ use bytes::Bytes;
 use kerrors::{Code, Error, StreamError};
 
 use super::config::SocketConfig;
+use super::guard::CloseOnDrop;
 use super::observed::{Listed, WeakStream, record};
 use super::state::{Actions, CanceledHandler, Close, Opened, ReadOutcome, State};
 use stream_core::clock;
@@ -190,9 +191,11 @@ impl Link {
 
     fn close_later(&self, error: StreamError) {
         let Some(link) = self.this.upgrade() else { return };
+        let closing = CloseOnDrop::lost(link, error);
+        // If the runtime is shut down meanwhile, the task is dropped, and the connection is closed at once.
         self.spawner.spawn(async move {
             sleep(LINGER).await;
-            link.close(&error);
+            drop(closing);
         });
     }
 
@@ -319,6 +322,12 @@ impl Link {
     /// Whether new streams may be opened on it.
     pub(crate) fn is_open(&self) -> bool {
         self.lock(|state| state.is_open())
+    }
+
+    /// Returns what the connection was lost with, if that was before anything came from the peer and nobody here
+    /// has asked for it.
+    pub(crate) fn lost_at_start(&self) -> Option<StreamError> {
+        self.lock(|state| state.lost_at_start())
     }
 
     /// Whether a stream that had the connection to itself has left it as good as new.

@@ -2,6 +2,7 @@
 //! has one end, nothing is left. They drive the production link, writer task and reader. To be run alone:
 //! `cargo xtask ci --only loom`.
 
+mod abandoned;
 mod model;
 
 use std::future::Future;

@@ -8,14 +8,16 @@
 //!    the reader wakes several tasks for one read, the reader, after they have run.
 //! 3. What an event asks for (a wake, a cancel of a scope, a handler) happens after the lock is released.
 //! 4. Reading never waits for writing, nor writing for reading.
-//! 5. Time comes from [`clock`](crate::clock), tasks and timers from `rt`, so that loom runs this same code
+//! 5. Whatever ends the reader or the writer task ends the connection (`guard`).
+//! 6. Time comes from [`clock`](crate::clock), tasks and timers from `rt`, so that loom runs this same code
 //!    in every order of threads, without a socket and without tokio.
 //!
 //! # Layers
 //! `scheduler` (who writes) < `state` (the machine, who waits, behind the lock) < `link` (the lock and the
-//! stream) < `write` (the writer task), `read` (the reader).
+//! stream) < `guard` < `write` (the writer task), `read` (the reader).
 
 mod config;
+mod guard;
 mod link;
 #[cfg(all(test, loom))]
 mod loom;
@@ -42,6 +44,7 @@ use crate::proto::Connection;
 /// when it has been without a stream for `idle`.
 pub(crate) fn start(connection: Connection, io: Io, socket: SocketConfig, idle: Duration) -> Arc<Link> {
     let link = Link::new(connection, io, socket, idle);
-    link.spawner().spawn(write::write_loop(link.clone()));
+    let guard = guard::CloseOnDrop::new(link.clone());
+    link.spawner().spawn(write::write_loop(link.clone(), guard));
     link
 }

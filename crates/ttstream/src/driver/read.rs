@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use kerrors::{Code, StreamError};
 
+use super::guard::CloseOnDrop;
 use super::link::Link;
 use super::state::{Parked, ReadOutcome};
 use crate::clock;
@@ -39,14 +40,23 @@ pub(super) struct Reader {
 }
 
 /// Reads until the connection is closed. `begun` holds what was read before; `opened` is called for each
-/// stream that the peer opens, and must not block.
-pub(crate) async fn read_loop(link: Arc<Link>, begun: BytesMut, mut opened: impl FnMut(StreamKey)) {
-    let mut reader = Reader::new(link, begun);
-    loop {
-        let wake = reader.next().await;
-        if !reader.handle(wake, &mut opened).await {
-            return;
+/// stream that the peer opens, and must not block. Closes the connection if it is dropped before its end, even if
+/// it was never polled.
+pub(crate) fn read_loop(
+    link: Arc<Link>,
+    begun: BytesMut,
+    mut opened: impl FnMut(StreamKey),
+) -> impl Future<Output = ()> {
+    let guard = CloseOnDrop::new(link.clone());
+    async move {
+        let mut reader = Reader::new(link, begun);
+        loop {
+            let wake = reader.next().await;
+            if !reader.handle(wake, &mut opened).await {
+                break;
+            }
         }
+        guard.disarm();
     }
 }
 
@@ -139,6 +149,7 @@ impl Reader {
         let Self { link, buffer, .. } = self;
         let now = clock::now();
         let (result, outcome) = link.update_read(|state| {
+            state.received = true;
             let result = state.connection.handle_read(buffer.bytes(), now);
             state.scheduler.on_received(state.connection.live_streams());
             result.map(|()| state.connection.is_paused())

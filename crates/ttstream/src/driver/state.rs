@@ -33,6 +33,8 @@ pub(super) struct State {
     /// When the reader's timer fires.
     timer_at: Option<Instant>,
     retired: Retired,
+    /// Whether anything came from the peer.
+    pub(super) received: bool,
 }
 
 /// Whether the connection is to be closed when nothing needs it.
@@ -109,6 +111,7 @@ impl State {
             idle_since: Some(now),
             idle_look: now.checked_add(idle),
             retired: Retired::No,
+            received: false,
         }
     }
 
@@ -232,6 +235,12 @@ impl State {
 
     pub(super) fn is_open(&self) -> bool {
         self.connection.closed().is_none() && self.retired == Retired::No
+    }
+
+    /// Returns what the connection was closed with, if nothing came before that and it was not retired here.
+    pub(super) fn lost_at_start(&self) -> Option<StreamError> {
+        let lost = !self.received && self.retired == Retired::No;
+        self.connection.closed().filter(|_| lost).cloned()
     }
 
     /// The reader waits, and is woken when what it waits for changes.

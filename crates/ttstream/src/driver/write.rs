@@ -2,13 +2,20 @@
 
 use std::sync::Arc;
 
+use super::guard::CloseOnDrop;
 use super::link::Link;
 use super::state::State;
 use crate::io::write_all;
 use crate::rt::yield_now;
 
-/// Writes whenever it is the task's turn, until the connection is closed.
-pub(super) async fn write_loop(link: Arc<Link>) {
+/// Writes whenever it is the task's turn, until the connection is closed. If it is dropped before, `guard` closes
+/// the connection.
+pub(super) async fn write_loop(link: Arc<Link>, guard: CloseOnDrop) {
+    write_until_closed(link).await;
+    guard.disarm();
+}
+
+async fn write_until_closed(link: Arc<Link>) {
     let mut done = None;
     while let Some(enough) = std::future::poll_fn(|cx| link.lock(|state| state.poll_writer_task(cx))).await {
         if !enough {

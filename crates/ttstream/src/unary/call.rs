@@ -4,16 +4,16 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use kerrors::{ApplicationException, Error, GoDuration, MessageKind};
 use stream_core::call::{UnaryRequest, UnaryResponse};
+use stream_core::clock;
 use stream_core::dial::Dialer;
 use stream_core::io::{Io, ReadBuffer, write_all};
 use stream_core::transport::{BoxFuture, UnaryTransport};
-use stream_core::{Cores, clock};
+use tokio::runtime::{self, Handle};
 use ttheader_codec::{Limits, key};
 
 use super::CallProtocol;
@@ -41,14 +41,14 @@ pub(crate) struct Calls {
 #[derive(Debug)]
 struct Idle {
     since: Instant,
-    /// Where alone it may be used: a socket's events come to the thread that dialed, and end with it.
-    home: Option<ThreadId>,
     connection: Connection,
 }
 
 #[derive(Debug)]
 struct Connection {
     io: Io,
+    /// Where alone it may be used: a socket's events come to the runtime that dialed, and end with it.
+    home: Option<runtime::Id>,
     buffer: ReadBuffer,
 }
 
@@ -111,7 +111,11 @@ impl Calls {
         let mut out = self.encode(request, sequence_id, timeout)?;
         let mut connection = match self.take_idle() {
             Some(connection) => connection,
-            None => Connection { io: self.dialer.dial().await?, buffer: ReadBuffer::default() },
+            None => Connection {
+                io: self.dialer.dial().await?,
+                home: current_runtime(),
+                buffer: ReadBuffer::default(),
+            },
         };
         write_all(&connection.io, &mut out, self.write_timeout).await.map_err(Error::network)?;
         if request.call.method.is_oneway() {
@@ -154,9 +158,11 @@ impl Calls {
     }
 
     fn take_idle(&self) -> Option<Connection> {
-        let (now, here, mut idle) = (clock::now(), Cores::current_thread(), self.idle.lock());
-        while let Some(last) = idle.iter().rposition(|waiting| waiting.home == here) {
-            let Idle { since, connection, .. } = idle.remove(last)?;
+        let (now, here, mut idle) = (clock::now(), current_runtime(), self.idle.lock());
+        // Nobody can use a socket whose runtime is gone, and its peer waits for its end.
+        idle.retain(|Idle { connection, .. }| connection.home == here || !connection.io.is_orphaned());
+        while let Some(last) = idle.iter().rposition(|waiting| waiting.connection.home == here) {
+            let Idle { since, connection } = idle.remove(last)?;
             // Nothing may have arrived since the last response, the end of the connection least of all.
             if now.saturating_duration_since(since) < IDLE_TIMEOUT && connection.io.is_quiet() {
                 return Some(connection);
@@ -171,7 +177,7 @@ impl Calls {
         }
         connection.buffer.shrink();
         let mut idle = self.idle.lock();
-        idle.push_back(Idle { since: clock::now(), home: Cores::current_thread(), connection });
+        idle.push_back(Idle { since: clock::now(), connection });
         let oldest = if idle.len() > MAX_IDLE { idle.pop_front() } else { None };
         drop(idle);
         drop(oldest);
@@ -186,6 +192,10 @@ impl Connection {
             Err(error) => Err(Error::network(error)),
         }
     }
+}
+
+fn current_runtime() -> Option<runtime::Id> {
+    Handle::try_current().ok().map(|handle| handle.id())
 }
 
 fn check(response: &Message, sequence_id: i32) -> Result<(), Error> {

@@ -14,7 +14,7 @@ use kerrors::{Error, Side, StreamError};
 use loom::thread::{JoinHandle, spawn};
 
 use super::super::read::{Reader, Wake};
-use super::super::{Link, start};
+use super::super::{Link, SocketConfig, start};
 use crate::cancel::Scope;
 use crate::io::{Io, Output, model::Wire};
 use crate::models::Count;
@@ -55,7 +55,8 @@ impl Model {
 
     fn with_wire(side: Side, config: Config, wire: Wire) -> Arc<Self> {
         let wire = Arc::new(wire);
-        let link = start(side, Io::model(&wire), config, Duration::MAX);
+        let link =
+            start(Connection::new(side, config), Io::model(&wire), SocketConfig::default(), Duration::MAX);
         let writer = SystemMutex::new(link.spawner().take().pop());
         let reader = SystemMutex::new(Reader::new(link.clone(), BytesMut::new()));
         let (woken, followed) = (Count::new(), AtomicUsize::new(0));
@@ -73,6 +74,12 @@ impl Model {
         {
             *writer = None;
         }
+    }
+
+    /// Drops the writer task, as a runtime does that is shut down.
+    pub(super) fn drop_writer(&self) {
+        let task = self.writer.try_lock().expect("one thread has the writer task").take();
+        drop(task);
     }
 
     /// Polls the writer task if it was woken, and not if it was not; lets the time pass that a connection

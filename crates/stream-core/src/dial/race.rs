@@ -1,0 +1,131 @@
+//! Connects to one of several addresses of a name, as RFC 8305 says: the next is tried before the first has
+//! timed out. Knows no name and no backoff.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+/// How long an attempt has alone before the next begins.
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// Connects to the first of `addresses` that answers. Each attempt begins 250 ms after the one before it, earlier
+/// if all would not have begun within `limit` else, and at once if the one before it has failed.
+///
+/// # Errors
+/// What the last attempt failed with.
+pub(super) async fn connect_any(addresses: Vec<SocketAddr>, limit: Duration) -> io::Result<TcpStream> {
+    if let [address] = *addresses {
+        return TcpStream::connect(address).await;
+    }
+    let parts = u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
+    let stagger = STAGGER.min(limit.checked_div(parts).unwrap_or(STAGGER));
+    let mut left: VecDeque<SocketAddr> = alternate(addresses).into();
+    // Dropping it aborts the attempts that lost.
+    let mut attempts = JoinSet::new();
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    loop {
+        match left.pop_front() {
+            Some(address) => drop(attempts.spawn(TcpStream::connect(address))),
+            None if attempts.is_empty() => return Err(last),
+            None => {}
+        }
+        let pause = async {
+            match left.is_empty() {
+                true => std::future::pending().await,
+                false => tokio::time::sleep(stagger).await,
+            }
+        };
+        tokio::select! {
+            biased;
+            Some(attempt) = attempts.join_next() => match attempt {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => last = error,
+                Err(error) => last = error.into(),
+            },
+            () = pause => {}
+        }
+    }
+}
+
+/// Alternates between the two families, the first as the resolver gave it.
+fn alternate(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, other): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
+    let (mut first, mut other) = (first.into_iter(), other.into_iter());
+    let mut order = Vec::new();
+    loop {
+        let pair = [first.next(), other.next()];
+        if pair.iter().all(Option::is_none) {
+            return order;
+        }
+        order.extend(pair.into_iter().flatten());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use tokio::net::{TcpListener, TcpSocket};
+
+    use super::*;
+
+    /// An address that answers nobody: its queue of connections is full.
+    async fn silent() -> (TcpListener, TcpStream, SocketAddr) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let queued = TcpStream::connect(address).await.unwrap();
+        (listener, queued, address)
+    }
+
+    #[tokio::test]
+    async fn an_address_that_does_not_answer_costs_its_stagger_and_not_the_whole_time() {
+        let (_listener, _queued, silent) = silent().await;
+        let live = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let good = live.local_addr().unwrap();
+        let refused = "127.0.0.1:1".parse().unwrap();
+        let limit = Duration::from_secs(600);
+        // Which addresses there are, and whether one is reached.
+        let rows = [
+            (vec![good], true),
+            (vec![silent, good], true),
+            (vec![good, silent], true),
+            (vec![silent, silent, good], true),
+            (vec![refused, silent, good], true),
+            (vec![refused, refused], false),
+            (vec![], false),
+        ];
+        for (addresses, reached) in rows {
+            let began = Instant::now();
+            let connected = connect_any(addresses.clone(), limit).await;
+            assert_eq!(connected.is_ok(), reached, "{addresses:?}");
+            assert!(connected.is_err() || connected.unwrap().peer_addr().unwrap() == good);
+            assert!(began.elapsed() < Duration::from_secs(60), "{addresses:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn all_addresses_have_their_turn_within_a_short_limit() {
+        let (_listener, _queued, silent) = silent().await;
+        let live = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut addresses = vec![silent; 9];
+        addresses.push(live.local_addr().unwrap());
+        let limit = Duration::from_secs(2);
+        assert!(tokio::time::timeout(limit, connect_any(addresses, limit)).await.unwrap().is_ok());
+    }
+
+    #[test]
+    fn families_alternate() {
+        let [a, b]: [SocketAddr; 2] = ["1.1.1.1:1", "2.2.2.2:2"].map(|text| text.parse().unwrap());
+        let [c, d]: [SocketAddr; 2] = ["[::1]:1", "[::2]:2"].map(|text| text.parse().unwrap());
+        assert_eq!(alternate(vec![c, d, a, b]), [c, a, d, b]);
+        assert_eq!(alternate(vec![a, b, c]), [a, c, b]);
+    }
+}
