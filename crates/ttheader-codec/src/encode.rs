@@ -122,9 +122,8 @@ where
 /// The header of every data frame of a method, encoded once: only the stream id and the lengths differ.
 #[derive(Clone, Debug)]
 pub struct HeaderTemplate {
-    flags: u16,
-    info: Box<[u8]>,
-    words: u16,
+    /// The whole header, of a frame without a payload and with another id.
+    bytes: Box<[u8]>,
 }
 
 impl HeaderTemplate {
@@ -139,14 +138,13 @@ impl HeaderTemplate {
     {
         let mut bytes = BytesMut::new();
         let header_len = encode_header(&mut bytes, head, [], ints, 0)?;
-        let info = bytes.get(PREFIX_LEN..).unwrap_or_default().into();
-        let words = u16::try_from(header_len.saturating_sub(PREFIX_LEN) / 4).unwrap_or(u16::MAX);
-        Ok(Self { flags: head.flags.bits(), info, words })
+        debug_assert_eq!(header_len, bytes.len(), "a header is all that was written");
+        Ok(Self { bytes: bytes.as_ref().into() })
     }
 
     /// Bytes of the header.
     pub fn header_len(&self) -> usize {
-        self.info.len().saturating_add(PREFIX_LEN)
+        self.bytes.len()
     }
 
     /// Whether a payload of `payload_len` bytes fits a frame, so that a later [`write`](Self::write) of
@@ -181,14 +179,13 @@ impl HeaderTemplate {
     /// [`EncodeError::FrameTooLarge`]; then `out` is as it was.
     pub fn write(&self, sequence_id: i32, payload_len: usize, out: &mut BytesMut) -> Result<(), EncodeError> {
         let length = frame_length(self.header_len(), payload_len)?;
-        let [l0, l1, l2, l3] = length.to_be_bytes();
-        let [m0, m1] = MAGIC.to_be_bytes();
-        let [f0, f1] = self.flags.to_be_bytes();
-        let [s0, s1, s2, s3] = sequence_id.to_be_bytes();
-        let [w0, w1] = self.words.to_be_bytes();
-        out.reserve(self.header_len());
-        out.put_slice(&[l0, l1, l2, l3, m0, m1, f0, f1, s0, s1, s2, s3, w0, w1]);
-        out.put_slice(&self.info);
+        let at = out.len();
+        out.extend_from_slice(&self.bytes);
+        // What differs from frame to frame: the length in front, and the id behind magic and flags.
+        if let Some([l0, l1, l2, l3, _, _, _, _, s0, s1, s2, s3, ..]) = out.get_mut(at..) {
+            [*l0, *l1, *l2, *l3] = length.to_be_bytes();
+            [*s0, *s1, *s2, *s3] = sequence_id.to_be_bytes();
+        }
         Ok(())
     }
 }

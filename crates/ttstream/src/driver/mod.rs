@@ -32,6 +32,7 @@ mod write;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg_attr(not(feature = "tokio"), allow(unreachable_pub, reason = "public with a runtime"))]
 pub use config::SocketConfig;
 pub(crate) use link::Link;
 #[cfg(feature = "tokio")]
