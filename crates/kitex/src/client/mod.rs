@@ -10,6 +10,7 @@ use bytes::Bytes;
 use kerrors::{Error, RecvTimeout, Result};
 use kitex_thrift::{Fault, Payload};
 use stream_core::call::{OutgoingCall, UnaryRequest, UnaryResponse};
+use stream_core::guard::guarded_future;
 use stream_core::{Metadata, Metainfo, clock};
 
 pub use builder::{BuildError, ClientBuilder};
@@ -18,7 +19,7 @@ pub use ttstream::CallProtocol;
 pub use ttstream::proto::Config as ConnectionConfig;
 
 use crate::metainfo::Propagation;
-use crate::middleware::{Caller, MessageLayers, RawStream};
+use crate::middleware::{Caller, MessageLayers, RawStream, panicked};
 use crate::streams::{
     BidiStreamingClient, ClientStreamingClient, MessageSender, ServerStreamingClient, encode,
 };
@@ -119,7 +120,10 @@ impl Client {
     async fn send_call(&self, ctx: &Context, method: &Method, args: &impl Payload) -> Result<Bytes> {
         let (args, options) = (encode(args)?.freeze(), self.options.clone());
         match &self.layered {
-            Some(caller) => caller.call(ctx, method, options, args).await,
+            Some(caller) => {
+                let called = guarded_future(caller.call(ctx, method, options, args)).await;
+                called.unwrap_or_else(|text| Err(panicked(&text)))
+            }
             None => Box::pin(self.direct.call_now(ctx, method, options, args)).await,
         }
     }
@@ -170,7 +174,10 @@ impl Client {
     async fn open(&self, ctx: &Context, method: &Method) -> Result<RawStream> {
         let options = self.options.clone();
         match &self.layered {
-            Some(caller) => caller.open(ctx, method, options).await,
+            Some(caller) => {
+                let opened = guarded_future(caller.open(ctx, method, options)).await;
+                opened.unwrap_or_else(|text| Err(panicked(&text)))
+            }
             // Boxed: the way to a stream is short and wide, and would widen every handler that goes it.
             None => Box::pin(self.direct.open_now(ctx, method, options)).await,
         }

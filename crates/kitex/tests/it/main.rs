@@ -23,6 +23,7 @@ mod metainfo;
 mod middleware;
 mod modes;
 mod oversize;
+mod panics;
 mod policy;
 mod pools;
 mod reads;

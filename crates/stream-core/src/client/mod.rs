@@ -9,7 +9,7 @@ mod slot;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kerrors::{Error, StreamError};
+use kerrors::{Code, Error, Side, StreamError};
 
 use connect::Connector;
 use pool::{Checkout, Pool};
@@ -137,14 +137,19 @@ impl Client {
             observers: self.observers.clone(),
             parent: Parent { label, registration, lease },
         };
-        let stream = stream.start(setup);
+        let (stream, started) = stream.start(setup);
         if let Some(target) = fallback {
             target.set(&stream);
             if let Some(reason) = call.scope.and_then(Scope::reason) {
                 target.cancel(0, &reason);
             }
         }
-        Ok(handles(&stream))
+        let handles = handles(&stream);
+        started.map_err(|text| {
+            let cause = format!("panic: [happened in an observer] {text}");
+            StreamError::new(Code::APPLICATION).on_side(Side::Client).with_cause(cause)
+        })?;
+        Ok(handles)
     }
 
     /// Opens a stream on a connection of the pool. A connection that has closed since it was picked took
