@@ -16,6 +16,7 @@ use ttstream::proto::Config;
 
 use super::Service;
 use super::router::{Policy, Router};
+use super::signals::{Signals, end_with_the_next_signal};
 use crate::middleware::{MessageLayer, MessageLayers};
 
 /// Builds a server.
@@ -146,7 +147,9 @@ impl ServerBuilder {
         self
     }
 
-    /// How long what runs may go on when the server shuts down. Default 5 s.
+    /// How long what runs may go on when the server shuts down: handlers, and what they have spawned with
+    /// [`Context::spawn`](crate::Context::spawn). Default 5 s. Handlers that are canceled then have the time of their
+    /// [`OnCancel`] policy, and what they have spawned that time or the exit wait once more, whichever is longer.
     pub fn exit_wait(mut self, wait: Duration) -> Self {
         self.config.exit_wait = wait;
         self
@@ -213,28 +216,6 @@ impl fmt::Debug for ServerBuilder {
     }
 }
 
-#[cfg(unix)]
-fn told_to_end() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
-#[cfg(not(unix))]
-fn told_to_end() -> io::Result<impl Future<Output = ()>> {
-    Ok(async {
-        // Without signals the server runs until it is killed.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    })
-}
-
 /// A server that is bound to its address.
 #[derive(Debug)]
 #[must_use = "a server does nothing until it serves"]
@@ -257,13 +238,27 @@ impl BoundServer {
     }
 
     /// Serves until the process is told to end (SIGTERM, or Ctrl-C), then shuts down as
-    /// [`serve_until`](Self::serve_until) does.
+    /// [`serve_until`](Self::serve_until) does. Told again, it cancels what is left and returns at once. After it has
+    /// returned, a signal ends the process, as if nobody had listened for it.
     ///
     /// # Errors
     /// The system does not let the process listen to signals.
     pub async fn run(self) -> io::Result<()> {
-        let told = told_to_end()?;
-        self.raw.serve_until(told).await;
+        let (mut first, mut again) = (Signals::listen()?, Signals::listen()?);
+        let again = async {
+            // It has seen the first one too.
+            again.next().await;
+            again.next().await;
+        };
+        self.raw
+            .serve_until_told_twice(
+                async {
+                    let _ = first.next().await;
+                },
+                again,
+            )
+            .await;
+        end_with_the_next_signal();
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 mod builder;
 mod call;
 mod router;
+mod signals;
 
 pub use builder::{BindError, BoundServer, ServerBuilder};
 pub use call::{Answer, Answering, Call};

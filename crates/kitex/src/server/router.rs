@@ -5,13 +5,13 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use kerrors::{ApplicationException, Error, Result};
 use stream_core::call::{CallHead, HandlerError, StreamEnd, UnaryCall, UnaryResponse};
 use stream_core::cancel::Scope;
-use stream_core::handler::{Handler, IncomingStream, OnCancel, Routed};
+use stream_core::handler::{Handler, IncomingStream, OnCancel, Routed, TaskTracker};
 use stream_core::stream::SendStream;
 
 use super::call::{Call, Input};
@@ -27,6 +27,8 @@ pub(crate) struct Router {
     layers: MessageLayers,
     by_service: HashMap<String, HashMap<String, Route>>,
     by_method: HashMap<String, Route>,
+    /// Work that handlers leave behind.
+    tasks: OnceLock<TaskTracker>,
 }
 
 impl fmt::Debug for Router {
@@ -65,6 +67,7 @@ impl Router {
             layers,
             by_service: HashMap::new(),
             by_method: HashMap::new(),
+            tasks: OnceLock::new(),
         };
         for service in services {
             router.add(service)?;
@@ -124,7 +127,8 @@ impl Router {
     /// Returns the context of a call, and what it knows of the call.
     fn context(&self, route: &Route, head: CallHead, scope: Scope) -> (Context, Arc<Request>) {
         let CallHead { metadata, metainfo, timeout, peer, .. } = head;
-        let request = Request::new(self.name.clone(), route.method.clone(), metadata, peer);
+        let tasks = self.tasks.get().cloned();
+        let request = Request::new(self.name.clone(), route.method.clone(), metadata, peer, tasks);
         (Context::of_request(scope, timeout, metainfo, request.clone()), request)
     }
 
@@ -151,6 +155,11 @@ fn ended(request: &Request, ended: Result<()>) -> StreamEnd {
 }
 
 impl Handler for Router {
+    fn set_tasks(&self, tasks: TaskTracker) {
+        // Set once: a router has one server.
+        let _ = self.tasks.set(tasks);
+    }
+
     fn stream(
         self: Arc<Self>,
         stream: IncomingStream,

@@ -29,6 +29,7 @@ mod pools;
 mod reads;
 mod resets;
 mod runtimes;
+mod saves;
 mod secrets;
 mod services;
 mod shutdown;

@@ -96,9 +96,7 @@ impl<H: Handler> Host for Serving<H> {
             let (scope, name) = (call.scope.clone(), call.head.call_name());
             let panicked = |text: &str| UnaryResponse::refused(ApplicationException::panicked(&name, text));
             let (handler, policy) = match guarded(|| self.handler.clone().unary(call)) {
-                Ok(Ok(Routed { handler, on_cancel })) => {
-                    (handler, on_cancel.unwrap_or(self.config.on_cancel))
-                }
+                Ok(Ok(Routed { handler, on_cancel })) => (handler, self.policy(on_cancel)),
                 Ok(Err(refused)) => return UnaryResponse::refused(refused),
                 Err(text) => return panicked(&text),
             };

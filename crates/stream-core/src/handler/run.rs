@@ -75,7 +75,7 @@ fn begin<H: Handler>(
     let routed = started.and_then(|()| guarded(|| serving.handler.clone().stream(incoming)));
     match routed {
         Ok(Ok(Routed { handler, on_cancel })) => {
-            let handler = guard(handler, &scope, on_cancel.unwrap_or(config.on_cancel));
+            let handler = guard(handler, &scope, serving.policy(on_cancel));
             return Some(HandlerTask { ending, handler: Some(handler) });
         }
         Ok(Err(refused)) => ending.finish(StreamEnd::refused(refused)),
