@@ -253,7 +253,8 @@ impl Context {
         }
     }
 
-    /// Waits for `work`, no longer than until the context ends.
+    /// Waits for `work`, no longer than until the context ends. As cancel-safe as `work` is, which is dropped when the
+    /// context ends.
     ///
     /// # Errors
     /// Why the context has ended: for a handler, what it may well return.

@@ -95,7 +95,8 @@ impl Client {
         self.direct.raw.pool_stats()
     }
 
-    /// Makes a ping-pong call. For generated code.
+    /// Makes a ping-pong call. For generated code. Cancel-safe: dropping the future gives the call up; whether the
+    /// handler has run is not known.
     ///
     /// # Errors
     /// What the handler ended with; that no connection could be had, or it was lost; that the context
@@ -128,7 +129,8 @@ impl Client {
         }
     }
 
-    /// Opens a stream of requests with one answer. For generated code.
+    /// Opens a stream of requests with one answer. For generated code. Cancel-safe: a stream whose opening is dropped
+    /// is canceled.
     ///
     /// # Errors
     /// That no connection could be had; that the context has ended; that the header is too large.
@@ -141,7 +143,8 @@ impl Client {
         Ok(ClientStreamingClient::new(stream, self.message_layers.clone()))
     }
 
-    /// Opens a stream of answers to `request`. For generated code.
+    /// Opens a stream of answers to `request`. For generated code. Cancel-safe: a stream whose opening is dropped is
+    /// canceled.
     ///
     /// # Errors
     /// As [`client_streaming`](Self::client_streaming); that the request cannot be encoded.
@@ -158,7 +161,7 @@ impl Client {
         Ok(ServerStreamingClient::new(receiver, self.message_layers.clone()))
     }
 
-    /// Opens two streams. For generated code.
+    /// Opens two streams. For generated code. Cancel-safe: a stream whose opening is dropped is canceled.
     ///
     /// # Errors
     /// As [`client_streaming`](Self::client_streaming).

@@ -232,7 +232,8 @@ impl BoundServer {
 
     /// Serves until `signal` completes, then shuts down: nothing new is begun (a new stream is refused with
     /// 12903), what runs may end within [`ServerBuilder::exit_wait`], and what is left is canceled, here
-    /// and at the clients, with 12013. Returns as soon as nothing is left.
+    /// and at the clients, with 12013. Returns as soon as nothing is left. Not cancel-safe: dropping the future ends
+    /// the server without a shutdown, as [`serve`](Self::serve) does.
     pub async fn serve_until(self, signal: impl Future<Output = ()>) {
         self.raw.serve_until(signal).await;
     }
@@ -262,7 +263,8 @@ impl BoundServer {
         Ok(())
     }
 
-    /// Serves until the future is dropped; connections that are open then go on.
+    /// Serves until the future is dropped; connections that are open then go on. Connections that were queued and not
+    /// accepted are lost with it.
     pub async fn serve(self) {
         self.raw.serve().await;
     }

@@ -152,7 +152,7 @@ impl<T: Payload> MessageReceiver<T> {
         RecvMessage { raw: self.raw.recv(), layers: &self.layers, _type: PhantomData }
     }
 
-    /// What the server answered the stream with, once it is there.
+    /// Returns the header of the response, once it is there. Cancel-safe.
     ///
     /// # Errors
     /// What the stream ended with, if it ended without a header.

@@ -16,6 +16,7 @@ mod header;
 mod healthy;
 mod impostors;
 mod inspect;
+mod interrupted;
 mod limits;
 mod limits_tcp;
 mod lost;

@@ -74,7 +74,7 @@ impl Client {
 
     /// Closes pooled connections gracefully: what is queued is written, and after a cancel the connection stays
     /// open until the peer has had time to read it. Call it before the process exits. Takes 1 s at most.
-    /// Open streams go on, and later calls dial again.
+    /// Open streams go on, and later calls dial again. Cancel-safe: the connections close by themselves.
     pub async fn close(&self) {
         // What is not closed by then closes by itself, or with the process.
         let _ = tokio::time::timeout(CLOSE, self.pool.close()).await;
@@ -85,7 +85,8 @@ impl Client {
         self.pool.stats()
     }
 
-    /// Makes a ping-pong call. Dropping the future gives it up.
+    /// Makes a ping-pong call. Cancel-safe: dropping the future gives the call up and closes its connection; whether
+    /// the handler has run is not known.
     ///
     /// # Errors
     /// No connection could be had, or it was lost; the deadline passed; the scope was canceled. What the

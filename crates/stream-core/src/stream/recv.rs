@@ -57,7 +57,7 @@ impl RecvStream {
         }
     }
 
-    /// Returns the header of the peer's response, once it is there.
+    /// Returns the header of the peer's response, once it is there. Cancel-safe.
     ///
     /// # Errors
     /// What the stream ended with, if it ended without a header.
