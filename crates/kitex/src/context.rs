@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use stream_core::Metadata;
 use stream_core::cancel::{Reason, Scope};
+use stream_core::handler::TaskTracker;
 use stream_core::io::Address;
 use stream_core::{Metainfo, Pair, clock};
 
@@ -49,6 +50,8 @@ pub(crate) struct Request {
     pub(crate) method: Arc<Method>,
     pub(crate) metadata: Metadata,
     pub(crate) peer: Address,
+    /// Tracks what the handler leaves behind, for the shutdown of its server.
+    tasks: Option<TaskTracker>,
     ending: Mutex<Option<Box<Ending>>>,
 }
 
@@ -73,8 +76,9 @@ impl Request {
         method: Arc<Method>,
         metadata: Metadata,
         peer: Address,
+        tasks: Option<TaskTracker>,
     ) -> Arc<Self> {
-        Arc::new(Self { service, method, metadata, peer, ending: Mutex::default() })
+        Arc::new(Self { service, method, metadata, peer, tasks, ending: Mutex::default() })
     }
 
     pub(crate) fn set_trailer(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) {
@@ -170,7 +174,8 @@ impl Context {
     }
 
     /// Runs `task` beside the caller, under this context: it is dropped when the context ends, and then
-    /// gives `None`. To let it run to its end, spawn it under [`detach`](Self::detach).
+    /// gives `None`. To let it run to its end, spawn it under [`detach`](Self::detach). The shutdown of a handler's
+    /// server waits for it: see [`ServerBuilder::exit_wait`](crate::server::ServerBuilder::exit_wait).
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -179,7 +184,9 @@ impl Context {
         task: impl Future<Output = T> + Send + 'static,
     ) -> tokio::task::JoinHandle<Option<T>> {
         let ctx = self.clone();
+        let token = self.request().and_then(|request| request.tasks.as_ref()).map(TaskTracker::token);
         tokio::spawn(async move {
+            let _token = token;
             tokio::select! {
                 biased;
                 result = task => Some(result),
@@ -246,7 +253,8 @@ impl Context {
         }
     }
 
-    /// Waits for `work`, no longer than until the context ends.
+    /// Waits for `work`, no longer than until the context ends. As cancel-safe as `work` is, which is dropped when the
+    /// context ends.
     ///
     /// # Errors
     /// Why the context has ended: for a handler, what it may well return.

@@ -4,13 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use kerrors::Result;
+use kerrors::{Code, Error, Result, StreamError};
 use kitex_thrift::Limits;
+use stream_core::guard::guarded;
 use stream_core::observe::StreamInfo;
 use stream_core::stream::{RecvStream, SendStream};
 
 /// Stands at each message of each stream. An error refuses the message: Send or Recv returns it, and the
-/// stream goes on.
+/// stream goes on. A panic is an error too, with code 12001.
 pub trait MessageLayer: Send + Sync + 'static {
     /// Passes a message on to be sent, as it is, changed, or not.
     ///
@@ -67,12 +68,19 @@ impl MessageSettings {
 
     pub(crate) fn on_send(&self, stream: &SendStream, message: Bytes) -> Result<Bytes> {
         let Some(settings) = &self.0 else { return Ok(message) };
-        settings.layers.iter().try_fold(message, |message, layer| layer.on_send(stream.info(), message))
+        settings
+            .layers
+            .iter()
+            .try_fold(message, |message, layer| caught(|| layer.on_send(stream.info(), message)))
     }
 
     pub(crate) fn on_recv(&self, stream: &RecvStream, message: Bytes) -> Result<Bytes> {
         let Some(settings) = &self.0 else { return Ok(message) };
-        settings.layers.iter().rev().try_fold(message, |message, layer| layer.on_recv(stream.info(), message))
+        settings
+            .layers
+            .iter()
+            .rev()
+            .try_fold(message, |message, layer| caught(|| layer.on_recv(stream.info(), message)))
     }
 }
 
@@ -81,4 +89,15 @@ impl fmt::Debug for MessageSettings {
         let layers = self.0.as_ref().map_or(0, |settings| settings.layers.len());
         f.debug_struct("MessageSettings").field("layers", &layers).field("limits", self.limits()).finish()
     }
+}
+
+/// Calls a layer: its panic is an error of the call that it stands around, as a handler's is.
+fn caught<T>(call: impl FnOnce() -> Result<T>) -> Result<T> {
+    guarded(call).unwrap_or_else(|text| Err(panicked(&text)))
+}
+
+/// Returns the error of a call one of whose layers has panicked.
+pub(crate) fn panicked(text: &str) -> Error {
+    let cause = format!("panic: [happened in a layer] {text}");
+    StreamError::new(Code::APPLICATION).with_cause(cause).into()
 }

@@ -68,7 +68,8 @@ impl StreamInfo {
 /// sent and received, finish.
 ///
 /// Called by the tasks that use the stream, never by those that read and write the socket: what it does
-/// costs its stream time, and no other.
+/// costs its stream time, and no other. A panic in `start` ends the stream, with 12001; a panic elsewhere is logged
+/// and changes nothing.
 pub trait Observer: Send + Sync + 'static {
     /// A stream begins.
     fn start(&self, _stream: &StreamInfo) {}

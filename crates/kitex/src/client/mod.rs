@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kerrors::{Error, RecvTimeout, Result};
 use kitex_thrift::{DecodeError, Fault};
+use stream_core::guard::guarded_future;
 
 pub use builder::{BuildError, ClientBuilder};
 pub use options::CallOptions;
@@ -23,7 +24,7 @@ pub use ttstream::{CallProtocol, SocketConfig};
 use self::direct::Direct;
 use crate::codec::Payload;
 use crate::invoke::{Invoke, RawStream};
-use crate::message_layer::MessageSettings;
+use crate::message_layer::{MessageSettings, panicked};
 use crate::streams::{
     BidiStreamingClient, ClientStreamingClient, MessageSender, ServerStreamingClient, encode,
 };
@@ -65,7 +66,8 @@ impl Client {
         self.direct.raw.pool_stats()
     }
 
-    /// Makes a ping-pong call. For generated code.
+    /// Makes a ping-pong call. For generated code. Cancel-safe: dropping the future gives the call up; whether the
+    /// handler has run is not known.
     ///
     /// # Errors
     /// What the handler ended with; that no connection could be had, or it was lost; that the context
@@ -100,7 +102,10 @@ impl Client {
     pub async fn call_raw(&self, ctx: &Context, method: &Method, args: Bytes) -> Result<Bytes> {
         let options = self.options.clone();
         match &self.layered {
-            Some(layered) => layered.call(ctx, method, options, args).await,
+            Some(layered) => {
+                let called = guarded_future(layered.call(ctx, method, options, args)).await;
+                called.unwrap_or_else(|text| Err(panicked(&text)))
+            }
             None => Box::pin(self.direct.call_now(ctx, method, options, args)).await,
         }
     }
@@ -113,7 +118,8 @@ impl Client {
         self.open(ctx, method).await
     }
 
-    /// Opens a stream of requests with one answer. For generated code.
+    /// Opens a stream of requests with one answer. For generated code. Cancel-safe: a stream whose opening is dropped
+    /// is canceled.
     ///
     /// # Errors
     /// That no connection could be had; that the context has ended; that the header is too large.
@@ -126,7 +132,8 @@ impl Client {
         Ok(ClientStreamingClient::new(stream, self.messages.clone()))
     }
 
-    /// Opens a stream of answers to `request`. For generated code.
+    /// Opens a stream of answers to `request`. For generated code. Cancel-safe: a stream whose opening is dropped is
+    /// canceled.
     ///
     /// # Errors
     /// As [`client_streaming`](Self::client_streaming); that the request cannot be encoded.
@@ -143,7 +150,7 @@ impl Client {
         Ok(ServerStreamingClient::new(receiver, self.messages.clone()))
     }
 
-    /// Opens two streams. For generated code.
+    /// Opens two streams. For generated code. Cancel-safe: a stream whose opening is dropped is canceled.
     ///
     /// # Errors
     /// As [`client_streaming`](Self::client_streaming).
@@ -159,7 +166,10 @@ impl Client {
     async fn open(&self, ctx: &Context, method: &Method) -> Result<RawStream> {
         let options = self.options.clone();
         match &self.layered {
-            Some(layered) => layered.open(ctx, method, options).await,
+            Some(layered) => {
+                let opened = guarded_future(layered.open(ctx, method, options)).await;
+                opened.unwrap_or_else(|text| Err(panicked(&text)))
+            }
             // Boxed: the way to a stream is short and wide, and would widen every handler that goes it.
             None => Box::pin(self.direct.open_now(ctx, method, options)).await,
         }

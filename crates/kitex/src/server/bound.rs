@@ -10,6 +10,7 @@ use stream_core::server::Listener;
 use stream_core::transport::Protocol;
 
 use super::router::Router;
+use super::signals::{Signals, end_with_the_next_signal};
 
 /// What a server has beside its listener and its services.
 pub(super) struct Settings {
@@ -52,46 +53,36 @@ impl Server {
 
     /// Serves until `signal` completes, then shuts down: nothing new is begun (a new stream is refused with code
     /// 12903), what runs may end within [`ServerBuilder::exit_wait`](super::ServerBuilder::exit_wait), and what is
-    /// left is canceled, here and at the clients, with code 12013. Returns as soon as nothing is left.
+    /// left is canceled, here and at the clients, with code 12013. Returns as soon as nothing is left. Not cancel-safe: dropping the future
+    /// ends the server without a shutdown.
     pub async fn serve_until(self, signal: impl Future<Output = ()>) {
         self.raw.serve_until(signal).await;
     }
 
     /// Serves until the process is asked to end (SIGTERM, or Ctrl-C), then shuts down as
-    /// [`serve_until`](Self::serve_until) does.
+    /// [`serve_until`](Self::serve_until) does. At a second signal it cancels what is left and returns at once. After it
+    /// has returned, a signal ends the process as it does by default.
     ///
     /// # Errors
     /// The system does not let the process listen to signals.
     pub async fn run(self) -> io::Result<()> {
-        let signal = shutdown_signal()?;
-        self.raw.serve_until(signal).await;
+        let (mut first, mut again) = (Signals::listen()?, Signals::listen()?);
+        let again = async {
+            // It sees the first one too.
+            again.next().await;
+            again.next().await;
+        };
+        let first = async {
+            let _ = first.next().await;
+        };
+        self.raw.serve_until_told_twice(first, again).await;
+        end_with_the_next_signal();
         Ok(())
     }
 
-    /// Serves until the future is dropped; connections that are open then go on.
+    /// Serves until the future is dropped; connections that are open then go on. Connections
+    /// that were queued and not accepted are lost with it.
     pub async fn serve(self) {
         self.raw.serve().await;
     }
-}
-
-#[cfg(unix)]
-fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
-#[cfg(not(unix))]
-fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
-    Ok(async {
-        // Without signals the server runs until it is killed.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    })
 }

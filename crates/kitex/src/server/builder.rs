@@ -153,7 +153,9 @@ impl ServerBuilder {
         self
     }
 
-    /// How long what runs may go on when the server shuts down. Default 5 s.
+    /// How long what runs may go on when the server shuts down: handlers, and what they have spawned with
+    /// [`Context::spawn`](crate::Context::spawn). Default 5 s. Handlers that are canceled then have the time of their
+    /// [`OnCancel`] policy, and what they have spawned that time or the exit wait once more, whichever is longer.
     pub fn exit_wait(mut self, wait: Duration) -> Self {
         self.config.exit_wait = wait;
         self

@@ -6,6 +6,7 @@ mod call;
 mod error;
 mod router;
 mod service;
+mod signals;
 
 pub use bound::Server;
 pub use builder::ServerBuilder;

@@ -5,13 +5,13 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use kerrors::{ApplicationException, Error, Result};
 use stream_core::call::{CallHead, HandlerError, StreamEnd, UnaryCall, UnaryResponse};
 use stream_core::cancel::Scope;
-use stream_core::handler::{Handler, IncomingStream, OnCancel, Routed};
+use stream_core::handler::{Handler, IncomingStream, OnCancel, Routed, TaskTracker};
 use stream_core::stream::SendStream;
 
 use super::call::{Call, Input, Response};
@@ -30,6 +30,8 @@ pub(crate) struct Router {
     settings: MessageSettings,
     by_service: HashMap<String, HashMap<String, Route>>,
     by_method: HashMap<String, Route>,
+    /// Work that handlers leave behind.
+    tasks: OnceLock<TaskTracker>,
 }
 
 impl fmt::Debug for Router {
@@ -51,16 +53,25 @@ struct Route {
 enum Target {
     /// A method, by the places of its service and its own.
     Method {
-        service: usize,
-        number: usize,
+        service: u32,
+        number: u32,
     },
     Fallback,
+}
+
+/// A place, in half the bytes: each stream's future holds one.
+fn small(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
+}
+
+fn large(place: u32) -> usize {
+    usize::try_from(place).unwrap_or(usize::MAX)
 }
 
 impl Target {
     fn index(self) -> usize {
         match self {
-            Self::Method { number, .. } => number,
+            Self::Method { number, .. } => large(number),
             Self::Fallback => 0,
         }
     }
@@ -89,6 +100,7 @@ impl Router {
             settings,
             by_service: HashMap::new(),
             by_method: HashMap::new(),
+            tasks: OnceLock::new(),
         };
         for service in services {
             router.add(service)?;
@@ -115,7 +127,7 @@ impl Router {
         for (number, method) in service.methods().iter().enumerate() {
             let (service_name, name) = (method.service().to_string(), method.name().to_string());
             let method = Arc::new(method.clone());
-            let target = Target::Method { service: self.services.len(), number };
+            let target = Target::Method { service: small(self.services.len()), number: small(number) };
             let route = Route { target, method, on_cancel: None };
             let methods = self.by_service.entry(service_name.clone()).or_default();
             if methods.insert(name.clone(), route.clone()).is_some() {
@@ -167,7 +179,8 @@ impl Router {
     /// Returns the context of a call, and what it knows of the call.
     fn context(&self, method: &Arc<Method>, head: CallHead, scope: Scope) -> (Context, Arc<Request>) {
         let CallHead { metadata, metainfo, timeout, peer, .. } = head;
-        let request = Request::new(self.name.clone(), method.clone(), metadata, peer);
+        let tasks = self.tasks.get().cloned();
+        let request = Request::new(self.name.clone(), method.clone(), metadata, peer, tasks);
         (Context::of_request(scope, timeout, metainfo, request.clone()), request)
     }
 
@@ -184,7 +197,7 @@ impl Router {
     /// Calls the service itself, not the `Arc` around it: that would box each call once more.
     fn call(&self, target: Target, call: Call) -> impl Future<Output = Result<Response>> + Send {
         match (target, &self.fallback) {
-            (Target::Method { service, .. }, _) => (*self.services[service]).call(call),
+            (Target::Method { service, .. }, _) => (*self.services[large(service)]).call(call),
             (Target::Fallback, Some(fallback)) => (**fallback).call(call),
             (Target::Fallback, None) => call.unknown_method(),
         }
@@ -198,6 +211,11 @@ fn ended(request: &Request, ended: Result<()>) -> StreamEnd {
 }
 
 impl Handler for Router {
+    fn set_tasks(&self, tasks: TaskTracker) {
+        // Set once: a router has one server.
+        let _ = self.tasks.set(tasks);
+    }
+
     fn stream(
         self: Arc<Self>,
         stream: IncomingStream,
@@ -209,13 +227,12 @@ impl Handler for Router {
             return Err(no_stream(&route.method));
         }
         let Route { target, on_cancel, .. } = route;
-        let index = target.index();
         let (ctx, request) = self.context(&route.method, head, scope);
         // Lives as long as the stream does, so it holds as little as it can while the handler runs.
         let handler = async move {
             let raw = RawStream { sender: sender.clone(), receiver };
             let input = Input::Stream { raw, request: request.clone(), settings: self.settings.clone() };
-            let call = Call { ctx, method: request.method.clone(), index, input };
+            let call = Call { ctx, method: request.method.clone(), index: target.index(), input };
             let answer = match self.call(target, call).await {
                 Ok(answer) => answer,
                 Err(error) => return ended(&request, Err(error)),
@@ -242,12 +259,11 @@ impl Handler for Router {
             return Err(is_stream(&route.method));
         }
         let Route { target, on_cancel, .. } = route;
-        let index = target.index();
         let (ctx, request) = self.context(&route.method, head, scope);
         let handler = async move {
             let call = Call {
                 ctx,
-                index,
+                index: target.index(),
                 method: request.method.clone(),
                 input: Input::Args { args: body, settings: self.settings.clone() },
             };

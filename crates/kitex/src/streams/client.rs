@@ -15,7 +15,7 @@ use crate::message_layer::MessageSettings;
 
 macro_rules! answers {
     () => {
-        /// What the server answered the stream with, once it is there.
+        /// Returns the header of the response, once it is there. Cancel-safe.
         ///
         /// # Errors
         /// What the stream ended with, if it ended without a header.
@@ -90,6 +90,8 @@ impl<C, Resp: Payload<C>> Stream for ServerStreamingClient<Resp, C> {
 pub struct ClientStreamingClient<Req, Resp, C = Thrift> {
     sender: MessageSender<Req, C>,
     receiver: MessageReceiver<Resp, C>,
+    /// The response, while the end that decides whether it counts has not come.
+    answer: Option<Resp>,
 }
 
 impl<C, Req: Payload<C>, Resp: Payload<C>> ClientStreamingClient<Req, Resp, C> {
@@ -98,22 +100,26 @@ impl<C, Req: Payload<C>, Resp: Payload<C>> ClientStreamingClient<Req, Resp, C> {
         Self {
             sender: MessageSender::new(sender, settings.clone()),
             receiver: MessageReceiver::new(receiver, settings),
+            answer: None,
         }
     }
 
     sends!();
 
-    /// Says that nothing more will be sent, and waits for the answer.
+    /// Ends the requests, and waits for the answer and the end of the stream. Cancel-safe: an answer that has come
+    /// stays until the end has come too.
     ///
     /// # Errors
     /// What the stream ended with; that it ended without an answer.
     pub async fn close_and_recv(&mut self) -> Result<Resp> {
         self.sender.close_send();
-        let answer =
-            self.receiver.recv().await?.ok_or_else(|| Error::network("stream ended without an answer"))?;
+        let missing = || Error::network("stream ended without an answer");
+        if self.answer.is_none() {
+            self.answer = Some(self.receiver.recv().await?.ok_or_else(missing)?);
+        }
         // The end decides whether the answer counts: an error may follow it.
         match self.receiver.recv().await? {
-            None => Ok(answer),
+            None => self.answer.take().ok_or_else(missing),
             Some(_) => Err(Error::network("stream brought a second answer")),
         }
     }

@@ -152,7 +152,7 @@ impl<C, T: Payload<C>> MessageReceiver<T, C> {
         RecvMessage { raw: self.raw.recv(), settings: &self.settings, _type: PhantomData }
     }
 
-    /// What the server answered the stream with, once it is there.
+    /// Returns the header of the response, once it is there. Cancel-safe.
     ///
     /// # Errors
     /// What the stream ended with, if it ended without a header.

@@ -309,13 +309,20 @@ async fn serves_until_it_is_told_to_end() {
     let server = server.bind("127.0.0.1:0").await.unwrap();
     println!("\nlistens on {}", server.local_addr());
     server.run().await.unwrap();
+    if env::var_os(CHILD).is_some_and(|value| value == "stays") {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// The process, and its address.
 async fn start() -> (Child, String) {
+    start_as("ends").await
+}
+
+async fn start_as(what: &str) -> (Child, String) {
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--exact", "shutdown::serves_until_it_is_told_to_end", "--nocapture"])
-        .env(CHILD, "1")
+        .env(CHILD, what)
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
@@ -354,4 +361,57 @@ async fn a_process_that_is_told_to_end_drains_first() {
         let status = soon(child.wait()).await.unwrap();
         assert_eq!(status.code(), Some(0), "{signal}: {status}");
     }
+}
+
+#[cfg(unix)]
+async fn kill(child: &Child, signal: &str) {
+    let kill = format!("kill -{signal} {}", child.id().unwrap());
+    assert!(soon(Command::new("sh").args(["-c", &kill]).status()).await.unwrap().success());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_second_signal_ends_what_is_left_at_once() {
+    for signals in [["TERM", "TERM"], ["INT", "TERM"], ["INT", "INT"]] {
+        let (mut child, address) = start().await;
+        let client = EchoClient::new(builder(&address).build().unwrap());
+        let mut bidi = client.bidi(&Context::background()).await.unwrap();
+        bidi.send(&req("", 0)).await.unwrap();
+        soon(bidi.recv()).await.unwrap().unwrap();
+        kill(&child, signals[0]).await;
+        refused(&client).await;
+        assert!(child.try_wait().unwrap().is_none(), "{signals:?}: a stream still runs");
+        kill(&child, signals[1]).await;
+        assert_eq!(ended(&soon(bidi.recv()).await), "12013 client ServiceB", "{signals:?}");
+        let status = soon(child.wait()).await.unwrap();
+        assert_eq!(status.code(), Some(0), "{signals:?}: {status}");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_signal_after_run_has_returned_ends_the_process() {
+    let (mut child, address) = start_as("stays").await;
+    kill(&child, "INT").await;
+    until_nobody_listens(&address).await;
+    let status = soon(async {
+        loop {
+            kill(&child, "INT").await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            if let Some(status) = child.try_wait().unwrap() {
+                return status;
+            }
+        }
+    });
+    assert_eq!(status.await.code(), Some(130));
+}
+
+#[cfg(unix)]
+async fn until_nobody_listens(address: &str) {
+    soon(async {
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
 }

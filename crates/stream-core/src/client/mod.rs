@@ -9,7 +9,7 @@ mod slot;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kerrors::{Error, StreamError};
+use kerrors::{Code, Error, Side, StreamError};
 
 use connect::Source;
 use pool::{Checkout, Pool};
@@ -77,7 +77,7 @@ impl Client {
 
     /// Closes pooled connections gracefully: what is queued is written, and after a cancel the connection stays
     /// open until the peer has had time to read it. Call it before the process exits. Takes 1 s at most.
-    /// Open streams go on, and later calls dial again.
+    /// Open streams go on, and later calls dial again. Cancel-safe: the connections close by themselves.
     pub async fn close(&self) {
         // What is not closed by then closes by itself, or with the process.
         let _ = tokio::time::timeout(CLOSE, self.pool.close()).await;
@@ -88,7 +88,8 @@ impl Client {
         self.pool.stats()
     }
 
-    /// Makes a ping-pong call. Dropping the future gives it up.
+    /// Makes a ping-pong call. Cancel-safe: dropping the future gives the call up and closes its connection; whether
+    /// the handler has run is not known.
     ///
     /// # Errors
     /// No connection could be had, or it was lost; the deadline passed; the scope was canceled. What the
@@ -140,14 +141,19 @@ impl Client {
             observers: self.observers.clone(),
             parent: Parent { label, registration, lease },
         };
-        let stream = stream.start(setup);
+        let (stream, started) = stream.start(setup);
         if let Some(target) = fallback {
             target.set(&stream);
             if let Some(reason) = call.scope.and_then(Scope::reason) {
                 target.cancel(0, &reason);
             }
         }
-        Ok(handles(&stream))
+        let handles = handles(&stream);
+        started.map_err(|text| {
+            let cause = format!("panic: [happened in an observer] {text}");
+            StreamError::new(Code::APPLICATION).on_side(Side::Client).with_cause(cause)
+        })?;
+        Ok(handles)
     }
 
     /// Opens a stream on a connection of the pool. A connection that has closed since it was picked took

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use kerrors::ApplicationException;
 use tokio::sync::watch;
 
-use super::policy::{guard, panicked};
+use super::policy::guard;
 use super::run::serve_stream;
 use super::serving::{Phase, ServerConfig, Serving};
 use super::{Handler, Routed};
 use crate::call::{HandlerError, UnaryCall, UnaryResponse};
+use crate::guard::{guarded, guarded_future, panic_text};
 use crate::stream::NewStream;
 
 /// A server, for the transport that serves one of its connections. Clones are the same server.
@@ -93,14 +94,18 @@ impl<H: Handler> Host for Serving<H> {
     fn serve_unary(self: Arc<Self>, call: UnaryCall) -> Response {
         Box::pin(async move {
             let (scope, name) = (call.scope.clone(), call.head.call_name());
-            let (handler, policy) = match self.handler.clone().unary(call) {
-                Ok(Routed { handler, on_cancel }) => (handler, on_cancel.unwrap_or(self.config.on_cancel)),
-                Err(refused) => return UnaryResponse::refused(refused),
+            let panicked = |text: &str| UnaryResponse::refused(ApplicationException::panicked(&name, text));
+            let (handler, policy) = match guarded(|| self.handler.clone().unary(call)) {
+                Ok(Ok(Routed { handler, on_cancel })) => (handler, self.policy(on_cancel)),
+                Ok(Err(refused)) => return UnaryResponse::refused(refused),
+                Err(text) => return panicked(&text),
             };
-            match guard(handler, &scope, policy).await {
-                Ok(Ok(response)) => response,
-                Ok(Err(panic)) => UnaryResponse::refused(panicked(&name, &*panic)),
-                Err(reason) => UnaryResponse::refused(ApplicationException::failed(&reason)),
+            // A panic when it is dropped is no reason to lose its response.
+            match guarded_future(Box::pin(guard(handler, &scope, policy))).await {
+                Ok(Ok(Ok(response))) => response,
+                Ok(Ok(Err(panic))) => panicked(&panic_text(panic)),
+                Ok(Err(reason)) => UnaryResponse::refused(ApplicationException::failed(&reason)),
+                Err(text) => panicked(&text),
             }
         })
     }

@@ -5,6 +5,7 @@ mod handle;
 mod policy;
 mod run;
 mod serving;
+mod tasks;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ pub use handle::ServerHandle;
 pub use policy::OnCancel;
 pub use serving::ServerConfig;
 pub(crate) use serving::{Phase, Serving};
+pub use tasks::{TaskToken, TaskTracker};
 
 use crate::call::{CallHead, HandlerError, StreamEnd, UnaryCall, UnaryResponse};
 use crate::cancel::Scope;
@@ -35,6 +37,10 @@ pub struct IncomingStream {
 
 /// Serves what peers ask for. Each call runs on a task of its own; a panic ends that call alone.
 pub trait Handler: Send + Sync + 'static {
+    /// Called once, before any call: `tasks` tracks work that handlers leave behind and that the server's shutdown is
+    /// to wait for.
+    fn set_tasks(&self, _tasks: TaskTracker) {}
+
     /// Returns the future that serves a stream to its end.
     ///
     /// # Errors

@@ -1,6 +1,5 @@
 //! What becomes of a handler whose call is canceled under it.
 
-use std::any::Any;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -9,7 +8,6 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::CatchUnwind;
-use kerrors::ApplicationException;
 use pin_project::pin_project;
 use tokio::time::Sleep;
 
@@ -88,13 +86,4 @@ impl<F: Future> Future for Guard<F> {
         let grace = grace.as_mut().project();
         grace.until.poll(cx).map(|()| Err(grace.reason.clone()))
     }
-}
-
-pub(crate) fn panicked(called: &str, panic: &(dyn Any + Send)) -> ApplicationException {
-    let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no text");
-    ApplicationException::panicked(called, text)
 }

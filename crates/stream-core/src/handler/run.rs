@@ -15,11 +15,12 @@ use futures_util::future::CatchUnwind;
 use kerrors::ApplicationException;
 use pin_project::pin_project;
 
-use super::policy::{Guard, guard, panicked};
+use super::policy::{Guard, guard};
 use super::serving::Serving;
 use super::{Handler, IncomingStream, Routed};
 use crate::call::StreamEnd;
 use crate::cancel::Scope;
+use crate::guard::{guarded, panic_text, report};
 use crate::stream::{NewStream, Parent, Setup, StreamInner, handles};
 
 /// Returns the future that serves `stream` to its end. Nothing is done before it is polled: user code must not
@@ -66,20 +67,21 @@ fn begin<H: Handler>(
         observers: config.observers.clone(),
         parent: Parent::default(),
     };
-    let stream = stream.start(setup);
+    let (stream, started) = stream.start(setup);
     let (sender, receiver) = handles(&stream);
     let ending = FinishGuard { stream, scope: scope.clone(), finished: Cell::new(false) };
     let incoming = IncomingStream { head, scope: scope.clone(), sender, receiver };
-    match serving.handler.clone().stream(incoming) {
-        Ok(Routed { handler, on_cancel }) => {
-            let handler = guard(handler, &scope, on_cancel.unwrap_or(config.on_cancel));
-            Some(HandlerTask { ending, handler: Some(handler) })
+    // The handler's code and the observers' run in here.
+    let routed = started.and_then(|()| guarded(|| serving.handler.clone().stream(incoming)));
+    match routed {
+        Ok(Ok(Routed { handler, on_cancel })) => {
+            let handler = guard(handler, &scope, serving.policy(on_cancel));
+            return Some(HandlerTask { ending, handler: Some(handler) });
         }
-        Err(refused) => {
-            ending.finish(StreamEnd::refused(refused));
-            None
-        }
+        Ok(Err(refused)) => ending.finish(StreamEnd::refused(refused)),
+        Err(text) => ending.finish(ending.panicked(&text)),
     }
+    None
 }
 
 /// A running handler, and what ends its stream when it has returned.
@@ -101,10 +103,13 @@ impl<F: Future<Output = StreamEnd>> Future for HandlerTask<F> {
         let _span = stream.enter();
         let end = match ready!(handler.poll(cx)) {
             Ok(Ok(end)) => end,
-            Ok(Err(panic)) => StreamEnd::refused(panicked(&stream.info().call_name(), &*panic)),
+            Ok(Err(panic)) => this.ending.panicked(&panic_text(panic)),
             Err(reason) => StreamEnd::failed(reason.into()),
         };
-        this.handler.set(None);
+        // A panic when it is dropped is no reason to lose how it has ended.
+        if let Err(text) = guarded(|| this.handler.set(None)) {
+            report("the drop of a handler", &text);
+        }
         this.ending.finish(end);
         Poll::Ready(())
     }
@@ -121,6 +126,10 @@ impl FinishGuard {
     fn finish(&self, end: StreamEnd) {
         self.stream.report_finish(self.stream.error_of(&end).as_ref());
         self.send(end);
+    }
+
+    fn panicked(&self, text: &str) -> StreamEnd {
+        StreamEnd::refused(ApplicationException::panicked(&self.stream.info().call_name(), text))
     }
 
     fn send(&self, end: StreamEnd) {

@@ -61,12 +61,34 @@ impl<H: Handler> Server<H> {
 
     /// Accepts connections until `signal` completes, then shuts down: nothing new is begun (a new stream
     /// gets an Rst of code 12903), what runs may end within [`ServerConfig::exit_wait`], and what is left
-    /// then is canceled, here and at the clients, with 12013. Returns as soon as nothing is left.
+    /// then is canceled, here and at the clients, with 12013. A handler that is canceled has the time that
+    /// [`OnCancel`](crate::handler::OnCancel) promises, and work that it has left to the server's
+    /// [`TaskTracker`](crate::handler::TaskTracker) that time or the exit wait once more, whichever is longer. Returns
+    /// as soon as nothing is left.
     pub async fn serve_until(self, signal: impl Future<Output = ()>) {
         let shared = self.shared.clone();
         tokio::select! {
             () = self.serve() => {}
-            () = signal => shared.shut_down().await,
+            () = signal => shared.serving.shut_down().await,
+        }
+    }
+
+    /// As [`serve_until`](Self::serve_until). When `again` completes during the shutdown, what is left is canceled, and
+    /// nothing is waited for any more.
+    pub async fn serve_until_told_twice(
+        self,
+        signal: impl Future<Output = ()>,
+        again: impl Future<Output = ()>,
+    ) {
+        let shared = self.shared.clone();
+        tokio::select! {
+            () = self.serve() => return,
+            () = signal => {}
+        }
+        tokio::select! {
+            biased;
+            () = again => shared.serving.end_now().await,
+            () = shared.serving.shut_down() => {}
         }
     }
 
@@ -90,7 +112,6 @@ impl<H: Handler> Server<H> {
     }
 }
 
-const FLUSH: Duration = Duration::from_secs(1);
 const MIN_PAUSE: Duration = Duration::from_millis(10);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 
@@ -157,16 +178,6 @@ impl<H: Handler> Shared<H> {
             return format!("closing connection: peer speaks HTTP/2 (gRPC), this server speaks {spoken}");
         }
         format!("closing connection: peer speaks none of {spoken}: check that it means this address")
-    }
-
-    async fn shut_down(&self) {
-        let Serving { config, phase, .. } = &*self.serving;
-        phase.send_replace(Phase::Draining);
-        if tokio::time::timeout(config.exit_wait, phase.closed()).await.is_err() {
-            phase.send_replace(Phase::Closing);
-            // Time for what is queued to be written, no longer.
-            let _ = tokio::time::timeout(FLUSH, phase.closed()).await;
-        }
     }
 }
 

@@ -12,7 +12,8 @@ use kerrors::{Error, Side};
 
 use crate::call::{CallHead, StreamEnd};
 use crate::cancel::{Label, Reason, Registration, Scope, Target};
-use crate::observe::{Observers, StreamFacts, StreamInfo};
+use crate::guard::{guarded, report};
+use crate::observe::{Observer, Observers, StreamFacts, StreamInfo};
 use crate::sync::Mutex;
 use crate::{Message, Metadata, clock};
 
@@ -155,20 +156,21 @@ impl NewStream {
         &self.inner.transport
     }
 
-    /// Gives the stream what it belongs to, and reports its start.
-    pub(crate) fn start(mut self, setup: Setup) -> Arc<StreamInner> {
+    /// Gives the stream what it belongs to, and reports its start. Returns the text of an observer's panic beside
+    /// the stream: it is then to be ended.
+    pub(crate) fn start(mut self, setup: Setup) -> (Arc<StreamInner>, Result<(), String>) {
         if let Some(inner) = Arc::get_mut(&mut self.inner) {
             let Setup { send_timeout, observers, parent } = setup;
             let head = &mut inner.head;
-            (head.send_timeout, head.observers) = (send_timeout, observers);
+            (head.send_timeout, head.observers) = (send_timeout.map(Box::new), observers);
             head.parent = (!parent.is_empty()).then(|| Box::new(parent));
             let span = inner.make_span();
             inner.head.span = (!span.is_disabled()).then(|| Box::new(span));
         }
         let Self { inner } = self;
         inner.transport.attach(WeakStream(Arc::downgrade(&inner)));
-        inner.head.observers.iter().for_each(|observer| observer.start(inner.info()));
-        inner
+        let started = inner.observe(Observer::start);
+        (inner, started)
     }
 }
 
@@ -214,7 +216,8 @@ struct Head {
     opened: Instant,
     /// Made when it is first asked for.
     info: OnceLock<Box<StreamInfo>>,
-    send_timeout: Option<Duration>,
+    /// Boxed, since few streams have one.
+    send_timeout: Option<Box<Duration>>,
     observers: Observers,
     /// `None` if no subscriber is interested.
     span: Option<Box<tracing::Span>>,
@@ -276,7 +279,7 @@ impl<T: TransportStream + ?Sized> StreamInner<T> {
     }
 
     pub(super) fn send_timeout(&self) -> Option<Duration> {
-        self.head.send_timeout
+        self.head.send_timeout.as_deref().copied()
     }
 
     pub(super) fn observers(&self) -> &Observers {
@@ -324,7 +327,7 @@ impl<T: TransportStream + ?Sized> StreamInner<T> {
             span.record("code", error.code().number());
             span.record("path", error.path().map(tracing::field::display));
         }
-        self.head.observers.iter().for_each(|observer| observer.finish(self.info(), error));
+        let _ = self.observe(|observer, info| observer.finish(info, error));
         self.call_on_close(error);
     }
 
@@ -343,7 +346,27 @@ impl<T: TransportStream + ?Sized> StreamInner<T> {
 
     fn call_on_close(&self, error: Option<&Error>) {
         let callbacks = self.head.on_close.lock().take();
-        callbacks.into_iter().flat_map(|callbacks| callbacks.0).for_each(|callback| callback(error));
+        for callback in callbacks.into_iter().flat_map(|callbacks| callbacks.0) {
+            if let Err(text) = guarded(|| callback(error)) {
+                report("a close callback", &text);
+            }
+        }
+    }
+
+    /// Lets each observer see an event. A panic is logged, and costs neither the stream nor the other observers
+    /// anything, unless the caller decides otherwise.
+    ///
+    /// # Errors
+    /// The text of the first panic.
+    pub(super) fn observe(&self, event: impl Fn(&dyn Observer, &StreamInfo)) -> Result<(), String> {
+        let mut result = Ok(());
+        for observer in self.head.observers.iter() {
+            if let Err(text) = guarded(|| event(&**observer, self.info())) {
+                report("an observer", &text);
+                result = result.and(Err(text));
+            }
+        }
+        result
     }
 
     /// Whether observers see headers and meta frames of this end.
@@ -356,7 +379,7 @@ impl<T: TransportStream + ?Sized> StreamInner<T> {
             return;
         }
         while let Some((strings, payload)) = self.transport.take_meta() {
-            self.head.observers.iter().for_each(|observer| observer.meta(self.info(), &strings, &payload));
+            let _ = self.observe(|observer, info| observer.meta(info, &strings, &payload));
         }
     }
 
@@ -368,7 +391,7 @@ impl<T: TransportStream + ?Sized> StreamInner<T> {
         if let Some(header) = self.transport.received_header()
             && !self.head.header_reported.swap(true, Ordering::AcqRel)
         {
-            self.head.observers.iter().for_each(|observer| observer.header(self.info(), &header));
+            let _ = self.observe(|observer, info| observer.header(info, &header));
         }
     }
 

@@ -17,7 +17,7 @@ pub use send::{Send, SendStream, SendTimer};
 impl NewStream {
     /// Returns the two handles of a stream that neither a client nor a server has made.
     pub fn split(self) -> (SendStream, RecvStream) {
-        handles(&self.start(Setup::default()))
+        handles(&self.start(Setup::default()).0)
     }
 }
 

@@ -49,7 +49,7 @@ impl RecvStream {
         match received {
             Ok(Some(message)) if !observers.is_empty() => {
                 self.inner.report_header();
-                observers.iter().for_each(|observer| observer.received(self.info(), message.len()));
+                let _ = self.inner.observe(|observer, info| observer.received(info, message.len()));
             }
             Ok(Some(_)) => {}
             Ok(None) | Err(_) if self.inner.side() == Side::Client => self.inner.report_if_ended(),
@@ -57,7 +57,7 @@ impl RecvStream {
         }
     }
 
-    /// Returns the header of the peer's response, once it is there.
+    /// Returns the header of the peer's response, once it is there. Cancel-safe.
     ///
     /// # Errors
     /// What the stream ended with, if it ended without a header.

@@ -65,8 +65,7 @@ impl SendStream {
         // An end that is found here is reported by Recv, after the messages that came before it, or by the
         // drop.
         if let Poll::Ready(Ok(())) = sent {
-            let observers = self.inner.observers();
-            observers.iter().for_each(|observer| observer.sent(self.info(), message.as_ref().len()));
+            let _ = self.inner.observe(|observer, info| observer.sent(info, message.as_ref().len()));
         }
         sent
     }

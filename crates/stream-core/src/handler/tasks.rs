@@ -1,0 +1,34 @@
+//! Work that handlers leave behind on purpose, and that a server waits for at its shutdown.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+/// Tracks work that a server's shutdown waits for, within its bounds. Clones track for the same server.
+#[derive(Clone, Debug)]
+pub struct TaskTracker(Arc<watch::Sender<()>>);
+
+/// Keeps a server's shutdown waiting until it is dropped.
+#[derive(Clone, Debug)]
+#[must_use = "dropping it ends the wait"]
+pub struct TaskToken {
+    _receiver: watch::Receiver<()>,
+}
+
+impl Default for TaskTracker {
+    fn default() -> Self {
+        Self(Arc::new(watch::channel(()).0))
+    }
+}
+
+impl TaskTracker {
+    /// Returns a token for work that begins now.
+    pub fn token(&self) -> TaskToken {
+        TaskToken { _receiver: self.0.subscribe() }
+    }
+
+    /// Waits until every token is dropped.
+    pub(crate) async fn idle(&self) {
+        self.0.closed().await;
+    }
+}
