@@ -228,12 +228,13 @@ impl Handler for Router {
         }
         let Route { target, on_cancel, .. } = route;
         let (ctx, request) = self.context(&route.method, head, scope);
-        // Lives as long as the stream does, so it holds as little as it can while the handler runs.
+        let raw = RawStream { sender: sender.clone(), receiver };
+        let input = Input::Stream { raw, request: request.clone(), settings: self.settings.clone() };
+        // Boxed until it is moved on: what follows lives as long as the stream does, and its size with what it was
+        // made of decides between two sizes of a task.
+        let call = Box::new(Call { ctx, method: request.method.clone(), index: target.index(), input });
         let handler = async move {
-            let raw = RawStream { sender: sender.clone(), receiver };
-            let input = Input::Stream { raw, request: request.clone(), settings: self.settings.clone() };
-            let call = Call { ctx, method: request.method.clone(), index: target.index(), input };
-            let answer = match self.call(target, call).await {
+            let answer = match self.call(target, *call).await {
                 Ok(answer) => answer,
                 Err(error) => return ended(&request, Err(error)),
             };

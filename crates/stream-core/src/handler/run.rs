@@ -69,7 +69,7 @@ fn begin<H: Handler>(
     };
     let (stream, started) = stream.start(setup);
     let (sender, receiver) = handles(&stream);
-    let ending = FinishGuard { stream, scope: scope.clone(), finished: Cell::new(false) };
+    let ending = FinishGuard { stream, scope: Cell::new(Some(scope.clone())) };
     let incoming = IncomingStream { head, scope: scope.clone(), sender, receiver };
     // The handler's code and the observers' run in here.
     let routed = started.and_then(|()| guarded(|| serving.handler.clone().stream(incoming)));
@@ -118,8 +118,8 @@ impl<F: Future<Output = StreamEnd>> Future for HandlerTask<F> {
 /// Ends the stream once, however its handler ends.
 struct FinishGuard {
     stream: Arc<StreamInner>,
-    scope: Scope,
-    finished: Cell<bool>,
+    /// `None` once the stream is finished.
+    scope: Cell<Option<Scope>>,
 }
 
 impl FinishGuard {
@@ -133,14 +133,15 @@ impl FinishGuard {
     }
 
     fn send(&self, end: StreamEnd) {
-        self.finished.set(true);
-        self.stream.finish(end, &self.scope);
+        if let Some(scope) = self.scope.take() {
+            self.stream.finish(end, &scope);
+        }
     }
 }
 
 impl Drop for FinishGuard {
     fn drop(&mut self) {
-        if !self.finished.get() {
+        if self.scope.get_mut().is_some() {
             let code = ApplicationException::INTERNAL_ERROR;
             self.send(StreamEnd::refused(ApplicationException::new(code, "handler was dropped")));
         }
