@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kerrors::{BadServiceName, RecvTimeout, check_service_name};
 use stream_core::client::{AddressSource, ClientConfig, PoolKind, StaticAddresses};
+use stream_core::dial::address_fault;
 use stream_core::observe::Observer;
 use thiserror::Error;
 use tower_layer::Layer;
@@ -47,8 +48,8 @@ pub enum BuildError {
         /// The service.
         service: String,
     },
-    /// An address has no port.
-    #[error("address {address:?} is not host:port")]
+    /// An address is not `host:port`.
+    #[error("address {address:?} is not host:port{}", advice(address))]
     BadAddress {
         /// As it was given.
         address: String,
@@ -176,7 +177,9 @@ impl ClientBuilder {
         let Some(addresses) = self.addresses else {
             return Err(BuildError::NoAddress { service: self.service });
         };
-        if let Some(address) = addresses.addresses().into_iter().find(|address| !is_host_port(address)) {
+        if let Some(address) =
+            addresses.addresses().into_iter().find(|address| address_fault(address).is_some())
+        {
             return Err(BuildError::BadAddress { address });
         }
         let shared = Shared {
@@ -202,6 +205,6 @@ impl fmt::Debug for ClientBuilder {
     }
 }
 
-fn is_host_port(address: &str) -> bool {
-    address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+fn advice(address: &str) -> String {
+    address_fault(address).map(|fault| format!(": {fault}")).unwrap_or_default()
 }

@@ -186,7 +186,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Binds the server to `host:port`. From then on connections queue; they are served by
+    /// Binds the server to `host:port`, or to `:port` on every interface, IPv6 and IPv4. From then on connections queue; they are served by
     /// [`BoundServer::serve`].
     ///
     /// # Errors

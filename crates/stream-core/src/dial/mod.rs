@@ -3,6 +3,7 @@
 
 mod address;
 mod backoff;
+mod fault;
 mod race;
 
 use std::io;
@@ -17,6 +18,7 @@ use tracing::debug;
 
 pub use address::{AddressSource, StaticAddresses};
 use backoff::Backoff;
+pub use fault::address_fault;
 
 use crate::guard::guarded;
 use crate::io::Io;

@@ -1,5 +1,8 @@
 //! Accepts connections, recognizes the protocol of each by its first bytes, and shuts down.
 
+mod listen;
+mod log_limit;
+
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -11,6 +14,9 @@ use bytes::BytesMut;
 use tokio::net::{TcpListener, TcpStream};
 use tracing::{debug, warn};
 
+use log_limit::LogLimit;
+
+use crate::clock;
 use crate::handler::{Handler, Phase, ServerConfig, ServerHandle, Serving};
 use crate::io::Io;
 use crate::transport::{Accepted, PREFACE_LEN, Protocol};
@@ -27,10 +33,13 @@ struct Shared<H> {
     serving: Arc<Serving<H>>,
     protocols: Vec<Arc<dyn Protocol>>,
     connections: AtomicUsize,
+    /// Bounds the log lines that a client can cause.
+    too_many: LogLimit,
+    strangers: LogLimit,
 }
 
 impl<H: Handler> Server<H> {
-    /// Binds to `host:port`. Connections queue from then on, and are accepted by [`serve`](Self::serve). The
+    /// Binds to `host:port`; to `:port` on every interface, IPv6 and IPv4. Connections queue from then on, and are accepted by [`serve`](Self::serve). The
     /// first of `protocols` that recognizes a connection serves it.
     ///
     /// # Errors
@@ -41,9 +50,15 @@ impl<H: Handler> Server<H> {
         config: ServerConfig,
         protocols: Vec<Arc<dyn Protocol>>,
     ) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+        let listener = listen::listen(address).await?;
         let serving = Serving::new(handler, config);
-        let shared = Shared { serving, protocols, connections: AtomicUsize::new(0) };
+        let shared = Shared {
+            serving,
+            protocols,
+            connections: AtomicUsize::new(0),
+            too_many: LogLimit::default(),
+            strangers: LogLimit::default(),
+        };
         Ok(Self { listener, shared: Arc::new(shared) })
     }
 
@@ -134,7 +149,10 @@ impl<H: Handler> Shared<H> {
         let permit = ConnectionPermit(self.clone());
         let config = &self.serving.config;
         if self.connections.fetch_add(1, Ordering::Relaxed) >= config.max_connections {
-            warn!(%peer, limit = config.max_connections, "too many connections: closing the newest");
+            if let Some(suppressed) = self.too_many.allows(clock::now()) {
+                let limit = config.max_connections;
+                warn!(%peer, limit, suppressed, "too many connections: closing the newest");
+            }
             return;
         }
         match &config.cores {
@@ -161,7 +179,9 @@ impl<H: Handler> Shared<H> {
             _ = phase.wait_for(|phase| *phase != Phase::Serving) => return Ok(()),
         };
         let Some(protocol) = self.protocols.iter().find(|protocol| protocol.detect(&preface)) else {
-            warn!(%peer, "{}", self.complaint(&preface));
+            if let Some(suppressed) = self.strangers.allows(clock::now()) {
+                warn!(%peer, suppressed, "{}", self.complaint(&preface));
+            }
             return Ok(());
         };
         protocol.serve(Accepted { io, read }, ServerHandle::new(self.serving.clone())).await
