@@ -51,9 +51,7 @@ pub(crate) fn backward(strings: &Metadata) -> Vec<Pair> {
 }
 
 fn put(strings: &mut Metadata, prefix: &[u8], pairs: &[Pair]) {
-    for (key, value) in pairs {
-        strings.insert([prefix, key].concat(), value.clone());
-    }
+    strings.extend(pairs.iter().map(|(key, value)| ([prefix, key].concat(), value.clone())));
 }
 
 fn strip(key: &Bytes, prefix: &[u8]) -> Option<Bytes> {

@@ -168,8 +168,8 @@ async fn what_cannot_be_is_said_in_one_line() {
         "cannot listen on {taken}: Address already in use (os error 98): \
          stop the other process or choose another port"
     );
-    let not_an_address = "address \"here\" is not host:port";
-    let not_a_socket = "cannot listen on here: invalid socket address: give host:port";
+    let not_an_address = "address \"here\" is not host:port: it has no port";
+    let not_a_socket = "cannot listen on here: it has no port: give host:port";
     let not_a_url = "OPENAI_BASE_URL is no http address (relative URL without a base): \
                      set one such as http://127.0.0.1:8080/v1";
     let not_built_in = "--seed and --interval are for the built-in model: unset OPENAI_BASE_URL";

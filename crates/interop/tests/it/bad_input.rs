@@ -13,10 +13,13 @@ use crate::peer::{Process, free_address};
 #[test]
 fn wrong_words_are_told_in_one_line() {
     let rows = [
-        ("client --addr 127.0.0.1", r#"address "127.0.0.1" is not host:port"#),
-        ("client --addr 127.0.0.1:99999", r#"address "127.0.0.1:99999" is not host:port"#),
-        ("server --addr 127.0.0.1", "cannot listen on 127.0.0.1: invalid socket address: give host:port"),
-        ("server --addr 127.0.0.1:0 --next here", r#"address "here" is not host:port"#),
+        ("client --addr 127.0.0.1", r#"address "127.0.0.1" is not host:port: it has no port"#),
+        (
+            "client --addr 127.0.0.1:99999",
+            r#"address "127.0.0.1:99999" is not host:port: its port is not a number up to 65535"#,
+        ),
+        ("server --addr 127.0.0.1", "cannot listen on 127.0.0.1: it has no port: give host:port"),
+        ("server --addr 127.0.0.1:0 --next here", r#"address "here" is not host:port: it has no port"#),
         ("client --proto grpc", "--proto grpc is not there yet: use tt, framed or ttheader"),
         (
             "client --self A,B",

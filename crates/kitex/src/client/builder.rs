@@ -7,6 +7,7 @@ use std::time::Duration;
 use kerrors::{BadServiceName, RecvTimeout, check_service_name};
 use kitex_thrift::Limits;
 use stream_core::client::{AddressSource, ClientConfig, Connector, PoolKind, StaticAddresses};
+use stream_core::dial::address_fault;
 use stream_core::io::unix_path;
 use stream_core::observe::Observer;
 use thiserror::Error;
@@ -54,8 +55,8 @@ pub enum BuildError {
         /// The service.
         service: String,
     },
-    /// An address has no port.
-    #[error("address {address:?} is not host:port")]
+    /// An address is not `host:port`.
+    #[error("address {address:?} is not host:port{}", advice(address))]
     BadAddress {
         /// As it was given.
         address: String,
@@ -214,7 +215,7 @@ impl ClientBuilder {
             return Err(BuildError::NoAddress { service: self.service });
         };
         if let Some(address) =
-            addresses.addresses().into_iter().find(|address| !self.any_address && !is_address(address))
+            addresses.addresses().into_iter().find(|address| !self.any_address && fault(address).is_some())
         {
             return Err(BuildError::BadAddress { address });
         }
@@ -241,10 +242,14 @@ impl fmt::Debug for ClientBuilder {
     }
 }
 
-fn is_address(address: &str) -> bool {
-    unix_path(address).is_some_and(|path| !path.is_empty()) || is_host_port(address)
+/// Returns what keeps `address` from being `host:port` or the path of a Unix socket.
+fn fault(address: &str) -> Option<&'static str> {
+    match unix_path(address) {
+        Some(path) if !path.is_empty() => None,
+        _ => address_fault(address),
+    }
 }
 
-fn is_host_port(address: &str) -> bool {
-    address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+fn advice(address: &str) -> String {
+    fault(address).map(|fault| format!(": {fault}")).unwrap_or_default()
 }

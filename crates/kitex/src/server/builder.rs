@@ -192,8 +192,9 @@ impl ServerBuilder {
         self
     }
 
-    /// Binds the server to `host:port`, or to a Unix socket by its path (`/run/model.sock`, `unix:model.sock`). From
-    /// then on connections queue; they are served by [`Server::serve`].
+    /// Binds the server to `host:port`, to `:port` on every interface, IPv6 and IPv4, or to a Unix socket by its
+    /// path (`/run/model.sock`, `unix:model.sock`). From then on connections queue; they are served by
+    /// [`Server::serve`].
     ///
     /// # Errors
     /// [`BindError`]: the name, the services or the address cannot be used.

@@ -2,7 +2,9 @@
 //! typed streams or the context, each test a sentence. A wait has a bound that noise cannot reach, and
 //! nothing is proved by the passing of time alone.
 
+mod addresses;
 mod cancel;
+mod clock;
 mod context;
 mod cores;
 mod deadline;

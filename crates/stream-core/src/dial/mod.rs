@@ -4,6 +4,7 @@
 mod address;
 mod backoff;
 mod connector;
+mod fault;
 mod race;
 
 use std::io;
@@ -18,6 +19,7 @@ use tracing::debug;
 pub use address::{AddressSource, StaticAddresses};
 use backoff::Backoff;
 pub use connector::{Connector, SystemConnector};
+pub use fault::address_fault;
 
 use crate::guard::guarded;
 use crate::io::Io;

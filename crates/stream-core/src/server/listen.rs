@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Mutex, mpsc};
 
+use super::tcp;
 use crate::BoxFuture;
 use crate::io::{Address, Io, unix_path};
 
@@ -112,7 +113,7 @@ impl Listener for Box<dyn Listener> {
     }
 }
 
-/// Binds to `host:port` or to the path of a Unix socket, as [`Address`] is written: a path begins with `/` or
+/// Binds to `host:port`, to `:port` on every interface, or to the path of a Unix socket, as [`Address`] is written: a path begins with `/` or
 /// `unix:`. A socket file that nothing listens on any more is replaced.
 ///
 /// # Errors
@@ -123,7 +124,7 @@ pub async fn bind(address: &str) -> io::Result<Box<dyn Listener>> {
         Some(path) => Ok(Box::new(bind_unix(path).await?)),
         #[cfg(not(unix))]
         Some(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no Unix sockets")),
-        None => Ok(Box::new(TcpListener::bind(address).await?)),
+        None => Ok(Box::new(tcp::listen(address).await?)),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Accepts connections, recognizes the protocol of each by its first bytes, and shuts down.
 
 mod listen;
+mod log_limit;
+mod tcp;
 
 use std::future::poll_fn;
 use std::io;
@@ -12,7 +14,9 @@ use bytes::BytesMut;
 use tracing::{debug, warn};
 
 pub use listen::{Incoming, Listener, MemoryConnector, MemoryListener, bind};
+use log_limit::LogLimit;
 
+use crate::clock;
 use crate::handler::{Handler, Phase, ServerConfig, ServerHandle, Serving};
 use crate::io::{Address, Io};
 use crate::transport::{Accepted, PREFACE_LEN, Protocol};
@@ -29,6 +33,9 @@ struct Shared<H> {
     serving: Arc<Serving<H>>,
     protocols: Vec<Arc<dyn Protocol>>,
     connections: AtomicUsize,
+    /// Bounds the log lines that a client can cause.
+    too_many: LogLimit,
+    strangers: LogLimit,
 }
 
 impl<H: Handler> Server<H> {
@@ -41,7 +48,13 @@ impl<H: Handler> Server<H> {
         protocols: Vec<Arc<dyn Protocol>>,
     ) -> Self {
         let serving = Serving::new(handler, config);
-        let shared = Shared { serving, protocols, connections: AtomicUsize::new(0) };
+        let shared = Shared {
+            serving,
+            protocols,
+            connections: AtomicUsize::new(0),
+            too_many: LogLimit::default(),
+            strangers: LogLimit::default(),
+        };
         Self { listener: Box::new(listener), shared: Arc::new(shared) }
     }
 
@@ -142,7 +155,10 @@ impl<H: Handler> Shared<H> {
         let permit = ConnectionPermit(self.clone());
         let config = &self.serving.config;
         if self.connections.fetch_add(1, Ordering::Relaxed) >= config.max_connections {
-            warn!(limit = config.max_connections, "too many connections: closing the newest");
+            if let Some(suppressed) = self.too_many.allows(clock::now()) {
+                let limit = config.max_connections;
+                warn!(limit, suppressed, "too many connections: closing the newest");
+            }
             return;
         }
         match &config.cores {
@@ -164,7 +180,9 @@ impl<H: Handler> Shared<H> {
             _ = phase.wait_for(|phase| *phase != Phase::Serving) => return Ok(()),
         };
         let Some(protocol) = self.protocols.iter().find(|protocol| protocol.detect(&preface)) else {
-            warn!(%peer, "{}", self.complaint(&preface));
+            if let Some(suppressed) = self.strangers.allows(clock::now()) {
+                warn!(%peer, suppressed, "{}", self.complaint(&preface));
+            }
             return Ok(());
         };
         protocol.serve(Accepted { io, read }, ServerHandle::new(self.serving.clone())).await

@@ -1,0 +1,45 @@
+//! Makes the TCP listener of an address.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpSocket};
+
+use crate::dial::address_fault;
+
+/// Connections that the system queues until they are accepted.
+const BACKLOG: u32 = 1024;
+
+/// Listens on `host:port`. Without a host, as in `:8888`, on every interface, IPv6 and IPv4.
+pub(super) async fn listen(address: &str) -> io::Result<TcpListener> {
+    if let Some(port) = address.strip_prefix(':').and_then(|port| port.parse().ok()) {
+        return listen_everywhere(port);
+    }
+    if let Some(fault) = address_fault(address) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, fault));
+    }
+    TcpListener::bind(address).await
+}
+
+fn listen_everywhere(port: u16) -> io::Result<TcpListener> {
+    // A system without IPv6 has IPv4 alone.
+    let both = TcpSocket::new_v6().and_then(|socket| {
+        SockRef::from(&socket).set_only_v6(false)?;
+        bind(socket, (Ipv6Addr::UNSPECIFIED, port).into())
+    });
+    match both {
+        Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+            bind(TcpSocket::new_v4()?, (Ipv4Addr::UNSPECIFIED, port).into())
+        }
+        both => both,
+    }
+}
+
+fn bind(socket: TcpSocket, address: SocketAddr) -> io::Result<TcpListener> {
+    // As tokio does for its own listeners; on Windows it would let others take the port.
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
