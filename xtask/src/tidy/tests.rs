@@ -124,6 +124,38 @@ fn a_crate_uses_what_its_row_allows() {
 }
 
 #[test]
+fn a_published_crate_has_a_readme_that_compiles_and_licences() {
+    const MANIFEST: &str = "description = 1\nreadme = 1\nkeywords = 1\ncategories = 1\n";
+    const README: &str = "# kitex\n```rust\nlet a = 1;\n```\n```toml\na = 1\n```\n";
+    const LIB: &str = "//! Head.\n//! ```no_run\n//! # hidden();\n//! let a = 1;\n//! ```\nmod a;";
+    for (published, manifest, readme, lib, expected) in [
+        (true, MANIFEST, Some(README), LIB, &[][..]),
+        (true, MANIFEST, Some(README), "//! ```\n//! let b = 1;\n//! ```", &["crates/kitex/README.md:2"]),
+        (true, MANIFEST, Some("no code"), "", &[]),
+        (true, MANIFEST, None, LIB, &["crates/kitex/Cargo.toml:1"]),
+        (
+            true,
+            "description = 1\nreadme = 1\nkeywords = 1",
+            Some(README),
+            LIB,
+            &["crates/kitex/Cargo.toml:1"],
+        ),
+        (false, "", None, LIB, &[]),
+    ] {
+        let licenses = [("LICENSE-MIT", "free"), ("LICENSE-APACHE", "free")];
+        let files = [("Cargo.toml", manifest), ("src/lib.rs", lib)].into_iter().chain(licenses);
+        let files = files.chain(readme.map(|readme| ("README.md", readme)));
+        let files: Vec<(String, &str)> =
+            files.map(|(name, text)| (format!("crates/kitex/{name}"), text)).collect();
+        let files = files.iter().map(|(path, text)| (path.as_str(), (*text).to_owned()));
+        let package = Package { published, ..package("kitex", Vec::new()) };
+        let found = apply("readme", &Tree::new(files, vec![package]));
+        let places: Vec<String> = found.iter().map(|line| place(line)).collect();
+        assert_eq!(places, expected, "{manifest} {readme:?} {lib}");
+    }
+}
+
+#[test]
 fn a_module_declared_under_cfg_test_is_test_whatever_its_name() {
     let files = [
         ("crates/stream-core/src/cancel/mod.rs", "#[cfg(all(test, loom))]\nmod races;\nmod scope;"),
@@ -214,7 +246,8 @@ fn tree(path: &str, text: &str) -> Tree {
 }
 
 fn package(name: &str, uses: Vec<Use>) -> Package {
-    Package { name: name.to_owned(), manifest: format!("crates/{name}/Cargo.toml"), uses }
+    let manifest = format!("crates/{name}/Cargo.toml");
+    Package { name: name.to_owned(), version: "0.1.0".to_owned(), manifest, uses, published: true }
 }
 
 fn apply(rule: &str, tree: &Tree) -> Vec<String> {
