@@ -50,6 +50,10 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "doc", what: "documentation without a dead link", plan: doc, tests: false },
     Step { name: "test", what: "every test, examples in the documentation too", plan: test, tests: true },
     Step { name: "examples", what: "every example runs to its end", plan: examples, tests: false },
+    Step { name: "package", what: "each library builds from its package", plan: package, tests: false },
+    Step { name: "outside", what: "a crate of another folder, on paths and on packages", plan: outside, tests: true },
+    Step { name: "msrv", what: "the libraries build with the lowest Rust that they declare", plan: msrv, tests: false },
+    Step { name: "public", what: "no type of a private dependency in a public interface", plan: public, tests: false },
     Step { name: "loom", what: "every order of threads in the tree, the driver and the stream in memory", plan: loom, tests: true },
     Step { name: "counts", what: "no work takes more instructions than its table says", plan: counts, tests: false },
     Step { name: "fuzz", what: "hostile bytes, for a short while", plan: fuzz, tests: false },
@@ -84,6 +88,8 @@ pub(crate) const EXAMPLES: &[Example] = &[
 pub(crate) const TESTED_EXAMPLES: &[(&str, &str)] = &[("chat", "client"), ("chat", "service")];
 
 const FUZZ: &str = "crates/fuzz";
+const OUTSIDE: &str = "crates/outside";
+const NO_NIGHTLY: &str = "there is no nightly toolchain: rustup toolchain install nightly";
 const INSTALL_FUZZ: &str = "cargo install cargo-fuzz --locked --version 0.13.2";
 /// Enough that what one way of ending leaves is seen in the sums; a million are `cargo xtask soak`.
 const SOAK_STREAMS: u64 = 20_000;
@@ -91,9 +97,10 @@ const SOAK_STREAMS: u64 = 20_000;
 const NO_STD_TARGET: &str = "x86_64-unknown-none";
 
 fn fmt(_: &Setting) -> Result<Plan> {
-    let outside = Path::new(FUZZ).join("Cargo.toml");
-    let fuzz = outside.exists().then(|| Cmd::new("cargo fmt --check --manifest-path").path(&outside));
-    Ok(run([Cmd::new("cargo fmt --all --check")].into_iter().chain(fuzz)))
+    let outside = [FUZZ, OUTSIDE].map(|folder| Path::new(folder).join("Cargo.toml"));
+    let outside = outside.into_iter().filter(|manifest| manifest.exists());
+    let outside = outside.map(|manifest| Cmd::new("cargo fmt --check --manifest-path").path(&manifest));
+    Ok(run([Cmd::new("cargo fmt --all --check")].into_iter().chain(outside)))
 }
 
 fn clippy(_: &Setting) -> Result<Plan> {
@@ -141,6 +148,43 @@ fn examples(_: &Setting) -> Result<Plan> {
     })))
 }
 
+/// Cargo puts the packages into a registry of its own, so that they find each other before they are published.
+fn package(setting: &Setting) -> Result<Plan> {
+    let package = Cmd::new("cargo package --workspace --allow-dirty --quiet");
+    let private = setting.workspace.private();
+    Ok(run([private.fold(package, |package, name| package.args(&["--exclude", name]))]))
+}
+
+fn outside(setting: &Setting) -> Result<Plan> {
+    let manifest = Path::new(OUTSIDE).join("Cargo.toml");
+    let cargo = |command: &str| {
+        let cargo = Cmd::new(command).args(&["--locked", "--manifest-path"]).path(&manifest);
+        cargo.arg("--target-dir").path(&setting.workspace.target.join("outside"))
+    };
+    let clippy = cargo("cargo clippy --all-targets").args(&["--", "-D", "warnings"]);
+    Ok(run([clippy, cargo("cargo test"), Cmd::new("cargo xtask outside")]))
+}
+
+fn msrv(setting: &Setting) -> Result<Plan> {
+    let rust = setting.workspace.rust_version.as_str();
+    let toolchain = format!("+{rust}");
+    if Cmd::new("rustup run").args(&[rust, "cargo", "--version"]).probe().is_none() {
+        return Ok(skip(&format!(
+            "there is no Rust {rust}: rustup toolchain install {rust} --profile minimal"
+        )));
+    }
+    let check = Cmd::new("cargo").arg(toolchain).args(&["check", "--all-features", "--target-dir"]);
+    let check = check.path(&setting.workspace.target.join("msrv"));
+    Ok(run([setting.workspace.published().fold(check, |check, (name, _)| check.args(&["-p", name]))]))
+}
+
+fn public(_: &Setting) -> Result<Plan> {
+    if !has_nightly() {
+        return Ok(skip(NO_NIGHTLY));
+    }
+    Ok(run([Cmd::new("cargo xtask public")]))
+}
+
 fn loom(setting: &Setting) -> Result<Plan> {
     if !any_file_has(Path::new("crates/stream-core/src"), "loom::model")? {
         return Ok(skip("no file of crates/stream-core/src says `loom::model`"));
@@ -164,8 +208,8 @@ fn fuzz(setting: &Setting) -> Result<Plan> {
     if !Path::new(FUZZ).exists() {
         return Ok(skip("there is no crates/fuzz"));
     }
-    if Cmd::new("rustup run nightly cargo --version").probe().is_none() {
-        return Ok(skip("there is no nightly toolchain: rustup toolchain install nightly"));
+    if !has_nightly() {
+        return Ok(skip(NO_NIGHTLY));
     }
     let install = Cmd::new("cargo fuzz --version").probe().is_none().then(|| Cmd::new(INSTALL_FUZZ));
     let targets: Vec<Cmd> =
@@ -219,6 +263,10 @@ fn deny(_: &Setting) -> Result<Plan> {
     }
     let without = Some("advisories: their database cannot be reached".to_owned());
     Ok(Plan::Run { commands: vec![check], without })
+}
+
+fn has_nightly() -> bool {
+    Cmd::new("rustup run nightly cargo --version").probe().is_some()
 }
 
 fn run(commands: impl IntoIterator<Item = Cmd>) -> Plan {
