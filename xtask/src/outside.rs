@@ -9,6 +9,7 @@ use crate::command::Cmd;
 use crate::workspace::Workspace;
 
 const OUTSIDE: &str = "crates/outside";
+const GENERATOR: &str = "kitex-codegen";
 
 /// Packages the libraries, and tests a copy of `crates/outside` that knows them by version alone.
 pub(crate) fn run() -> Result {
@@ -33,7 +34,22 @@ pub(crate) fn run() -> Result {
     let text = as_user(&fs::read_to_string(&manifest)?);
     fs::write(&manifest, format!("{text}\n[patch.crates-io]\n{patches}"))?;
     let test = Cmd::new("cargo test --locked --manifest-path").path(&manifest);
-    test.arg("--target-dir").path(&workspace.target.join("outside")).run()
+    test.arg("--target-dir").path(&workspace.target.join("outside")).run()?;
+    generate(&workspace, &copy)
+}
+
+/// Installs the generator as a program, as README says, and lets it write the code of an IDL of `user`.
+fn generate(workspace: &Workspace, user: &Path) -> Result {
+    let root = workspace.target.join("packaged").join("installed");
+    let install = Cmd::new("cargo install --debug --locked --quiet --path");
+    let install = install.path(&workspace.root.join("crates").join(GENERATOR)).arg("--root").path(&root);
+    install.arg("--target-dir").path(&workspace.target.join("outside")).run()?;
+    let program = Cmd::default().path(&root.join("bin").join(GENERATOR)).dir(user);
+    let printed = program.args(&["--idl", "idl/story.thrift", "--out", "generated"]).read()?;
+    match printed == "generated/story.rs\n" && user.join("generated/story.rs").exists() {
+        true => Ok(()),
+        false => Err(format!("{GENERATOR} printed {printed:?}").into()),
+    }
 }
 
 /// The command that packages every library, without building them again.
