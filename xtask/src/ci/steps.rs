@@ -167,13 +167,17 @@ fn outside(setting: &Setting) -> Result<Plan> {
 
 fn msrv(setting: &Setting) -> Result<Plan> {
     let rust = setting.workspace.rust_version.as_str();
-    let toolchain = format!("+{rust}");
-    if Cmd::new("rustup run").args(&[rust, "cargo", "--version"]).probe().is_none() {
+    // rustup keeps `1.88` and `1.88.0` apart.
+    let names = [rust.to_owned(), format!("{rust}.0")];
+    let installed =
+        |name: &&String| Cmd::new("rustup run").args(&[name, "cargo", "--version"]).probe().is_some();
+    let Some(toolchain) = names.iter().find(installed) else {
         return Ok(skip(&format!(
             "there is no Rust {rust}: rustup toolchain install {rust} --profile minimal"
         )));
-    }
-    let check = Cmd::new("cargo").arg(toolchain).args(&["check", "--all-features", "--target-dir"]);
+    };
+    let check = Cmd::new("cargo").arg(format!("+{toolchain}"));
+    let check = check.args(&["check", "--all-features", "--target-dir"]);
     let check = check.path(&setting.workspace.target.join("msrv"));
     Ok(run([setting.workspace.published().fold(check, |check, (name, _)| check.args(&["-p", name]))]))
 }

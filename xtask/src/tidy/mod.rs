@@ -4,6 +4,7 @@
 mod circles;
 mod docs;
 mod edges;
+mod map;
 mod once;
 mod readme;
 mod shape;
@@ -151,6 +152,11 @@ const RULES: &[Rule] = &[
         name: "readme",
         why: "a published crate has a README whose code compiles, both licences, and what an index shows of it",
         find: Find::Check(readme::find),
+    },
+    Rule {
+        name: "map",
+        why: "a reader who looks for it finds nothing: give the name that it has now",
+        find: Find::Check(map::find),
     },
     Rule { name: "docs", why: "a promise whose test is gone is not kept", find: Find::Check(docs::tests) },
 ];

@@ -68,6 +68,10 @@ const ROWS: &[Row] = &[
     ("examples", "crates/ttheader-codec/examples/unknown/main.rs", "", &[1]),
     ("examples", "crates/ttheader-codec/examples/unknown/part.rs", "", &[]),
 
+    ("map", "docs/api-map.md", "| Go | here |\n|---|---|\n| `it_is_gone` | `it_is_gone` or `A` |", &[3]),
+    ("map", "docs/api-map.md", "| `it_is_gone` | `ttscp` by `A::B` |\n`it_is_gone`", &[]),
+    ("map", "docs/other.md", "| `it_is_gone` |", &[]),
+
     ("docs", "docs/a.md", "| what | test |\n|---|---|\n| a | `kitex::it_holds`, `kitex::it_is_gone` |", &[3]),
     ("docs", "docs/a.md", "| what | guard |\n|---|---|\n| a | `kitex::it_is_gone` |", &[]),
     ("docs", "docs/a.md", "| test |\n|---|\n\ntext\n| what |\n| `kitex::it_is_gone` |", &[]),
