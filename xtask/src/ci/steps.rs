@@ -93,6 +93,8 @@ const NO_NIGHTLY: &str = "there is no nightly toolchain: rustup toolchain instal
 const INSTALL_FUZZ: &str = "cargo install cargo-fuzz --locked --version 0.13.2";
 /// Enough that what one way of ending leaves is seen in the sums; a million are `cargo xtask soak`.
 const SOAK_STREAMS: u64 = 20_000;
+/// Packaging takes about a minute on two cores.
+const PACKAGE_SECONDS: u32 = 1_200;
 /// A target that has `core` and `alloc` and no `std`.
 const NO_STD_TARGET: &str = "x86_64-unknown-none";
 
@@ -132,8 +134,12 @@ fn no_std(_: &Setting) -> Result<Plan> {
     Ok(Plan::Run { commands: vec![check], without: Some(without) })
 }
 
-fn doc(_: &Setting) -> Result<Plan> {
-    Ok(run([Cmd::new("cargo doc --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings")]))
+fn doc(setting: &Setting) -> Result<Plan> {
+    // The libraries with the features with which their pages are built.
+    let published = Cmd::new("cargo doc --no-deps --all-features");
+    let published = setting.workspace.published().fold(published, |doc, (name, _)| doc.args(&["-p", name]));
+    let docs = [Cmd::new("cargo doc --workspace --no-deps"), published];
+    Ok(run(docs.map(|doc| doc.env("RUSTDOCFLAGS", "-D warnings"))))
 }
 
 fn test(_: &Setting) -> Result<Plan> {
@@ -150,7 +156,10 @@ fn examples(_: &Setting) -> Result<Plan> {
 
 /// Cargo puts the packages into a registry of its own, so that they find each other before they are published.
 fn package(setting: &Setting) -> Result<Plan> {
-    let package = Cmd::new("cargo package --workspace --allow-dirty --quiet");
+    // Each is built anew; where that takes this long, something hangs.
+    let bound = Cmd::new("timeout --version").probe().map(|_| format!("timeout {PACKAGE_SECONDS} "));
+    let package = "cargo package --workspace --allow-dirty --quiet";
+    let package = Cmd::new(&format!("{}{package}", bound.unwrap_or_default()));
     let private = setting.workspace.private();
     Ok(run([private.fold(package, |package, name| package.args(&["--exclude", name]))]))
 }
