@@ -7,6 +7,8 @@ mod codegen;
 mod command;
 mod idl_corpus;
 mod interop;
+mod outside;
+mod public;
 mod result;
 mod soak;
 mod tidy;
@@ -31,6 +33,10 @@ enum Task {
     IdlCorpus(idl_corpus::Options),
     /// Builds lab-peer and its twin on real Kitex, and runs the tests of both.
     Interop,
+    /// Tests crates/outside on packaged libraries.
+    Outside,
+    /// Lists crates of others in the public interfaces of the libraries, and fails if one is not listed.
+    Public,
     /// Ends a million streams in every way, and looks what is left of them.
     Soak(soak::Options),
     /// Checks what the compiler cannot: who uses what, and what stands where.
@@ -44,6 +50,8 @@ fn main() -> ExitCode {
         Task::Codegen(options) => codegen::run(&options).map(|()| ExitCode::SUCCESS),
         Task::IdlCorpus(options) => idl_corpus::run(&options).map(|()| ExitCode::SUCCESS),
         Task::Interop => interop::run().map(|()| ExitCode::SUCCESS),
+        Task::Outside => outside::run().map(|()| ExitCode::SUCCESS),
+        Task::Public => public::run().map(|()| ExitCode::SUCCESS),
         Task::Soak(options) => soak::run(&options).map(|()| ExitCode::SUCCESS),
         Task::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
     };

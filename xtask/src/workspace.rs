@@ -12,6 +12,8 @@ use crate::command::Cmd;
 pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
     pub(crate) target: PathBuf,
+    /// The lowest Rust that the libraries declare.
+    pub(crate) rust_version: String,
     pub(crate) packages: Vec<Package>,
 }
 
@@ -19,9 +21,12 @@ pub(crate) struct Workspace {
 #[derive(Debug)]
 pub(crate) struct Package {
     pub(crate) name: String,
+    pub(crate) version: String,
     /// Path of its manifest, from the root.
     pub(crate) manifest: String,
     pub(crate) uses: Vec<Use>,
+    /// It is made for people outside; others say `publish = false`.
+    pub(crate) published: bool,
 }
 
 /// One dependency that a manifest names.
@@ -46,12 +51,24 @@ impl Workspace {
             .ok_or_else(|| "cargo metadata has an unknown form".into())
     }
 
+    /// Names and versions of the crates that are published.
+    pub(crate) fn published(&self) -> impl Iterator<Item = (&str, &str)> {
+        let packages = self.packages.iter().filter(|package| package.published);
+        packages.map(|package| (package.name.as_str(), package.version.as_str()))
+    }
+
+    /// Names of the crates that are not published.
+    pub(crate) fn private(&self) -> impl Iterator<Item = &str> {
+        self.packages.iter().filter(|package| !package.published).map(|package| package.name.as_str())
+    }
+
     fn parse(metadata: &Value) -> Option<Self> {
         let root = metadata["workspace_root"].as_str()?;
         let packages = metadata["packages"].as_array()?;
         Some(Self {
             root: root.into(),
             target: metadata["target_directory"].as_str()?.into(),
+            rust_version: packages.iter().find_map(|package| package["rust_version"].as_str())?.to_owned(),
             packages: packages.iter().map(|package| Package::parse(package, root)).collect::<Option<_>>()?,
         })
     }
@@ -62,8 +79,10 @@ impl Package {
         let manifest = package["manifest_path"].as_str()?.strip_prefix(root)?;
         Some(Self {
             name: package["name"].as_str()?.to_owned(),
+            version: package["version"].as_str()?.to_owned(),
             manifest: manifest.trim_start_matches(['/', '\\']).replace('\\', "/"),
             uses: package["dependencies"].as_array()?.iter().map(Use::parse).collect::<Option<_>>()?,
+            published: package["publish"].as_array().is_none_or(|registries| !registries.is_empty()),
         })
     }
 

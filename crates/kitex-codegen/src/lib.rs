@@ -36,9 +36,17 @@
 //! A `build.rs` that generates on every build instead:
 //!
 //! ```no_run
-//! # fn main() -> Result<(), kitex_codegen::Error> {
-//! kitex_codegen::Builder::new().idl("idl/lab.thrift").compile()
-//! # }
+//! use std::process::ExitCode;
+//!
+//! fn main() -> ExitCode {
+//!     match kitex_codegen::Builder::new().idl("idl/lab.thrift").compile() {
+//!         Ok(()) => ExitCode::SUCCESS,
+//!         Err(error) => {
+//!             println!("cargo::error={error}");
+//!             ExitCode::FAILURE
+//!         }
+//!     }
+//! }
 //! ```
 //!
 //! and in the crate `include!(concat!(env!("OUT_DIR"), "/lab.rs"));`, which brings a module for each

@@ -1,13 +1,61 @@
-//! Typed services on TTHeader Streaming, in the words of CloudWeGo Kitex. Unofficial; not affiliated with
+//! Typed streaming RPC with cancellation, compatible with CloudWeGo Kitex StreamX. Unofficial; not affiliated with
 //! CloudWeGo.
 //!
-//! A service is written against the trait that `kitex-codegen` makes of its Thrift IDL: each method gets
-//! a [`Context`], the request or a typed stream, and returns a result. A client's method takes a
-//! `&Context` and returns a typed stream. What a handler opens under its context ends when its own
-//! stream does, at once, and each hop can say who canceled and along which path.
+//! `kitex-codegen` makes a trait and a client of a Thrift IDL. A service implements the trait: each method gets a
+//! [`Context`], the request or a typed stream, and returns a result. A method of the client takes a `&Context` and
+//! returns a typed stream. What a handler opens under its context ends when its own stream does, at once, and each hop
+//! can say who canceled and along which path.
 //!
-//! This crate has doors only: builders, typed streams, context, metainfo. The protocol is
-//! [`stream_core`]'s, the sentences are [`kerrors`]', the payloads [`kitex_thrift`]'s.
+//! ```
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/generated/echo.rs"));
+//! use echo::{Mirror, MirrorClient, MirrorServer, Req, Resp};
+//! use kitex::testing::Network;
+//! use kitex::{Code, Context, Result, Server, ServerStreamingServer};
+//!
+//! struct Counter;
+//!
+//! #[kitex::async_trait]
+//! impl Mirror for Counter {
+//!     async fn ping(&self, _: Context, req: Req) -> Result<Resp> {
+//!         Ok(Resp { msg: req.msg, ..Resp::default() })
+//!     }
+//!
+//!     async fn down(&self, _: Context, _: Req, stream: ServerStreamingServer<Resp>) -> Result<()> {
+//!         for seq in 0.. {
+//!             // Fails with the reason as soon as the client cancels.
+//!             stream.send(&Resp { seq: Some(seq), ..Resp::default() }).await?;
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+//!     let network = Network::new();
+//!     let server = network.serve(Server::builder("counter").service(MirrorServer::new(Counter)))?;
+//!     let client = MirrorClient::new(network.client("counter").caller("reader").build()?);
+//!
+//!     let (ctx, canceler) = Context::background().with_cancel();
+//!     let mut stream = client.down(&ctx, Req::default()).await?;
+//!     assert_eq!(stream.recv().await?.and_then(|response| response.seq), Some(0));
+//!     canceler.cancel();
+//!     let error = stream.recv().await.expect_err("the stream is canceled");
+//!     assert_eq!(error.code(), Some(Code::CANCELED));
+//!
+//!     server.shutdown().await;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! [`testing::Network`] connects them in memory. On a socket, [`Server::builder`]`(...).bind("0.0.0.0:8888")` serves, and
+//! [`Client::builder`]`(...).address("host:8888")` calls.
+//!
+//! - [`Server`], [`Client`]: builders of services and clients. [`middleware`]: layers around calls and messages.
+//! - [`Context`]: cancel, deadline, metainfo. [`Error`], [`Code`]: how a call or stream ended.
+//! - [`ServerStreamingClient`] and the types beside it: typed streams. [`testing`]: tests without sockets.
+//! - [`inspect`], [`observe`]: which streams are open, and events of streams.
+//!
+//! The protocol is in [`stream_core`] and [`ttstream`], error texts are in [`kerrors`], payloads in [`kitex_thrift`].
 
 pub mod client;
 mod codec;

@@ -7,6 +7,37 @@
 //! - `handler`: what a server runs, and what becomes of it on a cancel. `server`: accepts connections.
 //!
 //! Messages are bytes here. TTHeader Streaming is the crate `ttstream`.
+//!
+//! ```
+//! use std::sync::{Arc, Mutex};
+//! use stream_core::cancel::{Reason, Scope, Target};
+//!
+//! /// Stands for the streams of a connection, each of which has a number.
+//! #[derive(Default)]
+//! struct Streams(Mutex<Vec<u64>>);
+//!
+//! impl Target for Streams {
+//!     fn cancel(&self, token: u64, _: &Reason) {
+//!         self.0.lock().unwrap().push(token);
+//!     }
+//! }
+//!
+//! let streams = Arc::new(Streams::default());
+//! let handler = Scope::new();
+//! let subtask = handler.child();
+//! let _first = handler.register(streams.clone(), 1).unwrap();
+//! let _second = subtask.register(streams.clone(), 2).unwrap();
+//! let ended = handler.register(streams.clone(), 3).unwrap();
+//! drop(ended);
+//!
+//! handler.cancel(&Reason::DeadlineExceeded);
+//! assert!(matches!(subtask.reason(), Some(Reason::DeadlineExceeded)));
+//! let mut canceled = streams.0.lock().unwrap().clone();
+//! canceled.sort_unstable();
+//! assert_eq!(canceled, [1, 2]);
+//! // Nothing can be opened under a canceled scope.
+//! assert!(subtask.register(streams.clone(), 4).is_err());
+//! ```
 #![cfg_attr(
     not(test),
     deny(

@@ -50,6 +50,10 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "doc", what: "documentation without a dead link", plan: doc, tests: false },
     Step { name: "test", what: "every test, examples in the documentation too", plan: test, tests: true },
     Step { name: "examples", what: "every example runs to its end", plan: examples, tests: false },
+    Step { name: "package", what: "each library builds from its package", plan: package, tests: false },
+    Step { name: "outside", what: "a crate of another folder, on paths and on packages", plan: outside, tests: true },
+    Step { name: "msrv", what: "the libraries build with the lowest Rust that they declare", plan: msrv, tests: false },
+    Step { name: "public", what: "no type of a private dependency in a public interface", plan: public, tests: false },
     Step { name: "loom", what: "every order of threads in the tree, the driver and the stream in memory", plan: loom, tests: true },
     Step { name: "counts", what: "no work takes more instructions than its table says", plan: counts, tests: false },
     Step { name: "fuzz", what: "hostile bytes, for a short while", plan: fuzz, tests: false },
@@ -85,16 +89,21 @@ pub(crate) const EXAMPLES: &[Example] = &[
 pub(crate) const TESTED_EXAMPLES: &[(&str, &str)] = &[("chat", "client"), ("chat", "service")];
 
 const FUZZ: &str = "crates/fuzz";
+const OUTSIDE: &str = "crates/outside";
+const NO_NIGHTLY: &str = "there is no nightly toolchain: rustup toolchain install nightly";
 const INSTALL_FUZZ: &str = "cargo install cargo-fuzz --locked --version 0.13.2";
 /// Enough that what one way of ending leaves is seen in the sums; a million are `cargo xtask soak`.
 const SOAK_STREAMS: u64 = 20_000;
+/// Packaging takes about a minute on two cores.
+const PACKAGE_SECONDS: u32 = 1_200;
 /// A target that has `core` and `alloc` and no `std`.
 const NO_STD_TARGET: &str = "x86_64-unknown-none";
 
 fn fmt(_: &Setting) -> Result<Plan> {
-    let outside = Path::new(FUZZ).join("Cargo.toml");
-    let fuzz = outside.exists().then(|| Cmd::new("cargo fmt --check --manifest-path").path(&outside));
-    Ok(run([Cmd::new("cargo fmt --all --check")].into_iter().chain(fuzz)))
+    let outside = [FUZZ, OUTSIDE].map(|folder| Path::new(folder).join("Cargo.toml"));
+    let outside = outside.into_iter().filter(|manifest| manifest.exists());
+    let outside = outside.map(|manifest| Cmd::new("cargo fmt --check --manifest-path").path(&manifest));
+    Ok(run([Cmd::new("cargo fmt --all --check")].into_iter().chain(outside)))
 }
 
 fn clippy(_: &Setting) -> Result<Plan> {
@@ -126,8 +135,12 @@ fn no_std(_: &Setting) -> Result<Plan> {
     Ok(Plan::Run { commands: vec![check], without: Some(without) })
 }
 
-fn doc(_: &Setting) -> Result<Plan> {
-    Ok(run([Cmd::new("cargo doc --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings")]))
+fn doc(setting: &Setting) -> Result<Plan> {
+    // The libraries with the features with which their pages are built.
+    let published = Cmd::new("cargo doc --no-deps --all-features");
+    let published = setting.workspace.published().fold(published, |doc, (name, _)| doc.args(&["-p", name]));
+    let docs = [Cmd::new("cargo doc --workspace --no-deps"), published];
+    Ok(run(docs.map(|doc| doc.env("RUSTDOCFLAGS", "-D warnings"))))
 }
 
 fn test(_: &Setting) -> Result<Plan> {
@@ -140,6 +153,50 @@ fn examples(_: &Setting) -> Result<Plan> {
     Ok(run(EXAMPLES.iter().map(|Example { package, name, args }| {
         Cmd::new("cargo run --quiet").args(&["--package", package, "--example", name, "--"]).args(args)
     })))
+}
+
+/// Cargo puts the packages into a registry of its own, so that they find each other before they are published.
+fn package(setting: &Setting) -> Result<Plan> {
+    // Each is built anew; where that takes this long, something hangs.
+    let bound = Cmd::new("timeout --version").probe().map(|_| format!("timeout {PACKAGE_SECONDS} "));
+    let package = "cargo package --workspace --allow-dirty --quiet";
+    let package = Cmd::new(&format!("{}{package}", bound.unwrap_or_default()));
+    let private = setting.workspace.private();
+    Ok(run([private.fold(package, |package, name| package.args(&["--exclude", name]))]))
+}
+
+fn outside(setting: &Setting) -> Result<Plan> {
+    let manifest = Path::new(OUTSIDE).join("Cargo.toml");
+    let cargo = |command: &str| {
+        let cargo = Cmd::new(command).args(&["--locked", "--manifest-path"]).path(&manifest);
+        cargo.arg("--target-dir").path(&setting.workspace.target.join("outside"))
+    };
+    let clippy = cargo("cargo clippy --all-targets").args(&["--", "-D", "warnings"]);
+    Ok(run([clippy, cargo("cargo test"), Cmd::new("cargo xtask outside")]))
+}
+
+fn msrv(setting: &Setting) -> Result<Plan> {
+    let rust = setting.workspace.rust_version.as_str();
+    // rustup keeps `1.88` and `1.88.0` apart.
+    let names = [rust.to_owned(), format!("{rust}.0")];
+    let installed =
+        |name: &&String| Cmd::new("rustup run").args(&[name, "cargo", "--version"]).probe().is_some();
+    let Some(toolchain) = names.iter().find(installed) else {
+        return Ok(skip(&format!(
+            "there is no Rust {rust}: rustup toolchain install {rust} --profile minimal"
+        )));
+    };
+    let check = Cmd::new("cargo").arg(format!("+{toolchain}"));
+    let check = check.args(&["check", "--all-features", "--target-dir"]);
+    let check = check.path(&setting.workspace.target.join("msrv"));
+    Ok(run([setting.workspace.published().fold(check, |check, (name, _)| check.args(&["-p", name]))]))
+}
+
+fn public(_: &Setting) -> Result<Plan> {
+    if !has_nightly() {
+        return Ok(skip(NO_NIGHTLY));
+    }
+    Ok(run([Cmd::new("cargo xtask public")]))
 }
 
 fn loom(setting: &Setting) -> Result<Plan> {
@@ -165,8 +222,8 @@ fn fuzz(setting: &Setting) -> Result<Plan> {
     if !Path::new(FUZZ).exists() {
         return Ok(skip("there is no crates/fuzz"));
     }
-    if Cmd::new("rustup run nightly cargo --version").probe().is_none() {
-        return Ok(skip("there is no nightly toolchain: rustup toolchain install nightly"));
+    if !has_nightly() {
+        return Ok(skip(NO_NIGHTLY));
     }
     let install = Cmd::new("cargo fuzz --version").probe().is_none().then(|| Cmd::new(INSTALL_FUZZ));
     let targets: Vec<Cmd> =
@@ -220,6 +277,10 @@ fn deny(_: &Setting) -> Result<Plan> {
     }
     let without = Some("advisories: their database cannot be reached".to_owned());
     Ok(Plan::Run { commands: vec![check], without })
+}
+
+fn has_nightly() -> bool {
+    Cmd::new("rustup run nightly cargo --version").probe().is_some()
 }
 
 fn run(commands: impl IntoIterator<Item = Cmd>) -> Plan {

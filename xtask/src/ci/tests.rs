@@ -70,7 +70,12 @@ fn verdict(line: &str, tests: bool) -> Verdict {
         _ => |_: &Setting| plan("echo test result: ok. 1 passed; 0 failed"),
     };
     let step = Step { name: "step", what: "", plan, tests };
-    let workspace = Workspace { root: ".".into(), target: ".".into(), packages: Vec::new() };
+    let workspace = Workspace {
+        root: ".".into(),
+        target: ".".into(),
+        rust_version: "1.88".to_owned(),
+        packages: Vec::new(),
+    };
     let setting = Setting { workspace, fuzz_seconds: 1 };
     run_step(&step, &mut Tally::default(), &setting)
         .unwrap_or_else(|error| Verdict::Failed(error.to_string()))

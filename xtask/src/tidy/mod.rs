@@ -4,7 +4,9 @@
 mod circles;
 mod docs;
 mod edges;
+mod map;
 mod once;
+mod readme;
 mod shape;
 mod source;
 #[cfg(test)]
@@ -145,6 +147,16 @@ const RULES: &[Rule] = &[
         name: "examples",
         why: "every example is run: give it a row in xtask/src/ci/steps.rs",
         find: Find::Check(shape::examples),
+    },
+    Rule {
+        name: "readme",
+        why: "a published crate has a README whose code compiles, both licences, and what an index shows of it",
+        find: Find::Check(readme::find),
+    },
+    Rule {
+        name: "map",
+        why: "a reader who looks for it finds nothing: give the name that it has now",
+        find: Find::Check(map::find),
     },
     Rule { name: "docs", why: "a promise whose test is gone is not kept", find: Find::Check(docs::tests) },
 ];

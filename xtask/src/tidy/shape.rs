@@ -15,8 +15,10 @@ const LONG_FILES: &[(&str, &str)] = &[];
 const LONG_FUNCTIONS: &[(&str, &str, &str)] = &[];
 
 /// Manifests that inherit no lints, each with its reason.
-const OWN_LINTS: &[(&str, &str)] =
-    &[("crates/fuzz/Cargo.toml", "outside the workspace, so there is nothing that it could inherit")];
+const OWN_LINTS: &[(&str, &str)] = &[
+    ("crates/fuzz/Cargo.toml", "outside the workspace, so there is nothing that it could inherit"),
+    ("crates/outside/Cargo.toml", "outside the workspace, as a user's crate is"),
+];
 
 /// Rust files that do not open with `//!`, or as a generator marks its own.
 pub(super) fn openings(tree: &Tree) -> Vec<Spot> {

@@ -68,6 +68,10 @@ const ROWS: &[Row] = &[
     ("examples", "crates/ttheader-codec/examples/unknown/main.rs", "", &[1]),
     ("examples", "crates/ttheader-codec/examples/unknown/part.rs", "", &[]),
 
+    ("map", "docs/api-map.md", "| Go | here |\n|---|---|\n| `it_is_gone` | `it_is_gone` or `A` |", &[3]),
+    ("map", "docs/api-map.md", "| `it_is_gone` | `ttscp` by `A::B` |\n`it_is_gone`", &[]),
+    ("map", "docs/other.md", "| `it_is_gone` |", &[]),
+
     ("docs", "docs/a.md", "| what | test |\n|---|---|\n| a | `kitex::it_holds`, `kitex::it_is_gone` |", &[3]),
     ("docs", "docs/a.md", "| what | guard |\n|---|---|\n| a | `kitex::it_is_gone` |", &[]),
     ("docs", "docs/a.md", "| test |\n|---|\n\ntext\n| what |\n| `kitex::it_is_gone` |", &[]),
@@ -120,6 +124,38 @@ fn a_crate_uses_what_its_row_allows() {
         let found = apply("edges", &tree);
         assert_eq!(found.len(), usize::from(expected.is_some()), "{owner} {used}: {found:?}");
         assert!(found.iter().all(|line| line.starts_with(expected.unwrap_or_default())), "{found:?}");
+    }
+}
+
+#[test]
+fn a_published_crate_has_a_readme_that_compiles_and_licences() {
+    const MANIFEST: &str = "description = 1\nreadme = 1\nkeywords = 1\ncategories = 1\n";
+    const README: &str = "# kitex\n```rust\nlet a = 1;\n```\n```toml\na = 1\n```\n";
+    const LIB: &str = "//! Head.\n//! ```no_run\n//! # hidden();\n//! let a = 1;\n//! ```\nmod a;";
+    for (published, manifest, readme, lib, expected) in [
+        (true, MANIFEST, Some(README), LIB, &[][..]),
+        (true, MANIFEST, Some(README), "//! ```\n//! let b = 1;\n//! ```", &["crates/kitex/README.md:2"]),
+        (true, MANIFEST, Some("no code"), "", &[]),
+        (true, MANIFEST, None, LIB, &["crates/kitex/Cargo.toml:1"]),
+        (
+            true,
+            "description = 1\nreadme = 1\nkeywords = 1",
+            Some(README),
+            LIB,
+            &["crates/kitex/Cargo.toml:1"],
+        ),
+        (false, "", None, LIB, &[]),
+    ] {
+        let licenses = [("LICENSE-MIT", "free"), ("LICENSE-APACHE", "free")];
+        let files = [("Cargo.toml", manifest), ("src/lib.rs", lib)].into_iter().chain(licenses);
+        let files = files.chain(readme.map(|readme| ("README.md", readme)));
+        let files: Vec<(String, &str)> =
+            files.map(|(name, text)| (format!("crates/kitex/{name}"), text)).collect();
+        let files = files.iter().map(|(path, text)| (path.as_str(), (*text).to_owned()));
+        let package = Package { published, ..package("kitex", Vec::new()) };
+        let found = apply("readme", &Tree::new(files, vec![package]));
+        let places: Vec<String> = found.iter().map(|line| place(line)).collect();
+        assert_eq!(places, expected, "{manifest} {readme:?} {lib}");
     }
 }
 
@@ -214,7 +250,8 @@ fn tree(path: &str, text: &str) -> Tree {
 }
 
 fn package(name: &str, uses: Vec<Use>) -> Package {
-    Package { name: name.to_owned(), manifest: format!("crates/{name}/Cargo.toml"), uses }
+    let manifest = format!("crates/{name}/Cargo.toml");
+    Package { name: name.to_owned(), version: "0.1.0".to_owned(), manifest, uses, published: true }
 }
 
 fn apply(rule: &str, tree: &Tree) -> Vec<String> {

@@ -1,0 +1,9 @@
+namespace rs common
+
+struct Topic {
+  1: required string text
+}
+
+exception Refused {
+  1: required string reason
+}
