@@ -51,6 +51,12 @@ fn escaped(line: &str) -> String {
     escaped
 }
 
+/// Returns lines of documentation as Rust text, `fallback` if there are none.
+pub(crate) fn of(lines: &[String], fallback: &str) -> String {
+    let fallback = [fallback.to_owned()];
+    attributes(if lines.is_empty() { &fallback } else { lines })
+}
+
 #[cfg(test)]
 mod tests {
     use super::lines;
@@ -76,10 +82,4 @@ mod tests {
         check("// ```go\n// a[0] < b\n// ```", &["```text", "a[0] < b", "```"]);
         check("// a list<i64>, `list<i64>`, [no link]", &["a list\\<i64>, `list<i64>`, \\[no link]"]);
     }
-}
-
-/// Returns lines of documentation as Rust text, `fallback` if there are none.
-pub(crate) fn of(lines: &[String], fallback: &str) -> String {
-    let fallback = [fallback.to_owned()];
-    attributes(if lines.is_empty() { &fallback } else { lines })
 }

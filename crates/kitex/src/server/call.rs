@@ -170,10 +170,12 @@ fn refuse<'a>(error: Error) -> ResponseFuture<'a> {
     Box::pin(std::future::ready(Err(error)))
 }
 
+type Unserved<Req, Resp, H, C> = (Context, MessageReceiver<Req, C>, ServerStreamingServer<Resp, C>, H);
+
 /// Waits for the one request, then for the handler: never for both, so that it holds one or the other.
 enum ServeOne<Req, Resp, H, F, C> {
     /// Taken when the request is there.
-    Waiting(Option<(Context, MessageReceiver<Req, C>, ServerStreamingServer<Resp, C>, H)>),
+    Waiting(Option<Unserved<Req, Resp, H, C>>),
     Handling(F),
 }
 

@@ -214,7 +214,7 @@ async fn write_timeout_closes_a_connection_whose_peer_reads_nothing() {
     let started = Instant::now();
 
     let (tell, mut told) = reports();
-    let peer = Peer::with(flood(tell), |server| server.socket(config.clone())).await;
+    let peer = Peer::with(flood(tell), |server| server.socket(config)).await;
     let mut wire = Wire::dial(&peer.address).await;
     wire.frame(1, Header, &[(key::IDL_SERVICE, b"Echo")], b"").await;
     wire.message(1, &req("", 0)).await;

@@ -237,7 +237,8 @@ fn rst_parts(method: &[u8], id: StreamId, error: &StreamError, path: &CancelPath
         strings.insert(key::CANCEL_PATH, path.as_wire().to_owned());
     }
     let text = error.message();
-    let text = text.get(..text.floor_char_boundary(MAX_RST_TEXT)).unwrap_or(text);
+    let longest = text.len().min(MAX_RST_TEXT);
+    let text = (0..=longest).rev().find_map(|end| text.get(..end)).unwrap_or_default();
     let exception = ApplicationException::new(error.code().number(), text);
     (strings, exception.encode(&String::from_utf8_lossy(method), id.get()))
 }
