@@ -1,0 +1,80 @@
+//! The limits of one connection, each with its default.
+
+use std::time::Duration;
+
+use kerrors::RecvTimeout;
+
+/// Limits of one gRPC connection. The defaults are safe towards peers that are not trusted.
+///
+/// ```
+/// # use kitex_grpc::GrpcConfig;
+/// let config = GrpcConfig::default().max_concurrent_streams(100);
+/// assert_eq!(config.max_concurrent_streams, 100);
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct GrpcConfig {
+    /// The largest message in bytes, either way. A larger one is refused with status 8 before its bytes are kept.
+    /// Default: 16 MiB.
+    pub max_message_size: usize,
+    /// The largest header list in bytes that is accepted, counted as HTTP/2 does. Default: 64 KiB.
+    pub max_header_list_size: u32,
+    /// Server: streams that may be open on one connection. One more is refused with REFUSED_STREAM. Keep it at
+    /// 100 or more: clients open that many before they learn of the limit. Default: 1,024.
+    pub max_concurrent_streams: u32,
+    /// Flow control: bytes received on one stream and not yet taken. Default: 256 KiB.
+    pub stream_receive_window: u32,
+    /// Flow control: the same for all streams of the connection together. Below `stream_receive_window` times
+    /// the streams, streams that are not read stop the others. Default: 256 MiB.
+    pub receive_window: u32,
+    /// Server: streams that the peer may reset in one second, ten times as many at once; beyond that the
+    /// connection is closed with ENHANCE_YOUR_CALM. Default: 2,000.
+    pub max_resets_per_second: u32,
+    /// Server: the longest wait of each Recv of a handler. A client sets this per call. Default: no limit.
+    pub recv_timeout: Option<RecvTimeout>,
+    /// The longest time that the socket may accept no bytes while data is queued. The connection is then closed.
+    /// Default: 10 s.
+    pub write_timeout: Duration,
+}
+
+impl Default for GrpcConfig {
+    fn default() -> Self {
+        Self {
+            max_message_size: 16 * 1024 * 1024,
+            max_header_list_size: 64 * 1024,
+            max_concurrent_streams: 1024,
+            stream_receive_window: 256 * 1024,
+            receive_window: 256 * 1024 * 1024,
+            max_resets_per_second: 2000,
+            recv_timeout: None,
+            write_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Setters of plain fields.
+macro_rules! setters {
+    ($($name:ident: $type:ty,)*) => {
+        impl GrpcConfig {
+            $(
+                #[doc = concat!("Sets [`", stringify!($name), "`](Self#structfield.", stringify!($name), ").")]
+                #[must_use]
+                pub fn $name(mut self, $name: $type) -> Self {
+                    self.$name = $name;
+                    self
+                }
+            )*
+        }
+    };
+}
+
+setters! {
+    max_message_size: usize,
+    max_header_list_size: u32,
+    max_concurrent_streams: u32,
+    stream_receive_window: u32,
+    receive_window: u32,
+    max_resets_per_second: u32,
+    recv_timeout: Option<RecvTimeout>,
+    write_timeout: Duration,
+}
