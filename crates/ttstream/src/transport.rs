@@ -7,10 +7,9 @@ use std::time::Duration;
 use bytes::BytesMut;
 use kerrors::{Error, Side};
 use stream_core::call::OutgoingCall;
-use stream_core::dial::Dialer;
 use stream_core::io::Io;
 use stream_core::stream::NewStream;
-use stream_core::transport::{BoxFuture, Connection, Transport, UnaryTransport};
+use stream_core::transport::{BoxFuture, Connection, Transport, UnaryPaths, UnaryTransport};
 
 use crate::driver::{Link, read_loop, start};
 use crate::head;
@@ -28,13 +27,14 @@ pub struct TtStream {
 }
 
 impl Transport for TtStream {
-    fn connect(&self, io: Io, idle_timeout: Duration) -> Result<Arc<dyn Connection>, Error> {
+    fn connect(&self, io: Io, idle_timeout: Duration) -> BoxFuture<'_, Result<Arc<dyn Connection>, Error>> {
         let link = start(Side::Client, io, self.connection.clone(), idle_timeout);
         tokio::spawn(read_loop(link.clone(), BytesMut::new(), |_| {}));
-        Ok(link)
+        Box::pin(std::future::ready(Ok(link as Arc<dyn Connection>)))
     }
 
-    fn unary(&self, dialer: Arc<Dialer>, reuse: bool) -> Arc<dyn UnaryTransport> {
+    fn unary(&self, paths: UnaryPaths) -> Arc<dyn UnaryTransport> {
+        let UnaryPaths { dialer, reuse, .. } = paths;
         Arc::new(Calls::new(dialer, self.call_protocol, &self.connection, reuse))
     }
 }

@@ -181,6 +181,10 @@ impl Handler for Router {
         Ok(Routed { handler, on_cancel })
     }
 
+    fn method(&self, service: &str, method: &str) -> Option<&Method> {
+        self.find(service, method).ok().map(|route| &*route.method)
+    }
+
     fn unary(
         self: Arc<Self>,
         call: UnaryCall,

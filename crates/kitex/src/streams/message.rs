@@ -212,7 +212,7 @@ impl<T: Payload> Stream for MessageReceiver<T> {
                 Poll::Ready(None)
             }
             Err(error) => {
-                self.ended = !error.stream().is_some_and(kerrors::StreamError::is_retryable);
+                self.ended = !error.is_retryable();
                 Poll::Ready(Some(Err(error)))
             }
         }

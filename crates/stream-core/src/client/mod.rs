@@ -6,19 +6,19 @@ mod pool;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kerrors::{Error, StreamError};
+use kerrors::Error;
 
 use pool::{Checkout, Connector, Pool};
 pub use pool::{PoolKind, PoolStats};
 
 use crate::call::{OutgoingCall, UnaryRequest, UnaryResponse};
-use crate::cancel::{Registration, Scope, Target};
+use crate::cancel::{Reason, Registration, Scope, Target};
 use crate::clock;
 use crate::dial::Dialer;
 pub use crate::dial::{AddressSource, StaticAddresses};
 use crate::observe::Observers;
 use crate::stream::{NewStream, Parent, RecvStream, SendStream, Setup, StreamTarget, handles};
-use crate::transport::{Transport, UnaryTransport};
+use crate::transport::{Transport, UnaryPaths, UnaryTransport};
 
 /// How a client reaches its server, whatever transport it uses.
 #[derive(Clone, Debug)]
@@ -49,8 +49,15 @@ impl Default for ClientConfig {
 /// Opens streams to one service, and makes ping-pong calls. Cheap to clone; clones share connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    pool: Arc<Pool>,
+    streams: Streams,
     unary: Arc<dyn UnaryTransport>,
+}
+
+/// Opens streams on the connections of one client. Cheap to clone; clones share the connections.
+#[derive(Clone, Debug)]
+pub struct Streams {
+    pool: Arc<Pool>,
+    transport: Arc<dyn Transport>,
     observers: Observers,
 }
 
@@ -63,9 +70,12 @@ impl Client {
             PoolKind::Mux(_) | PoolKind::Short => idle_timeout,
         };
         let dialer = Arc::new(Dialer::new(addresses, connect_timeout));
-        let unary = transport.unary(dialer.clone(), kind != PoolKind::Short);
-        let connector = Connector { dialer, transport: Arc::new(transport), idle_timeout };
-        Self { pool: Arc::new(Pool::new(connector, kind)), unary, observers }
+        let transport: Arc<dyn Transport> = Arc::new(transport);
+        let connector = Connector { dialer: dialer.clone(), transport: transport.clone(), idle_timeout };
+        let pool = Arc::new(Pool::new(connector, kind));
+        let streams = Streams { pool, transport, observers };
+        let paths = UnaryPaths { dialer, reuse: kind != PoolKind::Short, streams: streams.clone() };
+        Self { unary: streams.transport.unary(paths), streams }
     }
 
     /// Closes pooled connections gracefully: what is queued is written, and after a cancel the connection stays
@@ -73,12 +83,12 @@ impl Client {
     /// Open streams go on, and later calls dial again.
     pub async fn close(&self) {
         // What is not closed by then closes by itself, or with the process.
-        let _ = tokio::time::timeout(CLOSE, self.pool.close()).await;
+        let _ = tokio::time::timeout(CLOSE, self.streams.pool.close()).await;
     }
 
     /// Returns the state of the client's connections.
     pub fn pool_stats(&self) -> PoolStats {
-        self.pool.stats()
+        self.streams.pool.stats()
     }
 
     /// Makes a ping-pong call. Dropping the future gives it up.
@@ -97,13 +107,23 @@ impl Client {
     /// Code 12015 if the deadline passes, without a dial if it has; what the scope was canceled with; that no
     /// connection could be had, an error of this call alone.
     pub async fn open(&self, call: &OutgoingCall<'_>) -> Result<(SendStream, RecvStream), Error> {
+        self.streams.open(call).await
+    }
+}
+
+impl Streams {
+    /// Opens a stream, as [`Client::open`] does.
+    ///
+    /// # Errors
+    /// As [`Client::open`].
+    pub async fn open(&self, call: &OutgoingCall<'_>) -> Result<(SendStream, RecvStream), Error> {
         let opening = self.open_in_time(call);
         let Some(scope) = call.scope else { return opening.await };
         tokio::select! {
             biased;
             reason = scope.canceled() => {
                 let left = call.deadline.map(|deadline| deadline.saturating_duration_since(clock::now()));
-                Err(reason.for_stream(call.caller, left).0.into())
+                Err(self.transport.not_opened(&reason, call, left))
             }
             opened = opening => opened,
         }
@@ -111,7 +131,7 @@ impl Client {
 
     async fn open_in_time(&self, call: &OutgoingCall<'_>) -> Result<(SendStream, RecvStream), Error> {
         let timeout = call.deadline.map(|deadline| deadline.saturating_duration_since(clock::now()));
-        let late = || Err(StreamError::stream_timeout(timeout).into());
+        let late = || Err(self.transport.not_opened(&Reason::DeadlineExceeded, call, timeout));
         match timeout {
             None => self.open_now(call).await,
             Some(Duration::ZERO) => late(),

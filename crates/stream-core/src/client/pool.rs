@@ -68,7 +68,7 @@ pub(super) struct Connector {
 
 impl Connector {
     async fn connect(&self) -> Result<Shared, Error> {
-        self.transport.connect(self.dialer.dial().await?, self.idle_timeout)
+        self.transport.connect(self.dialer.dial().await?, self.idle_timeout).await
     }
 }
 
