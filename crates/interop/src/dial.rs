@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use kitex::client::{CallProtocol, ConnectionConfig, PoolKind};
+use kitex::client::{CallProtocol, ConnectionConfig, PoolKind, Transport as Carrier};
 use kitex::{Client, Error, Kind, Propagation};
 
 use crate::lab::LabClient;
@@ -91,7 +91,7 @@ impl Target {
     /// A client of it.
     ///
     /// # Errors
-    /// The protocol is not there yet; a name or the address cannot be.
+    /// A name or the address cannot be.
     pub fn client(&self) -> Result<LabClient, Failure> {
         self.transport.client(&self.addr, &self.name, &self.own)
     }
@@ -105,12 +105,12 @@ impl Transport {
     /// A client of the service `name` at `addr`, calling as `own`.
     ///
     /// # Errors
-    /// The protocol is not there yet; a name or the address cannot be.
+    /// A name or the address cannot be.
     pub fn client(&self, addr: &str, name: &str, own: &str) -> Result<LabClient, Failure> {
-        let call_protocol = match self.proto {
-            Proto::Tt | Proto::Ttheader => CallProtocol::Ttheader,
-            Proto::Framed => CallProtocol::Framed,
-            Proto::Grpc => return Err("--proto grpc is not there yet: use tt, framed or ttheader".into()),
+        let (carrier, call_protocol) = match self.proto {
+            Proto::Tt | Proto::Ttheader => (Carrier::TtHeader, CallProtocol::Ttheader),
+            Proto::Framed => (Carrier::TtHeader, CallProtocol::Framed),
+            Proto::Grpc => (Carrier::Grpc, CallProtocol::Ttheader),
         };
         let pool = match self.pool {
             Pool::Mux => PoolKind::Mux(self.psize),
@@ -121,6 +121,7 @@ impl Transport {
             .caller(own)
             .address(addr)
             .pool(pool)
+            .transport(carrier)
             .call_protocol(call_protocol)
             .propagation(Propagation::Legacy)
             .connection(ConnectionConfig::default().busy_poll(self.busy_poll()))

@@ -12,15 +12,23 @@
         clippy::panic
     )
 )]
-#![allow(dead_code)]
 
+mod bucket;
+mod client;
 mod config;
 mod header;
+mod incoming;
 mod message;
 mod percent;
 mod reset;
 mod response;
+mod server;
+mod socket;
+mod status;
 mod timeout;
 mod trailer;
+mod wake;
 
+pub use client::GrpcTransport;
 pub use config::GrpcConfig;
+pub use server::protocols;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kerrors::{BadServiceName, RecvTimeout, check_service_name};
+use kitex_grpc::{GrpcConfig, GrpcTransport};
 use stream_core::client::{AddressSource, ClientConfig, PoolKind, StaticAddresses};
 use stream_core::observe::Observer;
 use thiserror::Error;
@@ -30,8 +31,22 @@ pub struct ClientBuilder {
     layers: Vec<Wrap>,
     message_layers: MessageLayers,
     timeout: Option<Duration>,
-    transport: TtStream,
+    transport: Transport,
+    ttstream: TtStream,
+    grpc: GrpcTransport,
     propagation: Propagation,
+}
+
+/// What carries the streams and calls of a client. A server speaks all of them on one port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Transport {
+    /// Streams by TTHeader Streaming, ping-pong calls by TTHeader or framed Thrift; see
+    /// [`ClientBuilder::call_protocol`].
+    #[default]
+    TtHeader,
+    /// Streams and ping-pong calls by gRPC. Errors are then [`kerrors::Error::Grpc`].
+    Grpc,
 }
 
 /// Why a client cannot be built.
@@ -66,7 +81,9 @@ impl ClientBuilder {
             layers: Vec::new(),
             message_layers: MessageLayers::default(),
             timeout: None,
-            transport: TtStream::default(),
+            transport: Transport::default(),
+            ttstream: TtStream::default(),
+            grpc: GrpcTransport::default(),
             propagation: Propagation::default(),
         }
     }
@@ -144,7 +161,7 @@ impl ClientBuilder {
 
     /// How ping-pong calls travel. Default: TTHeader, which carries metainfo and business errors.
     pub fn call_protocol(mut self, protocol: CallProtocol) -> Self {
-        self.transport.call_protocol = protocol;
+        self.ttstream.call_protocol = protocol;
         self
     }
 
@@ -160,9 +177,21 @@ impl ClientBuilder {
         self
     }
 
-    /// Bounds of each connection.
+    /// Sets what carries streams and calls. Default: [`Transport::TtHeader`].
+    pub fn transport(mut self, transport: Transport) -> Self {
+        self.transport = transport;
+        self
+    }
+
+    /// Bounds of each connection of [`Transport::TtHeader`].
     pub fn connection(mut self, config: Config) -> Self {
-        self.transport.connection = config;
+        self.ttstream.connection = config;
+        self
+    }
+
+    /// Sets the limits of each connection of [`Transport::Grpc`].
+    pub fn grpc(mut self, config: GrpcConfig) -> Self {
+        self.grpc.connection = config;
         self
     }
 
@@ -186,7 +215,10 @@ impl ClientBuilder {
             timeout: self.timeout,
             anonymous: Arc::from(""),
         };
-        let raw = stream_core::client::Client::new(self.transport, addresses, self.config);
+        let raw = match self.transport {
+            Transport::TtHeader => stream_core::client::Client::new(self.ttstream, addresses, self.config),
+            Transport::Grpc => stream_core::client::Client::new(self.grpc, addresses, self.config),
+        };
         let direct = Direct { raw, shared: Arc::new(shared) };
         let wrap = |caller, layer: &Wrap| layer(caller);
         let layered = (!self.layers.is_empty())

@@ -12,7 +12,8 @@ use kitex_thrift::{Fault, Payload};
 use stream_core::call::{OutgoingCall, UnaryRequest, UnaryResponse};
 use stream_core::{Metadata, Metainfo, clock};
 
-pub use builder::{BuildError, ClientBuilder};
+pub use builder::{BuildError, ClientBuilder, Transport};
+pub use kitex_grpc::GrpcConfig;
 pub use stream_core::client::{AddressSource, PoolKind, PoolStats, StaticAddresses};
 pub use ttstream::CallProtocol;
 pub use ttstream::proto::Config as ConnectionConfig;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kerrors::{BadServiceName, RecvTimeout, check_service_name};
+use kitex_grpc::GrpcConfig;
 use stream_core::Cores;
 use stream_core::handler::{OnCancel, ServerConfig};
 use stream_core::observe::Observer;
@@ -28,6 +29,7 @@ pub struct ServerBuilder {
     message_layers: MessageLayers,
     config: ServerConfig,
     connection: Config,
+    grpc: GrpcConfig,
 }
 
 /// What a layer makes of a service.
@@ -84,6 +86,7 @@ impl ServerBuilder {
             message_layers: MessageLayers::default(),
             config: ServerConfig::default(),
             connection: Config::default(),
+            grpc: GrpcConfig::default(),
         }
     }
 
@@ -133,8 +136,16 @@ impl ServerBuilder {
         self
     }
 
+    /// Sets the limits of each gRPC connection. Set before [`recv_timeout`](Self::recv_timeout), which is one of
+    /// them.
+    pub fn grpc(mut self, config: GrpcConfig) -> Self {
+        self.grpc = config;
+        self
+    }
+
     /// How long each Recv of a handler may wait. Default: as long as the stream lives.
     pub fn recv_timeout(mut self, timeout: RecvTimeout) -> Self {
+        self.grpc.recv_timeout = Some(timeout);
         self.connection.recv_timeout = Some(timeout);
         self
     }
@@ -190,13 +201,14 @@ impl ServerBuilder {
     /// [`BindError`]: the name, the services or the address cannot be.
     pub async fn bind(self, address: &str) -> Result<BoundServer, BindError> {
         check_service_name(&self.name)?;
-        let Self { name, services, policies, layers, message_layers, mut config, connection } = self;
+        let Self { name, services, policies, layers, message_layers, mut config, connection, grpc } = self;
         config.service = Arc::from(name);
         let wrap = |service| layers.iter().rev().fold(service, |service, layer| layer(service));
         let services = services.into_iter().map(wrap).collect();
         let router = Router::new(config.service.clone(), services, policies, message_layers)?;
         let listen = |source| BindError::Listen { address: address.to_owned(), source };
-        let protocols = ttstream::protocols(&connection);
+        let mut protocols = ttstream::protocols(&connection);
+        protocols.extend(kitex_grpc::protocols(&grpc));
         let raw = stream_core::server::Server::bind(address, router, config, protocols);
         let raw = raw.await.map_err(listen)?;
         let address = raw.local_addr().map_err(listen)?;

@@ -6,6 +6,7 @@ mod router;
 
 pub use builder::{BindError, BoundServer, ServerBuilder};
 pub use call::{Answer, Answering, Call};
+pub use kitex_grpc::GrpcConfig;
 pub use stream_core::handler::OnCancel;
 pub use ttstream::proto::Config as ConnectionConfig;
 
