@@ -1,7 +1,7 @@
 //! The header of a response, as a client reads it: whether it is one of gRPC at all.
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use kerrors::{GrpcStatus, Kind};
 
 use crate::header;
@@ -12,9 +12,9 @@ use crate::header::GRPC_ENCODING;
 /// # Errors
 /// What Kitex says of a response that is none.
 pub(crate) fn check(status: StatusCode, headers: &HeaderMap) -> Result<(), GrpcStatus> {
-    let content_type = headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
+    let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     if content_type.is_some_and(|value| header::codec(value).is_some()) {
-        return match headers.get(GRPC_ENCODING).map(|value| value.as_bytes()) {
+        return match headers.get(GRPC_ENCODING).map(HeaderValue::as_bytes) {
             None | Some(b"" | b"identity") => Ok(()),
             Some(name) => {
                 let name = String::from_utf8_lossy(name.get(..64).unwrap_or(name));

@@ -8,7 +8,7 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderMap, Request};
+use http::{HeaderMap, HeaderValue, Request};
 use kerrors::GrpcStatus;
 use stream_core::PayloadCodec;
 use stream_core::call::{CallHead, HandlerError};
@@ -111,7 +111,7 @@ fn read(parts: &Parts, peer: &Address) -> Result<Opening, Refusal> {
 }
 
 fn check_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
-    match headers.get(GRPC_ENCODING).map(|value| value.as_bytes()) {
+    match headers.get(GRPC_ENCODING).map(HeaderValue::as_bytes) {
         None | Some(b"" | b"identity") => Ok(()),
         Some(name) => {
             let name = String::from_utf8_lossy(name.get(..64).unwrap_or(name));

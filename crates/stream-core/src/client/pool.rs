@@ -188,7 +188,7 @@ impl Slot {
             // On a task of its own: the dial outlives a caller that gives up.
             let dial = Dial { slot: slot.clone() };
             let connector = connector.clone();
-            tokio::spawn(async move { dial.finish(connector.connect().await) });
+            tokio::spawn(async move { dial.finish(&connector.connect().await) });
         }
         dialed.await.unwrap_or_else(|_| Err(Error::network("the dial was abandoned: its runtime shut down")))
     }
@@ -253,7 +253,7 @@ struct Dial {
 }
 
 impl Dial {
-    fn finish(self, result: Result<Shared, Error>) {
+    fn finish(self, result: &Result<Shared, Error>) {
         let next = result.as_ref().map_or(Slot::Empty, |connection| Slot::Ready(connection.clone()));
         for waiter in self.replace(next) {
             // A waiter that gave up has dropped its receiver.
