@@ -12,6 +12,7 @@ mod endings;
 mod events;
 mod fixture;
 mod flow;
+mod grpc;
 mod header;
 mod impostors;
 mod inspect;
