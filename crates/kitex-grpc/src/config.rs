@@ -19,8 +19,9 @@ pub struct GrpcConfig {
     pub max_message_size: usize,
     /// The largest header list in bytes that is accepted, counted as HTTP/2 does. Default: 64 KiB.
     pub max_header_list_size: u32,
-    /// Server: streams that may be open on one connection. One more is refused with REFUSED_STREAM. Keep it at
-    /// 100 or more: clients open that many before they learn of the limit. Default: 1,024.
+    /// Server: streams that may be open on one connection. One more is refused with REFUSED_STREAM; so is a stream
+    /// while twice as many handlers have not returned. Keep it at 100 or more: clients open that many before they
+    /// learn of the limit. Default: 1,024.
     pub max_concurrent_streams: u32,
     /// Flow control: bytes received on one stream and not yet taken. Default: 256 KiB.
     pub stream_receive_window: u32,

@@ -68,7 +68,10 @@ impl Shared {
     /// Adds the stream that `make` makes with its key; `None` if there are too many.
     fn add(&self, make: impl FnOnce(usize) -> Arc<ServerStream>) -> Option<Arc<ServerStream>> {
         let mut streams = self.streams.lock();
-        let limit = usize::try_from(self.config.max_concurrent_streams).unwrap_or(usize::MAX);
+        // h2 counts a stream until it ends, this table a handler until it returns. A client that has reset its
+        // streams may open as many at once, so that a full table means handlers that do not return.
+        let limit =
+            usize::try_from(self.config.max_concurrent_streams).unwrap_or(usize::MAX).saturating_mul(2);
         if streams.len() >= limit {
             return None;
         }

@@ -551,7 +551,7 @@ async fn limits_hold_and_say_so() {
         client.transport(Transport::Grpc).grpc(GrpcConfig::default().max_message_size(1000))
     });
     let mut bidi = own.bidi(&ctx).await.unwrap();
-    let error = text(bidi.send(&large(2000)).await);
+    let error = text(soon(bidi.send(&large(2000))).await);
     assert!(error.starts_with("rpc error: code = 8 desc = "), "{error}");
     bidi.send(&req("still", 1)).await.unwrap();
     assert_eq!(
@@ -574,8 +574,12 @@ async fn limits_hold_and_say_so() {
     let mut waiting = client.bidi(&short).await.unwrap();
     assert_eq!(text(soon(waiting.recv()).await), "rpc error: code = 4 desc = context deadline exceeded");
     let mut third = client.bidi(&ctx).await.unwrap();
-    third.send(&req("", 3)).await.unwrap();
-    drop(held);
+    let message = req("", 3);
+    let sending = async {
+        let sent = soon(third.send(&message)).await;
+        sent.unwrap();
+    };
+    tokio::join!(sending, async { drop(held) });
     assert_eq!(soon(third.recv()).await.unwrap().unwrap().seq, Some(3), "a place has become free");
 }
 
