@@ -79,3 +79,6 @@ setters! {
     recv_timeout: Option<RecvTimeout>,
     write_timeout: Duration,
 }
+
+/// Bytes of a stream that are queued at most before Send waits; of one message more only if it is longer.
+pub(crate) const MAX_SEND_BUFFER: usize = 64 * 1024;

@@ -19,11 +19,10 @@ use kerrors::Error;
 
 use crate::call::{OutgoingCall, UnaryRequest, UnaryResponse};
 use crate::cancel::Reason;
-use crate::client::Streams;
 use crate::dial::Dialer;
 use crate::handler::ServerHandle;
 use crate::io::Io;
-use crate::stream::NewStream;
+use crate::stream::{NewStream, RecvStream, SendStream};
 
 /// A boxed future, for what happens once a connection or once a call, never once a message.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -84,7 +83,19 @@ pub struct UnaryPaths {
     /// Whether connections from `dialer` are kept for later calls.
     pub reuse: bool,
     /// Opens streams on the connections of the client's pool.
-    pub streams: Streams,
+    pub streams: Arc<dyn OpenStreams>,
+}
+
+/// Opens streams on the connections of one client.
+pub trait OpenStreams: fmt::Debug + Send + Sync + 'static {
+    /// Opens a stream, as [`Client::open`](crate::client::Client::open) does.
+    ///
+    /// # Errors
+    /// As [`Client::open`](crate::client::Client::open).
+    fn open<'a>(
+        &'a self,
+        call: &'a OutgoingCall<'a>,
+    ) -> BoxFuture<'a, Result<(SendStream, RecvStream), Error>>;
 }
 
 /// Makes the ping-pong calls of one client.

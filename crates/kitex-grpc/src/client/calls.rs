@@ -1,23 +1,23 @@
 //! Ping-pong calls: one message each way, on a stream of the client's pool.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kerrors::{Error, GoDuration, GrpcStatus};
 use stream_core::call::{OutgoingCall, UnaryRequest, UnaryResponse};
-use stream_core::client::Streams;
 use stream_core::stream::RecvStream;
-use stream_core::transport::{BoxFuture, UnaryTransport};
+use stream_core::transport::{BoxFuture, OpenStreams, UnaryTransport};
 use stream_core::{Metadata, clock};
 
 /// Makes the calls of one client.
 #[derive(Debug)]
 pub(super) struct Calls {
-    streams: Streams,
+    streams: Arc<dyn OpenStreams>,
 }
 
 impl Calls {
-    pub(super) fn new(streams: Streams) -> Self {
+    pub(super) fn new(streams: Arc<dyn OpenStreams>) -> Self {
         Self { streams }
     }
 

@@ -20,7 +20,7 @@ use stream_core::sync::Mutex;
 use stream_core::{Message, Metadata};
 use tokio::task::AbortHandle;
 
-use super::Link;
+use super::link::Link;
 use crate::incoming::{Event, Incoming, Waiting};
 use crate::wake::{SendWaker, poll_room};
 use crate::{header, message, reset, response, status, trailer};

@@ -1,7 +1,6 @@
 //! What a request's headers start: a stream, a unary call, or an answer that refuses it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -16,21 +15,12 @@ use stream_core::handler::ServerHandle;
 use stream_core::io::Address;
 use stream_core::stream::NewStream;
 
-use super::Shared;
-use super::stream::{Handle, ServerStream};
+use super::shared::Shared;
+use super::stream::{Handle, Opening, ServerStream, refuse};
 use super::unary::serve_unary;
 use crate::header;
 use crate::header::{GRPC_ENCODING, GRPC_TIMEOUT, SOURCE_SERVICE};
 use crate::timeout;
-
-/// A request, read.
-pub(super) struct Opening {
-    pub(super) head: CallHead,
-    pub(super) codec: PayloadCodec,
-    /// The name of the client's service, for the text of a cancel.
-    pub(super) source: String,
-    pub(super) timeout: Option<Duration>,
-}
 
 /// Why a request is refused.
 enum Refusal {
@@ -40,7 +30,7 @@ enum Refusal {
 
 /// Serves a request, or refuses it.
 pub(super) fn accept(
-    shared: &Arc<Shared>,
+    shared: &Arc<Shared<ServerStream>>,
     server: &ServerHandle,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
@@ -50,7 +40,7 @@ pub(super) fn accept(
         Ok(opening) => opening,
         Err(Refusal::Reset(reason)) => return respond.send_reset(reason),
         Err(Refusal::Status(status)) => {
-            return super::stream::refuse(respond, &status);
+            return refuse(respond, &status);
         }
     };
     // Kept beside the stream, so that a stream over the limit can be reset.

@@ -19,11 +19,19 @@ use stream_core::sync::Mutex;
 use stream_core::{Message, Metadata, PayloadCodec};
 use tokio::task::AbortHandle;
 
-use super::Shared;
-use super::accept::Opening;
+use super::shared::Shared;
 use crate::incoming::{Event, Incoming, Waiting};
 use crate::wake::{SendWaker, poll_room};
 use crate::{header, message, reset, status, trailer};
+
+/// A request, read.
+pub(super) struct Opening {
+    pub(super) head: CallHead,
+    pub(super) codec: PayloadCodec,
+    /// The name of the client's service, for the text of a cancel.
+    pub(super) source: String,
+    pub(super) timeout: Option<Duration>,
+}
 
 /// How long a client's deadline is left to the client: its reset says who canceled.
 const GRACE: Duration = Duration::from_millis(100);
@@ -41,7 +49,7 @@ pub(super) enum Watched {
 
 /// The server's end of one stream, shared by its handles and the connection's task.
 pub(super) struct ServerStream {
-    shared: Arc<Shared>,
+    shared: Arc<Shared<ServerStream>>,
     key: usize,
     id: u32,
     service: Bytes,
@@ -87,7 +95,7 @@ struct After {
 
 impl ServerStream {
     pub(super) fn new(
-        shared: Arc<Shared>,
+        shared: Arc<Shared<ServerStream>>,
         key: usize,
         opening: Opening,
         body: RecvStream,
@@ -159,7 +167,7 @@ impl ServerStream {
 
     /// The server's exit wait is over.
     pub(super) fn shut_down(&self) {
-        self.end_with(super::shutdown(), Some(reset::GRACEFUL_SHUTDOWN.into()));
+        self.end_with(reset::shutdown(), Some(reset::GRACEFUL_SHUTDOWN.into()));
     }
 
     /// Ends the stream under its handler; resets it with `reason`.

@@ -18,7 +18,7 @@ use crate::dial::Dialer;
 pub use crate::dial::{AddressSource, StaticAddresses};
 use crate::observe::Observers;
 use crate::stream::{NewStream, Parent, RecvStream, SendStream, Setup, StreamTarget, handles};
-use crate::transport::{Transport, UnaryPaths, UnaryTransport};
+use crate::transport::{BoxFuture, OpenStreams, Transport, UnaryPaths, UnaryTransport};
 
 /// How a client reaches its server, whatever transport it uses.
 #[derive(Clone, Debug)]
@@ -53,9 +53,8 @@ pub struct Client {
     unary: Arc<dyn UnaryTransport>,
 }
 
-/// Opens streams on the connections of one client. Cheap to clone; clones share the connections.
 #[derive(Clone, Debug)]
-pub struct Streams {
+struct Streams {
     pool: Arc<Pool>,
     transport: Arc<dyn Transport>,
     observers: Observers,
@@ -74,7 +73,7 @@ impl Client {
         let connector = Connector { dialer: dialer.clone(), transport: transport.clone(), idle_timeout };
         let pool = Arc::new(Pool::new(connector, kind));
         let streams = Streams { pool, transport, observers };
-        let paths = UnaryPaths { dialer, reuse: kind != PoolKind::Short, streams: streams.clone() };
+        let paths = UnaryPaths { dialer, reuse: kind != PoolKind::Short, streams: Arc::new(streams.clone()) };
         Self { unary: streams.transport.unary(paths), streams }
     }
 
@@ -112,11 +111,7 @@ impl Client {
 }
 
 impl Streams {
-    /// Opens a stream, as [`Client::open`] does.
-    ///
-    /// # Errors
-    /// As [`Client::open`].
-    pub async fn open(&self, call: &OutgoingCall<'_>) -> Result<(SendStream, RecvStream), Error> {
+    async fn open(&self, call: &OutgoingCall<'_>) -> Result<(SendStream, RecvStream), Error> {
         let opening = self.open_in_time(call);
         let Some(scope) = call.scope else { return opening.await };
         tokio::select! {
@@ -175,6 +170,15 @@ impl Streams {
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+impl OpenStreams for Streams {
+    fn open<'a>(
+        &'a self,
+        call: &'a OutgoingCall<'a>,
+    ) -> BoxFuture<'a, Result<(SendStream, RecvStream), Error>> {
+        Box::pin(self.open(call))
     }
 }
 
