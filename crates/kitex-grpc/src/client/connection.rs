@@ -5,15 +5,14 @@ use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use h2::client::SendRequest;
 use kerrors::{Code, Error, GrpcStatus, Kind, StreamError};
 use stream_core::call::OutgoingCall;
 use stream_core::cancel::{Label, Reason};
 use stream_core::clock;
-use stream_core::io::{Address, Io};
+use stream_core::io::Io;
 use stream_core::rt::Timer;
 use stream_core::stream::NewStream;
 use stream_core::sync::Mutex;

@@ -9,7 +9,6 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request};
 use kerrors::GrpcStatus;
-use stream_core::PayloadCodec;
 use stream_core::call::{CallHead, HandlerError};
 use stream_core::handler::ServerHandle;
 use stream_core::io::Address;
