@@ -17,7 +17,6 @@ fn wrong_words_are_told_in_one_line() {
         ("client --addr 127.0.0.1:99999", r#"address "127.0.0.1:99999" is not host:port"#),
         ("server --addr 127.0.0.1", "cannot listen on 127.0.0.1: invalid socket address: give host:port"),
         ("server --addr 127.0.0.1:0 --next here", r#"address "here" is not host:port"#),
-        ("client --proto grpc", "--proto grpc is not there yet: use tt, framed or ttheader"),
         (
             "client --self A,B",
             r#"service name "A,B" cannot stand in a cancel path: use 1 to 255 bytes, no comma, no control character"#,
