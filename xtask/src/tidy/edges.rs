@@ -63,7 +63,7 @@ const ROWS: &[Row] = &[
             "async-trait", "bytes", "futures-core", "http-body-util", "hyper", "hyper-util", "pilota", "serde_json",
             "thiserror", "tokio", "tower-layer",
         ],
-        tests: &["futures-util", "proptest", "tracing-subscriber"],
+        tests: &["futures-util", "h2", "http", "proptest", "tracing-subscriber"],
     },
     Row {
         name: "kitex-codegen",

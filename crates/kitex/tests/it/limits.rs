@@ -200,7 +200,7 @@ async fn slow_consumer_timeouts_end_a_stream_that_is_not_read() {
     let rows: [(&str, bool, SetTime); 2] = [
         ("slow_consumer_timeout", true, |config, time| config.slow_consumer_timeout = time),
         ("slow_consumer_timeout_exclusive", false, |config, time| {
-            config.slow_consumer_timeout_exclusive = time
+            config.slow_consumer_timeout_exclusive = time;
         }),
     ];
     for (what, shared, set) in rows {

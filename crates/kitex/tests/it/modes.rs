@@ -12,8 +12,10 @@ use crate::fixture::{EchoClient, Handlers, Peer, ended, reports, req, soon};
 
 const POOLS: [PoolKind; 3] = [PoolKind::Mux(2), PoolKind::long(), PoolKind::Short];
 
+type Way = fn(ClientBuilder) -> ClientBuilder;
+
 /// How a client may reach the one port of a server.
-const WAYS: [(&str, fn(ClientBuilder) -> ClientBuilder); 3] = [
+const WAYS: [(&str, Way); 3] = [
     ("TTHeader", |client| client),
     ("framed", |client| client.call_protocol(CallProtocol::Framed)),
     ("gRPC", |client| client.transport(Transport::Grpc)),

@@ -33,7 +33,7 @@ async fn a_handlers_error_has_the_text_of_kitex_after_all_messages() {
             };
             let peer = Peer::start(Handlers::default().down(handler)).await;
             let (count, ended) = drain(&client(&peer), 0).await;
-            assert_eq!((count, text(ended)), (messages as usize, expected.to_owned()));
+            assert_eq!((count, text(ended)), (usize::try_from(messages).unwrap(), expected.to_owned()));
         }
     }
 }

@@ -3,6 +3,7 @@
 mod ends;
 mod errors;
 mod limits;
+mod odd;
 
 use kitex::client::Transport;
 use kitex::{Context, Result};
