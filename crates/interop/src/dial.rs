@@ -26,7 +26,12 @@ pub fn advice(failure: &(dyn StdError + 'static)) -> &'static str {
 
 /// Whether a call failed because of who or what is at the other end, not by what a service said.
 pub fn is_lost(error: &Error) -> bool {
-    matches!(error, Error::Connect { .. } | Error::Network(_)) || error.kind() == Some(Kind::Protocol)
+    match error {
+        Error::Connect { .. } => true,
+        // A call by gRPC that failed: by what its status says.
+        Error::Network(_) if error.grpc_status().is_none() => true,
+        error => error.kind() == Some(Kind::Protocol),
+    }
 }
 
 /// How the client's side speaks.
