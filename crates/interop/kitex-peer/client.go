@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"runtime"
 	"time"
 
 	"github.com/bytedance/gopkg/cloud/metainfo"
@@ -21,8 +22,10 @@ const clientLinger = 200 * time.Millisecond
 
 // runClient makes one call and prints what comes of it.
 func runClient(o options) {
-	defer time.Sleep(clientLinger)
 	cli := dial(o, o.self, o.name, o.addr)
+	// Its finalizer closes the pool of gRPC, even while a stream opens.
+	defer runtime.KeepAlive(cli)
+	defer time.Sleep(clientLinger)
 	ctx := metainfo.WithValue(context.Background(), "tk", "tval")
 	ctx = metainfo.WithPersistentValue(ctx, "pk", "pval")
 	wait := time.Duration(o.after) * time.Millisecond

@@ -120,9 +120,8 @@ func (h *handler) Down(ctx context.Context, req *lab.Req, stream lab.Lab_DownSer
 	if h.next != nil {
 		return h.pass(ctx, req, stream)
 	}
-	persistent, _ := metainfo.GetPersistentValue(ctx, "pk")
-	transient, _ := metainfo.GetValue(ctx, "tk")
-	msg := "pk=" + persistent + ";tk=" + transient
+	msg := "pk=" + either(ctx, metainfo.GetPersistentValue, "pk", "PK") +
+		";tk=" + either(ctx, metainfo.GetValue, "tk", "TK")
 	payload := make([]byte, w.size)
 	n := 0
 	for ; n != w.n; n++ {
@@ -182,6 +181,17 @@ func (h *handler) Bidi(ctx context.Context, stream lab.Lab_BidiServer) error {
 			return h.ended("Bidi.send", err, n)
 		}
 	}
+}
+
+// either is the metainfo under the first of keys that has some: gRPC turns keys
+// to capitals.
+func either(ctx context.Context, get func(context.Context, string) (string, bool), keys ...string) string {
+	for _, key := range keys {
+		if value, ok := get(ctx, key); ok {
+			return value
+		}
+	}
+	return ""
 }
 
 func echo(req *lab.Req) *lab.Resp {

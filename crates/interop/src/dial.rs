@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use kitex::client::{CallProtocol, PoolKind, SocketConfig};
+use kitex::client::{CallProtocol, PoolKind, SocketConfig, Transport as Carrier};
 use kitex::{Client, Error, Kind, Propagation};
 
 use crate::lab::LabClient;
@@ -26,7 +26,12 @@ pub fn advice(failure: &(dyn StdError + 'static)) -> &'static str {
 
 /// Whether a call failed because of who or what is at the other end, not by what a service said.
 pub fn is_lost(error: &Error) -> bool {
-    matches!(error, Error::Connect { .. } | Error::Network(_)) || error.kind() == Some(Kind::Protocol)
+    match error {
+        Error::Connect { .. } => true,
+        // A call by gRPC that failed: by what its status says.
+        Error::Network(_) if error.grpc_status().is_none() => true,
+        error => error.kind() == Some(Kind::Protocol),
+    }
 }
 
 /// How the client's side speaks.
@@ -91,7 +96,7 @@ impl Target {
     /// A client of it.
     ///
     /// # Errors
-    /// The protocol is not there yet; a name or the address cannot be.
+    /// A name or the address cannot be.
     pub fn client(&self) -> Result<LabClient, Failure> {
         self.transport.client(&self.addr, &self.name, &self.own)
     }
@@ -105,12 +110,12 @@ impl Transport {
     /// A client of the service `name` at `addr`, calling as `own`.
     ///
     /// # Errors
-    /// The protocol is not there yet; a name or the address cannot be.
+    /// A name or the address cannot be.
     pub fn client(&self, addr: &str, name: &str, own: &str) -> Result<LabClient, Failure> {
-        let call_protocol = match self.proto {
-            Proto::Tt | Proto::Ttheader => CallProtocol::Ttheader,
-            Proto::Framed => CallProtocol::Framed,
-            Proto::Grpc => return Err("--proto grpc is not there yet: use tt, framed or ttheader".into()),
+        let (carrier, call_protocol) = match self.proto {
+            Proto::Tt | Proto::Ttheader => (Carrier::TtHeader, CallProtocol::Ttheader),
+            Proto::Framed => (Carrier::TtHeader, CallProtocol::Framed),
+            Proto::Grpc => (Carrier::Grpc, CallProtocol::Ttheader),
         };
         let pool = match self.pool {
             Pool::Mux => PoolKind::Mux(self.psize),
@@ -121,6 +126,7 @@ impl Transport {
             .caller(own)
             .address(addr)
             .pool(pool)
+            .transport(carrier)
             .call_protocol(call_protocol)
             .propagation(Propagation::Legacy)
             .socket(SocketConfig::default().busy_poll(self.busy_poll()))

@@ -59,6 +59,10 @@ pub fn kind(error: &Error) -> String {
         let extra = biz.extra.iter().map(|(key, value)| format!("{key}:{value}")).collect::<Vec<_>>();
         return format!("biz({},{},map[{}])", biz.code, biz.message, extra.join(" "));
     }
+    // Kitex sorts no error of gRPC: its users compare status codes.
+    if error.grpc_status().is_some() {
+        return "other".to_owned();
+    }
     let kind = match (error.kind(), error.code()) {
         (Some(Kind::Canceled), _) => "canceled",
         (Some(Kind::Timeout), _) => "timeout",

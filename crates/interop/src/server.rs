@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use kitex::server::{ServerBuilder, SocketConfig};
+use kitex::server::{GrpcConfig, ServerBuilder, SocketConfig};
 use kitex::{
     BidiStreamingServer, ClientStreamingServer, Context, Cores, Result, Server, ServerStreamingServer,
 };
@@ -67,7 +67,8 @@ fn builder(name: &str, next: Option<LabClient>, lines: Lines, busy_poll: Duratio
     let service = LabServer::new(Peer { name: Arc::from(name), next, lines });
     // The checks hold more streams on one connection than a server in the open should.
     let socket = SocketConfig::default().busy_poll(busy_poll);
-    Server::builder(name).service(service).max_concurrent_streams(100_000).socket(socket)
+    let grpc = GrpcConfig::default().max_resets_per_second(100_000);
+    Server::builder(name).service(service).max_concurrent_streams(100_000).socket(socket).grpc(grpc)
 }
 
 /// Whether handlers print how they end.
@@ -224,7 +225,9 @@ impl<'a> Down<'a> {
         let text = |value: Option<&kitex::bytes::Bytes>| {
             value.map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
         };
-        let (pk, tk) = (self.ctx.persistent("pk"), self.ctx.transient("tk"));
+        // gRPC turns keys to capitals.
+        let pk = self.ctx.persistent("pk").or_else(|| self.ctx.persistent("PK"));
+        let tk = self.ctx.transient("tk").or_else(|| self.ctx.transient("TK"));
         let msg = format!("pk={};tk={}", text(pk), text(tk));
         let payload = kitex::bytes::Bytes::from(vec![0; self.words.size]);
         Resp { msg: Some(msg.into()), seq: Some(0), payload: Some(payload) }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use crate::{ApplicationException, BizStatusError, CancelPath, Code, Kind, Side, StreamError};
+use crate::{ApplicationException, BizStatusError, CancelPath, Code, GrpcStatus, Kind, Side, StreamError};
 
 /// The result of a call, a Send or a Recv.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -16,6 +16,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// A stream ended: canceled, timed out, refused, failed.
     Stream(StreamError),
+    /// A gRPC stream ended: canceled, timed out, refused, failed.
+    Grpc(GrpcStatus),
     /// The service answered with a business error.
     Biz(BizStatusError),
     /// A ping-pong call's handler failed at the remote end.
@@ -80,9 +82,28 @@ impl Error {
         self.stream().map(StreamError::code)
     }
 
-    /// Kind of the stream error.
+    /// Returns the gRPC status, if the stream or call was carried by gRPC and failed with one. The text of a unary
+    /// call's error is `remote or network error: ` and then the status's.
+    pub fn grpc_status(&self) -> Option<&GrpcStatus> {
+        match self {
+            Self::Grpc(status) => Some(status),
+            Self::Network(error) => error.downcast_ref(),
+            _ => None,
+        }
+    }
+
+    /// Returns the kind of the stream error or of the gRPC status.
     pub fn kind(&self) -> Option<Kind> {
-        self.stream().map(StreamError::kind)
+        self.stream().map(StreamError::kind).or_else(|| self.grpc_status().map(GrpcStatus::kind))
+    }
+
+    /// Returns whether the stream still works and Recv may be called again.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Stream(error) => error.is_retryable(),
+            Self::Grpc(status) => status.is_retryable(),
+            _ => false,
+        }
     }
 
     /// Which end of the stream it was seen at.
@@ -92,7 +113,7 @@ impl Error {
 
     /// Whether somebody canceled the stream: its caller, or its callee.
     pub fn is_canceled(&self) -> bool {
-        self.stream().is_some_and(StreamError::is_canceled)
+        self.kind() == Some(Kind::Canceled)
     }
 
     /// The services along which a cancel came.
@@ -105,6 +126,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stream(error) => error.fmt(f),
+            Self::Grpc(status) => status.fmt(f),
             Self::Biz(error) => error.fmt(f),
             Self::Remote(error) => write!(f, "remote or network error[remote]: {error}"),
             Self::Connect { address, source } => write!(f, "cannot connect to {address}: {source}"),
@@ -121,7 +143,7 @@ impl StdError for Error {
             Self::Stream(error) => error.source(),
             Self::Connect { source, .. } => Some(&**source),
             Self::Network(error) | Self::Codec(error) | Self::Other(error) => error.source(),
-            Self::Biz(_) | Self::Remote(_) | Self::Timeout(_) => None,
+            Self::Grpc(_) | Self::Biz(_) | Self::Remote(_) | Self::Timeout(_) => None,
         }
     }
 }
@@ -129,6 +151,12 @@ impl StdError for Error {
 impl From<StreamError> for Error {
     fn from(error: StreamError) -> Self {
         Self::Stream(error)
+    }
+}
+
+impl From<GrpcStatus> for Error {
+    fn from(status: GrpcStatus) -> Self {
+        Self::Grpc(status)
     }
 }
 

@@ -72,8 +72,8 @@ pub mod testing;
 pub use async_trait::async_trait;
 pub use bytes;
 pub use kerrors::{
-    ApplicationException, BadServiceName, BizStatusError, CancelPath, Code, Error, Kind, RecvTimeout, Result,
-    Side, StreamError,
+    ApplicationException, BadServiceName, BizStatusError, CancelPath, Code, Error, GrpcStatus, Kind,
+    RecvTimeout, Result, Side, StreamError,
 };
 pub use kitex_thrift::{AHashMap, AHashSet, FastStr, Limits, VecMap, VecSet, generated};
 /// Types of generated code, by the path that older code names.
@@ -87,7 +87,7 @@ pub use stream_core::observe;
 pub use stream_core::{Cores, Metadata, Method, PayloadCodec, StreamingMode};
 /// The crates that this one stands on, for what it does not re-export by name.
 #[doc(no_inline)]
-pub use {kerrors, kitex_thrift, stream_core, ttheader_codec, ttstream};
+pub use {kerrors, kitex_grpc, kitex_thrift, stream_core, ttheader_codec, ttstream};
 
 pub use client::{CallOptions, Client};
 pub use codec::{Codec, Payload, Thrift};

@@ -17,10 +17,11 @@ use kerrors::Error;
 
 pub use crate::BoxFuture;
 use crate::call::{OutgoingCall, UnaryRequest, UnaryResponse};
+use crate::cancel::Reason;
 use crate::dial::Dialer;
 use crate::handler::ServerHandle;
 use crate::io::Io;
-use crate::stream::NewStream;
+use crate::stream::{NewStream, RecvStream, SendStream};
 
 /// A client's connection, shared by streams or of one stream alone.
 pub trait Connection: Send + Sync + 'static {
@@ -64,10 +65,39 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// The peer does not speak this transport, or the socket is lost.
-    fn connect(&self, io: Io, idle_timeout: Duration) -> Result<Arc<dyn Connection>, Error>;
+    fn connect(&self, io: Io, idle_timeout: Duration) -> BoxFuture<'_, Result<Arc<dyn Connection>, Error>>;
 
-    /// Returns what makes ping-pong calls. With `reuse`, connections are kept for later calls.
-    fn unary(&self, dialer: Arc<Dialer>, reuse: bool) -> Arc<dyn UnaryTransport>;
+    /// Returns what makes ping-pong calls.
+    fn unary(&self, paths: UnaryPaths) -> Arc<dyn UnaryTransport>;
+
+    /// Returns the error of a call that `reason` ended before its stream was opened. `left` is the time that was
+    /// left until its deadline. Default: the error that the stream would have ended with, as a TTHeader stream.
+    fn not_opened(&self, reason: &Reason, call: &OutgoingCall<'_>, left: Option<Duration>) -> Error {
+        reason.for_stream(call.caller, left).0.into()
+    }
+}
+
+/// The ways by which a client's ping-pong calls can reach the server.
+#[derive(Clone, Debug)]
+pub struct UnaryPaths {
+    /// Makes connections that nothing else uses.
+    pub dialer: Arc<Dialer>,
+    /// Whether connections from `dialer` are kept for later calls.
+    pub reuse: bool,
+    /// Opens streams on the connections of the client's pool.
+    pub streams: Arc<dyn OpenStreams>,
+}
+
+/// Opens streams on the connections of one client.
+pub trait OpenStreams: fmt::Debug + Send + Sync + 'static {
+    /// Opens a stream, as [`Client::open`](crate::client::Client::open) does.
+    ///
+    /// # Errors
+    /// As [`Client::open`](crate::client::Client::open).
+    fn open<'a>(
+        &'a self,
+        call: &'a OutgoingCall<'a>,
+    ) -> BoxFuture<'a, Result<(SendStream, RecvStream), Error>>;
 }
 
 /// Makes the ping-pong calls of one client.

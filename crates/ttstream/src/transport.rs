@@ -7,10 +7,9 @@ use std::time::Duration;
 use bytes::BytesMut;
 use kerrors::{Error, Side};
 use stream_core::call::OutgoingCall;
-use stream_core::dial::Dialer;
 use stream_core::io::Io;
 use stream_core::stream::NewStream;
-use stream_core::transport::{self, BoxFuture, Transport, UnaryTransport};
+use stream_core::transport::{self, BoxFuture, Transport, UnaryPaths, UnaryTransport};
 
 use crate::driver::{Link, SocketConfig, read_loop, start};
 use crate::head;
@@ -30,15 +29,16 @@ pub struct TtStream {
 }
 
 impl Transport for TtStream {
-    fn connect(&self, io: Io, idle_timeout: Duration) -> Result<Arc<dyn transport::Connection>, Error> {
-        stream_core::rt::check()?;
-        let link =
-            start(Connection::new(Side::Client, self.connection.clone()), io, self.socket, idle_timeout);
-        tokio::spawn(read_loop(link.clone(), BytesMut::new(), |_| {}));
-        Ok(link)
+    fn connect(
+        &self,
+        io: Io,
+        idle_timeout: Duration,
+    ) -> BoxFuture<'_, Result<Arc<dyn transport::Connection>, Error>> {
+        Box::pin(std::future::ready(self.start(io, idle_timeout)))
     }
 
-    fn unary(&self, dialer: Arc<Dialer>, reuse: bool) -> Arc<dyn UnaryTransport> {
+    fn unary(&self, paths: UnaryPaths) -> Arc<dyn UnaryTransport> {
+        let UnaryPaths { dialer, reuse, .. } = paths;
         Arc::new(Calls::new(
             dialer,
             self.call_protocol,
@@ -46,6 +46,16 @@ impl Transport for TtStream {
             self.socket.write_timeout,
             reuse,
         ))
+    }
+}
+
+impl TtStream {
+    fn start(&self, io: Io, idle_timeout: Duration) -> Result<Arc<dyn transport::Connection>, Error> {
+        stream_core::rt::check()?;
+        let link =
+            start(Connection::new(Side::Client, self.connection.clone()), io, self.socket, idle_timeout);
+        tokio::spawn(read_loop(link.clone(), BytesMut::new(), |_| {}));
+        Ok(link)
     }
 }
 

@@ -15,7 +15,8 @@ struct Row {
 }
 
 /// `kitex` and all below it.
-const FACADE: &[&str] = &["kerrors", "kitex", "kitex-thrift", "stream-core", "ttheader-codec", "ttstream"];
+const FACADE: &[&str] =
+    &["kerrors", "kitex", "kitex-grpc", "kitex-thrift", "stream-core", "ttheader-codec", "ttstream"];
 
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
@@ -44,6 +45,12 @@ const ROWS: &[Row] = &[
         tests: &["proptest"],
     },
     Row {
+        name: "kitex-grpc",
+        ours: &["kerrors", "stream-core"],
+        others: &["base64", "bytes", "h2", "http", "serde_json", "slab", "thiserror", "tokio", "tracing"],
+        tests: &[],
+    },
+    Row {
         name: "kitex-thrift",
         ours: &[],
         others: &["ahash", "bytes", "faststr", "serde", "thiserror"],
@@ -51,12 +58,12 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "kitex",
-        ours: &["kerrors", "kitex-thrift", "stream-core", "ttheader-codec", "ttstream"],
+        ours: &["kerrors", "kitex-grpc", "kitex-thrift", "stream-core", "ttheader-codec", "ttstream"],
         others: &[
             "async-trait", "bytes", "futures-core", "http-body-util", "hyper", "hyper-util", "serde_json",
             "thiserror", "tokio", "tower-layer",
         ],
-        tests: &["futures-util", "proptest", "tracing-subscriber"],
+        tests: &["futures-util", "h2", "http", "proptest", "tracing-subscriber"],
     },
     Row {
         name: "kitex-codegen",

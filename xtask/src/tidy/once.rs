@@ -8,8 +8,8 @@ use super::tree::{File, Spot, Tree};
 
 const CODES: &str = "crates/kerrors/src/code.rs";
 const KEYS: &str = "crates/ttheader-codec/src/key.rs";
-/// Crates that read the wire as a stranger does.
-const STRANGERS: &[&str] = &["crates/fuzz", "crates/interop"];
+/// Crates that read the wire as a stranger does, or speak on another one.
+const STRANGERS: &[&str] = &["crates/fuzz", "crates/interop", "crates/kitex-grpc"];
 const SYNC: &str = "crates/stream-core/src/sync.rs";
 const MODELED: &[&str] = &["crates/stream-core/src", "crates/ttstream/src"];
 /// What models stand on must not be modelled itself.

@@ -20,7 +20,6 @@ fn wrong_words_are_told_in_one_line() {
         ),
         ("server --addr 127.0.0.1", "cannot listen on 127.0.0.1: it has no port: give host:port"),
         ("server --addr 127.0.0.1:0 --next here", r#"address "here" is not host:port: it has no port"#),
-        ("client --proto grpc", "--proto grpc is not there yet: use tt, framed or ttheader"),
         (
             "client --self A,B",
             r#"service name "A,B" cannot stand in a cancel path: use 1 to 255 bytes, no comma, no control character"#,

@@ -53,6 +53,40 @@ pub(crate) const CALLS: &[&str] = &[
     "--proto ttheader --what cancel --msg n=3;idle --after 3",
 ];
 
+/// Words of a client whose call goes by gRPC, through one server or a whole chain. Without deadlines: each hop has a
+/// timer of its own, and which is first is open.
+pub(crate) const GRPC_STREAMS: &[&str] = &[
+    "--proto grpc --what up --msg hello",
+    "--proto grpc --what bidi --msg hello",
+    "--proto grpc --what down --msg n=3",
+    "--proto grpc --what down --msg n=0",
+    "--proto grpc --what down --msg n=2;hdr",
+    "--proto grpc --what down --msg n=2;size=70000",
+    "--proto grpc --what down --msg n=1;delay=50;fail",
+    "--proto grpc --what down --msg n=3;delay=50;biz=404",
+    "--proto grpc --what down --msg n=1;delay=50;panic",
+    "--proto grpc --what down --msg fail",
+    "--proto grpc --what down --msg biz=404",
+    "--proto grpc --what down --msg panic",
+    "--proto grpc --what cancel --msg n=-1;delay=300 --after 2",
+    "--proto grpc --what cancel --msg n=3;idle --after 3",
+    "--proto grpc --what cancelcause --msg n=-1;delay=300 --after 2",
+    "--proto grpc --what recvtimeout --msg n=-1;delay=900 --after 400",
+    "--proto grpc --what recvtimeout --msg n=1;idle --after 400",
+];
+
+/// The same of calls that end at the first server.
+pub(crate) const GRPC_CALLS: &[&str] = &[
+    "--proto grpc --what ping --msg hello",
+    "--proto grpc --what unary --msg hello",
+    "--proto grpc --what unary --msg biz=404",
+    "--proto grpc --what unary --msg fail",
+    "--proto grpc --what down --msg n=0;hdr",
+    "--proto grpc --what down --msg n=3 --pool long",
+    "--proto grpc --what down --msg n=3 --pool short",
+    "--proto grpc --what down --msg n=3;size=1000000",
+];
+
 const UNARY_BIZ: &str = "--what unary --msg biz=404";
 const UNARY_BIZ_FRAMED: &str = "--proto framed --what unary --msg biz=404";
 const UNARY_BIZ_TTHEADER: &str = "--proto ttheader --what unary --msg biz=404";
@@ -72,6 +106,16 @@ impl Recorded {
     /// Of three servers in a row.
     pub(crate) fn chain() -> Self {
         Self::read("chain.jsonl")
+    }
+
+    /// Of one server, by gRPC.
+    pub(crate) fn grpc_pair() -> Self {
+        Self::read("grpc_pair.jsonl")
+    }
+
+    /// Of three servers in a row, all by gRPC.
+    pub(crate) fn grpc_chain() -> Self {
+        Self::read("grpc_chain.jsonl")
     }
 
     /// What a call prints if `client` makes it: what it prints if Kitex does, with two exceptions.

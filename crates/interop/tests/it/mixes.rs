@@ -1,6 +1,6 @@
 //! Each mix of Rust and Go prints what Kitex alone prints.
 
-use crate::cases::{CALLS, Recorded, STREAMS};
+use crate::cases::{CALLS, GRPC_CALLS, GRPC_STREAMS, Recorded, STREAMS};
 use crate::chain::Chain;
 use crate::peer::Peer::{self, Go, Rust};
 use crate::peer::go_is_here;
@@ -18,6 +18,23 @@ fn a_kitex_chain_prints_what_is_recorded() {
         Recorded::chain().prove(Chain::start(&[Go, Go, Go]), STREAMS);
     }
 }
+
+#[test]
+fn a_kitex_pair_by_grpc_prints_what_is_recorded() {
+    if go_is_here() {
+        Recorded::grpc_pair().prove(Chain::start(&[Go]), &[GRPC_STREAMS, GRPC_CALLS].concat());
+    }
+}
+
+#[test]
+fn a_kitex_chain_by_grpc_prints_what_is_recorded() {
+    if go_is_here() {
+        Recorded::grpc_chain().prove(Chain::start_with(&[Go, Go, Go], GRPC), GRPC_STREAMS);
+    }
+}
+
+/// How servers reach the next by gRPC.
+const GRPC: &str = "--proto grpc";
 
 #[test]
 fn rust_to_rust_prints_what_kitex_prints() {
@@ -58,6 +75,12 @@ fn check(peers: &[Peer]) {
     match servers.len() {
         1 => Recorded::pair().check(&mut chain, *client, "", &[STREAMS, CALLS].concat()),
         _ => Recorded::chain().check(&mut chain, *client, "", STREAMS),
+    }
+    chain.finish();
+    let mut chain = Chain::start_with(servers, GRPC);
+    match servers.len() {
+        1 => Recorded::grpc_pair().check(&mut chain, *client, "", &[GRPC_STREAMS, GRPC_CALLS].concat()),
+        _ => Recorded::grpc_chain().check(&mut chain, *client, "", GRPC_STREAMS),
     }
     chain.finish();
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kerrors::{BadServiceName, RecvTimeout, check_service_name};
+use kitex_grpc::{GrpcConfig, GrpcTransport};
 use kitex_thrift::Limits;
 use stream_core::client::{AddressSource, ClientConfig, Connector, PoolKind, StaticAddresses};
 use stream_core::dial::address_fault;
@@ -36,10 +37,24 @@ pub struct ClientBuilder {
     layers: Vec<Wrap>,
     messages: MessageSettings,
     timeout: Option<Duration>,
-    transport: TtStream,
+    transport: Transport,
+    ttstream: TtStream,
+    grpc: GrpcTransport,
     propagation: Propagation,
     /// A connector of the user's knows what an address is.
     any_address: bool,
+}
+
+/// What carries the streams and calls of a client. A server speaks all of them on one port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Transport {
+    /// Streams by TTHeader Streaming, ping-pong calls by TTHeader or framed Thrift; see
+    /// [`ClientBuilder::call_protocol`].
+    #[default]
+    TtHeader,
+    /// Streams and ping-pong calls by gRPC. Errors are then [`kerrors::Error::Grpc`].
+    Grpc,
 }
 
 /// Why a client cannot be built.
@@ -83,7 +98,9 @@ impl ClientBuilder {
             layers: Vec::new(),
             messages: MessageSettings::default(),
             timeout: None,
-            transport: TtStream::default(),
+            transport: Transport::default(),
+            ttstream: TtStream::default(),
+            grpc: GrpcTransport::default(),
             propagation: Propagation::default(),
             any_address: false,
         }
@@ -176,7 +193,7 @@ impl ClientBuilder {
 
     /// How ping-pong calls travel. Default: TTHeader, which carries metainfo and business errors.
     pub fn call_protocol(mut self, protocol: CallProtocol) -> Self {
-        self.transport.call_protocol = protocol;
+        self.ttstream.call_protocol = protocol;
         self
     }
 
@@ -192,15 +209,27 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the timeouts of each connection's socket.
-    pub fn socket(mut self, config: SocketConfig) -> Self {
-        self.transport.socket = config;
+    /// Sets what carries streams and calls. Default: [`Transport::TtHeader`].
+    pub fn transport(mut self, transport: Transport) -> Self {
+        self.transport = transport;
         self
     }
 
-    /// Sets the windows and limits of each connection.
+    /// Sets the timeouts of each connection's socket, for [`Transport::TtHeader`].
+    pub fn socket(mut self, config: SocketConfig) -> Self {
+        self.ttstream.socket = config;
+        self
+    }
+
+    /// Sets the windows and limits of each connection of [`Transport::TtHeader`].
     pub fn connection(mut self, config: Config) -> Self {
-        self.transport.connection = config;
+        self.ttstream.connection = config;
+        self
+    }
+
+    /// Sets the limits of each connection of [`Transport::Grpc`].
+    pub fn grpc(mut self, config: GrpcConfig) -> Self {
+        self.grpc.connection = config;
         self
     }
 
@@ -226,7 +255,10 @@ impl ClientBuilder {
             timeout: self.timeout,
             anonymous: Arc::from(""),
         };
-        let raw = stream_core::client::Client::new(self.transport, addresses, self.config);
+        let raw = match self.transport {
+            Transport::TtHeader => stream_core::client::Client::new(self.ttstream, addresses, self.config),
+            Transport::Grpc => stream_core::client::Client::new(self.grpc, addresses, self.config),
+        };
         let direct = Direct { raw, shared: Arc::new(shared) };
         let wrap = |caller, layer: &Wrap| layer(caller);
         let layered = (!self.layers.is_empty())

@@ -12,7 +12,8 @@ use kerrors::{Error, RecvTimeout, Result};
 use kitex_thrift::{DecodeError, Fault};
 use stream_core::guard::guarded_future;
 
-pub use builder::{BuildError, ClientBuilder};
+pub use builder::{BuildError, ClientBuilder, Transport};
+pub use kitex_grpc::GrpcConfig;
 pub use options::CallOptions;
 pub use stream_core::client::{
     AddressSource, Connector, PoolKind, PoolStats, StaticAddresses, SystemConnector,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kerrors::{RecvTimeout, check_service_name};
+use kitex_grpc::GrpcConfig;
 use kitex_thrift::Limits;
 use stream_core::Cores;
 use stream_core::handler::{OnCancel, ServerConfig};
@@ -32,6 +33,7 @@ pub struct ServerBuilder {
     config: ServerConfig,
     connection: Config,
     socket: SocketConfig,
+    grpc: GrpcConfig,
 }
 
 /// What a layer makes of a service.
@@ -58,6 +60,7 @@ impl ServerBuilder {
             config: ServerConfig::default(),
             connection: Config::default(),
             socket: SocketConfig::default(),
+            grpc: GrpcConfig::default(),
         }
     }
 
@@ -133,8 +136,15 @@ impl ServerBuilder {
         self
     }
 
+    /// Sets the limits of each gRPC connection.
+    pub fn grpc(mut self, config: GrpcConfig) -> Self {
+        self.grpc = config;
+        self
+    }
+
     /// Sets how many handlers may run at the same time on one connection. A handler counts until it returns, even
-    /// if its stream has ended; a stream beyond the limit is refused with code 12900. Default 1,024.
+    /// if its stream has ended; a stream beyond the limit is refused with code 12900, by gRPC with REFUSED_STREAM.
+    /// Default 1,024.
     pub fn max_concurrent_streams(mut self, limit: usize) -> Self {
         self.config.max_concurrent_streams = limit;
         self
@@ -218,13 +228,25 @@ impl ServerBuilder {
 
     fn route(self) -> Result<(Router, Settings), BindError> {
         check_service_name(&self.name)?;
-        let Self { name, services, fallback, policies, layers, messages, mut config, connection, socket } =
-            self;
+        let Self {
+            name,
+            services,
+            fallback,
+            policies,
+            layers,
+            messages,
+            mut config,
+            connection,
+            socket,
+            grpc,
+        } = self;
         config.service = Arc::from(name);
         let wrap = |service| layers.iter().rev().fold(service, |service, layer| layer(service));
         let services = services.into_iter().map(wrap).collect();
         let router = Router::new(config.service.clone(), services, fallback, policies, messages)?;
-        Ok((router, Settings { config, protocols: ttstream::protocols(&connection, socket) }))
+        let mut protocols = ttstream::protocols(&connection, socket);
+        protocols.extend(kitex_grpc::protocols(&grpc));
+        Ok((router, Settings { config, protocols }))
     }
 }
 

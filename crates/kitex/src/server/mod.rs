@@ -12,6 +12,7 @@ pub use bound::Server;
 pub use builder::ServerBuilder;
 pub use call::{Call, RawCall, Response, ResponseFuture};
 pub use error::BindError;
+pub use kitex_grpc::GrpcConfig;
 pub use service::{Fallback, Service};
 pub use stream_core::handler::OnCancel;
 pub use stream_core::server::{Listener, MemoryListener};

@@ -139,6 +139,14 @@ impl Router {
         Ok(())
     }
 
+    /// Returns the route of a method; of a service that is unknown, that of any service's method of this name.
+    fn known(&self, service: &str, method: &str) -> Option<&Route> {
+        match self.by_service.get(service) {
+            Some(methods) => methods.get(method),
+            None => self.by_method.get(method),
+        }
+    }
+
     fn find(
         &self,
         head: &CallHead,
@@ -146,11 +154,7 @@ impl Router {
         unknown: fn(&Self, &str, &str) -> ApplicationException,
     ) -> std::result::Result<Route, ApplicationException> {
         let (service, method) = (text(&head.service), text(&head.method));
-        let found = match self.by_service.get(&*service) {
-            Some(methods) => methods.get(&*method),
-            None => self.by_method.get(&*method),
-        };
-        match found {
+        match self.known(&service, &method) {
             Some(route) => Ok(route.clone()),
             None if self.fallback.is_some() => {
                 let names = (service.into_owned().into(), method.into_owned().into());
@@ -245,6 +249,10 @@ impl Handler for Router {
             ended(&request, sent)
         };
         Ok(Routed { handler, on_cancel })
+    }
+
+    fn method(&self, service: &str, method: &str) -> Option<&Method> {
+        self.known(service, method).map(|route| &*route.method)
     }
 
     fn unary(

@@ -212,7 +212,7 @@ impl<C, T: Payload<C>> Stream for MessageReceiver<T, C> {
                 Poll::Ready(None)
             }
             Err(error) => {
-                self.ended = !error.stream().is_some_and(kerrors::StreamError::is_retryable);
+                self.ended = !error.is_retryable();
                 Poll::Ready(Some(Err(error)))
             }
         }

@@ -15,6 +15,7 @@ mod endings;
 mod events;
 mod fixture;
 mod flow;
+mod grpc;
 mod header;
 mod healthy;
 mod impostors;

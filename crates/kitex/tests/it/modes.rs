@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kitex::client::{CallProtocol, PoolKind};
+use kitex::client::{CallProtocol, ClientBuilder, PoolKind, Transport};
 use kitex::server::OnCancel;
 use kitex::{Context, Error};
 use tokio::sync::watch;
@@ -12,12 +12,21 @@ use crate::fixture::{EchoClient, Handlers, Peer, ended, reports, req, soon};
 
 const POOLS: [PoolKind; 3] = [PoolKind::Mux(2), PoolKind::long(), PoolKind::Short];
 
+type Way = fn(ClientBuilder) -> ClientBuilder;
+
+/// How a client may reach the one port of a server.
+const WAYS: [(&str, Way); 3] = [
+    ("TTHeader", |client| client),
+    ("framed", |client| client.call_protocol(CallProtocol::Framed)),
+    ("gRPC", |client| client.transport(Transport::Grpc)),
+];
+
 #[tokio::test]
 async fn each_mode_brings_its_messages_there_and_back() {
     let peer = Peer::start(Handlers::default()).await;
     for pool in POOLS {
-        for protocol in [CallProtocol::Ttheader, CallProtocol::Framed] {
-            let client = peer.client_with(|client| client.pool(pool).call_protocol(protocol));
+        for (_, way) in WAYS {
+            let client = peer.client_with(|client| way(client.pool(pool)));
             for _ in 0..3 {
                 check(&client).await;
             }
@@ -57,16 +66,19 @@ async fn check(client: &EchoClient) {
 #[tokio::test]
 async fn streams_without_a_message_end_well_too() {
     let peer = Peer::start(Handlers::default()).await;
-    let (client, ctx) = (peer.client(), Context::background());
-    let mut down = client.down(&ctx, req("", 0)).await.unwrap();
-    assert_eq!(soon(down.recv()).await.unwrap(), None);
-    let mut up = client.up(&ctx).await.unwrap();
-    assert_eq!(soon(up.close_and_recv()).await.unwrap().seq, Some(0));
-    let mut bidi = client.bidi(&ctx).await.unwrap();
-    bidi.close_send();
-    assert_eq!(soon(bidi.recv()).await.unwrap(), None);
-    let late = ended(&bidi.send(&req("late", 0)).await);
-    assert_eq!(late, "12005 client", "nothing is sent after close_send");
+    for (name, way) in WAYS {
+        let (client, ctx) = (peer.client_with(way), Context::background());
+        let mut down = client.down(&ctx, req("", 0)).await.unwrap();
+        assert_eq!(soon(down.recv()).await.unwrap(), None);
+        let mut up = client.up(&ctx).await.unwrap();
+        assert_eq!(soon(up.close_and_recv()).await.unwrap().seq, Some(0));
+        let mut bidi = client.bidi(&ctx).await.unwrap();
+        bidi.close_send();
+        assert_eq!(soon(bidi.recv()).await.unwrap(), None);
+        let late = ended(&bidi.send(&req("late", 0)).await);
+        let expected = if name == "gRPC" { "grpc 13" } else { "12005 client" };
+        assert_eq!(late, expected, "{name}: nothing is sent after close_send");
+    }
 }
 
 #[tokio::test]
@@ -76,13 +88,13 @@ async fn a_thrown_exception_is_the_methods_own_error() {
         Err(EchoPingError::from(error))
     };
     let peer = Peer::start(Handlers::default().ping(throws)).await;
-    for protocol in [CallProtocol::Ttheader, CallProtocol::Framed] {
-        let client = peer.client_with(|client| client.call_protocol(protocol));
+    for (name, way) in WAYS {
+        let client = peer.client_with(way);
         match soon(client.ping(&Context::background(), req("", 0))).await {
             Err(EchoPingError::E(EchoError { code: Some(7), reason })) => {
                 assert_eq!(reason.as_deref(), Some("thrown"));
             }
-            other => panic!("{protocol:?}: {other:?}"),
+            other => panic!("{name}: {other:?}"),
         }
     }
 }
@@ -101,12 +113,14 @@ async fn a_oneway_call_returns_before_its_handler() {
     };
     let peer = Peer::start(Handlers::default().note(note)).await;
     for pool in POOLS {
-        go.send_replace(false);
-        let client = peer.client_with(|client| client.pool(pool));
-        soon(client.note(&Context::background(), req("", 9))).await.unwrap();
-        assert!(told.waiting().is_empty(), "{pool:?}: the handler waits");
-        go.send_replace(true);
-        assert_eq!(told.next().await, Some(9), "{pool:?}");
+        for (name, way) in WAYS {
+            go.send_replace(false);
+            let client = peer.client_with(|client| way(client.pool(pool)));
+            soon(client.note(&Context::background(), req("", 9))).await.unwrap();
+            assert!(told.waiting().is_empty(), "{name} {pool:?}: the handler waits");
+            go.send_replace(true);
+            assert_eq!(told.next().await, Some(9), "{name} {pool:?}");
+        }
     }
 }
 

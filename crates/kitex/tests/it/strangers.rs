@@ -334,7 +334,7 @@ async fn a_stream_may_have_any_number_but_0_and_have_it_again() {
 async fn who_speaks_another_protocol_is_sent_away() {
     let (peer, _told) = serve().await;
     let rows: &[(&str, &[u8])] = &[
-        ("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        ("broken HTTP/2", b"PRI * HTTP/3.0\r\n\r\nSM\r\n\r\n"),
         ("TLS", &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]),
         ("HTTP/1", b"GET / HTTP/1.1\r\n\r\n"),
         ("unframed Thrift", &[0x80, 1, 0, 1, 0, 0, 0, 4, b'P', b'i', b'n', b'g']),

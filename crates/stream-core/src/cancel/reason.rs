@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kerrors::{CancelPath, Code, Error as KitexError, NON_TTSTREAM_PATH, Side, StreamError};
+use kerrors::{CancelPath, Code, Error as KitexError, GrpcStatus, NON_TTSTREAM_PATH, Side, StreamError};
 
 /// Why a scope was canceled.
 #[derive(Clone, Debug)]
@@ -63,6 +63,10 @@ impl From<Reason> for KitexError {
     fn from(reason: Reason) -> Self {
         match reason {
             Reason::Stream(error) => error.into(),
+            Reason::Foreign(cause) => match cause.downcast_ref::<GrpcStatus>() {
+                Some(status) => status.clone().into(),
+                None => Self::other(Reason::Foreign(cause)),
+            },
             other => Self::other(other),
         }
     }

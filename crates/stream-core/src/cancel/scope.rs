@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
@@ -18,6 +19,14 @@ pub struct Label {
     pub connection: u64,
     /// Which stream of it.
     pub stream: i32,
+}
+
+impl Label {
+    /// Returns the number of a new connection, unique in this process.
+    pub fn next_connection() -> u64 {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
+    }
 }
 
 /// Something that ends when its scope is canceled: a stream on a connection.

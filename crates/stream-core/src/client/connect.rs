@@ -23,6 +23,6 @@ pub(super) struct Source {
 impl Source {
     /// Dials, and makes a connection of what it gets.
     pub(super) async fn connect(&self) -> Result<Shared, Error> {
-        self.transport.connect(self.dialer.dial().await?, self.idle_timeout)
+        self.transport.connect(self.dialer.dial().await?, self.idle_timeout).await
     }
 }

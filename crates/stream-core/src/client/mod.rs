@@ -16,12 +16,12 @@ use pool::{Checkout, Pool};
 pub use pool::{PoolKind, PoolStats};
 
 use crate::call::{OutgoingCall, UnaryRequest, UnaryResponse};
-use crate::cancel::{Registration, Scope, Target};
+use crate::cancel::{Reason, Registration, Scope, Target};
 use crate::dial::Dialer;
 pub use crate::dial::{AddressSource, Connector, StaticAddresses, SystemConnector};
 use crate::observe::Observers;
 use crate::stream::{NewStream, Parent, RecvStream, SendStream, Setup, StreamTarget, handles};
-use crate::transport::{Transport, UnaryTransport};
+use crate::transport::{BoxFuture, OpenStreams, Transport, UnaryPaths, UnaryTransport};
 use crate::{clock, rt};
 
 /// How a client reaches its server, whatever transport it uses.
@@ -56,8 +56,14 @@ impl Default for ClientConfig {
 /// Opens streams to one service, and makes ping-pong calls. Cheap to clone; clones share connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    pool: Arc<Pool>,
+    streams: Streams,
     unary: Arc<dyn UnaryTransport>,
+}
+
+#[derive(Clone, Debug)]
+struct Streams {
+    pool: Arc<Pool>,
+    transport: Arc<dyn Transport>,
     observers: Observers,
 }
 
@@ -70,9 +76,11 @@ impl Client {
             PoolKind::Mux(_) | PoolKind::Short => idle_timeout,
         };
         let dialer = Arc::new(Dialer::new(addresses, connector, connect_timeout));
-        let unary = transport.unary(dialer.clone(), kind != PoolKind::Short);
-        let source = Source { dialer, transport: Arc::new(transport), idle_timeout };
-        Self { pool: Arc::new(Pool::new(source, kind)), unary, observers }
+        let transport: Arc<dyn Transport> = Arc::new(transport);
+        let source = Source { dialer: dialer.clone(), transport: transport.clone(), idle_timeout };
+        let streams = Streams { pool: Arc::new(Pool::new(source, kind)), transport, observers };
+        let paths = UnaryPaths { dialer, reuse: kind != PoolKind::Short, streams: Arc::new(streams.clone()) };
+        Self { unary: streams.transport.unary(paths), streams }
     }
 
     /// Closes pooled connections gracefully: what is queued is written, and after a cancel the connection stays
@@ -80,12 +88,12 @@ impl Client {
     /// Open streams go on, and later calls dial again. Cancel-safe: the connections close by themselves.
     pub async fn close(&self) {
         // What is not closed by then closes by itself, or with the process.
-        let _ = tokio::time::timeout(CLOSE, self.pool.close()).await;
+        let _ = tokio::time::timeout(CLOSE, self.streams.pool.close()).await;
     }
 
     /// Returns the state of the client's connections.
     pub fn pool_stats(&self) -> PoolStats {
-        self.pool.stats()
+        self.streams.pool.stats()
     }
 
     /// Makes a ping-pong call. Cancel-safe: dropping the future gives the call up and closes its connection; whether
@@ -106,13 +114,19 @@ impl Client {
     /// Code 12015 if the deadline passes, without a dial if it has; what the scope was canceled with; that no
     /// connection could be had, an error of this call alone.
     pub async fn open(&self, call: &OutgoingCall<'_>) -> Result<(SendStream, RecvStream), Error> {
+        self.streams.open(call).await
+    }
+}
+
+impl Streams {
+    async fn open(&self, call: &OutgoingCall<'_>) -> Result<(SendStream, RecvStream), Error> {
         let opening = self.open_in_time(call);
         let Some(scope) = call.scope else { return opening.await };
         tokio::select! {
             biased;
             reason = scope.canceled() => {
                 let left = call.deadline.map(|deadline| deadline.saturating_duration_since(clock::now()));
-                Err(reason.for_stream(call.caller, left).0.into())
+                Err(self.transport.not_opened(&reason, call, left))
             }
             opened = opening => opened,
         }
@@ -120,7 +134,7 @@ impl Client {
 
     async fn open_in_time(&self, call: &OutgoingCall<'_>) -> Result<(SendStream, RecvStream), Error> {
         let timeout = call.deadline.map(|deadline| deadline.saturating_duration_since(clock::now()));
-        let late = || Err(StreamError::stream_timeout(timeout).into());
+        let late = || Err(self.transport.not_opened(&Reason::DeadlineExceeded, call, timeout));
         match timeout {
             None => self.open_now(call).await,
             Some(Duration::ZERO) => late(),
@@ -172,6 +186,15 @@ impl Client {
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+impl OpenStreams for Streams {
+    fn open<'a>(
+        &'a self,
+        call: &'a OutgoingCall<'a>,
+    ) -> BoxFuture<'a, Result<(SendStream, RecvStream), Error>> {
+        Box::pin(self.open(call))
     }
 }
 

@@ -12,6 +12,7 @@ use super::policy::guard;
 use super::run::serve_stream;
 use super::serving::{Phase, ServerConfig, Serving};
 use super::{Handler, Routed};
+use crate::Method;
 use crate::call::{HandlerError, UnaryCall, UnaryResponse};
 use crate::guard::{guarded, guarded_future, panic_text};
 use crate::stream::NewStream;
@@ -25,6 +26,7 @@ type Response = Pin<Box<dyn Future<Output = UnaryResponse<HandlerError>> + Send>
 trait Host: Send + Sync {
     fn config(&self) -> &ServerConfig;
     fn phase(&self) -> &watch::Sender<Phase>;
+    fn method(&self, service: &str, method: &str) -> Option<&Method>;
     fn serve_stream(self: Arc<Self>, stream: NewStream);
     fn serve_unary(self: Arc<Self>, call: UnaryCall) -> Response;
 }
@@ -37,6 +39,11 @@ impl ServerHandle {
     /// Returns the server's configuration.
     pub fn config(&self) -> &ServerConfig {
         self.0.config()
+    }
+
+    /// Returns the method that a call is for; `None` if the server has no such method.
+    pub fn method(&self, service: &str, method: &str) -> Option<&Method> {
+        self.0.method(service, method)
     }
 
     /// Runs the handler of a stream that the peer has opened, on a task of its own.
@@ -85,6 +92,10 @@ impl<H: Handler> Host for Serving<H> {
 
     fn phase(&self) -> &watch::Sender<Phase> {
         &self.phase
+    }
+
+    fn method(&self, service: &str, method: &str) -> Option<&Method> {
+        self.handler.method(service, method)
     }
 
     fn serve_stream(self: Arc<Self>, stream: NewStream) {

@@ -18,6 +18,7 @@ pub use serving::ServerConfig;
 pub(crate) use serving::{Phase, Serving};
 pub use tasks::{TaskToken, TaskTracker};
 
+use crate::Method;
 use crate::call::{CallHead, HandlerError, StreamEnd, UnaryCall, UnaryResponse};
 use crate::cancel::Scope;
 use crate::stream::{RecvStream, SendStream};
@@ -49,6 +50,12 @@ pub trait Handler: Send + Sync + 'static {
         self: Arc<Self>,
         stream: IncomingStream,
     ) -> Result<Routed<impl Future<Output = StreamEnd> + Send + 'static>, ApplicationException>;
+
+    /// Returns the method that a call is for; `None` if there is no such method. Only protocols that do not say
+    /// themselves whether a call is a stream need it.
+    fn method(&self, _service: &str, _method: &str) -> Option<&Method> {
+        None
+    }
 
     /// Returns the future that serves a ping-pong call.
     ///

@@ -4,7 +4,6 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
@@ -44,8 +43,6 @@ pub(crate) struct Link {
     _listed: Listed,
 }
 
-static LAST_NUMBER: AtomicU64 = AtomicU64::new(0);
-
 /// How long a connection stays open on which a stream was canceled: a Kitex server that meets the end of
 /// a connection may pass over an Rst that came just before, and with it over who canceled. And how long
 /// one that cannot be written stays open to be read.
@@ -67,7 +64,7 @@ impl Link {
             started,
             spawner: Spawner::current(),
             this: this.clone(),
-            number: LAST_NUMBER.fetch_add(1, Ordering::Relaxed).wrapping_add(1),
+            number: Label::next_connection(),
             _listed: Listed::new(Weak::<Self>::clone(this)),
         })
     }
