@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
 use kerrors::{CancelPath, Code, Error, RecvTimeout, Side, StreamError};
-use ttheader_codec::{EncodeError, FrameType};
+use ttheader_codec::{EncodeError, FrameType, Limits};
 
 use super::config::{Config, ServerLimits};
 use super::event::Event;
@@ -394,16 +394,19 @@ impl Connection {
     /// Queues a frame of the stream, unless the connection is closed.
     pub(super) fn write(&mut self, key: StreamKey, frame: &Frame<'_>) -> Result<(), EncodeError> {
         match self.table.get_mut(key) {
-            Some(stream) if self.closed.is_none() => self.outbound.frame(key, stream, frame),
+            Some(stream) if self.closed.is_none() => {
+                self.outbound.frame(key, stream, frame, &self.config.limits)
+            }
             _ => Ok(()),
         }
     }
 
     /// As [`write`](Self::write), for a frame without which the peer's end of the stream would stay open: it
     /// leaves even if it exceeds the limits.
+    #[cold]
     pub(super) fn write_last(&mut self, key: StreamKey, frame: &Frame<'_>) -> Result<(), EncodeError> {
         match self.table.get_mut(key) {
-            Some(stream) if self.closed.is_none() => self.outbound.last_frame(key, stream, frame),
+            Some(stream) if self.closed.is_none() => self.outbound.frame(key, stream, frame, &Limits::FORMAT),
             _ => Ok(()),
         }
     }

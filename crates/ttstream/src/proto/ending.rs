@@ -199,11 +199,16 @@ impl Connection {
         let (method, id) = (stream.method().name().clone(), stream.id());
         let (strings, payload) = rst_parts(&method, id, error, path);
         if self.write(key, &Frame::new(FrameType::Rst, &strings, &payload)).is_err() {
-            // The limits are very tight. The code alone must leave: the stream would stay open at the peer.
-            let bare = StreamError::new(error.code()).with_cause(String::new());
-            let (strings, payload) = rst_parts(&[], id, &bare, &CancelPath::of(""));
-            let _ = self.write_last(key, &Frame::new(FrameType::Rst, &strings, &payload));
+            self.write_bare_rst(key, error);
         }
+    }
+
+    /// The limits are very tight. The code alone must leave: the stream would stay open at the peer.
+    #[cold]
+    fn write_bare_rst(&mut self, key: StreamKey, error: &StreamError) {
+        let bare = StreamError::new(error.code()).with_cause(String::new());
+        let (strings, payload) = rst_parts(&[], key.id(), &bare, &CancelPath::of(""));
+        let _ = self.write_last(key, &Frame::new(FrameType::Rst, &strings, &payload));
     }
 
     /// Queues this side's trailer, unless it was queued or replaced by an Rst.
@@ -236,9 +241,10 @@ fn rst_parts(method: &[u8], id: StreamId, error: &StreamError, path: &CancelPath
     if !path.as_wire().is_empty() {
         strings.insert(key::CANCEL_PATH, path.as_wire().to_owned());
     }
-    let text = error.message();
-    let longest = text.len().min(MAX_RST_TEXT);
-    let text = (0..=longest).rev().find_map(|end| text.get(..end)).unwrap_or_default();
+    let mut text = error.message();
+    if text.len() > MAX_RST_TEXT {
+        text = (0..=MAX_RST_TEXT).rev().find_map(|end| text.get(..end)).unwrap_or_default();
+    }
     let exception = ApplicationException::new(error.code().number(), text);
     (strings, exception.encode(&String::from_utf8_lossy(method), id.get()))
 }

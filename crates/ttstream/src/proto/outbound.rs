@@ -29,8 +29,8 @@ const LARGE: usize = 16 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Outbound {
-    /// What the peer is assumed to take: a frame beyond them is refused here, as an error of its call.
-    limits: Limits,
+    /// Bytes of a frame that the peer is assumed to take: a longer one is refused, as an error of its call.
+    frame_len: usize,
     /// Bound of what one stream has queued.
     stream_buffer: usize,
     /// Bound of what waits in all.
@@ -51,7 +51,7 @@ pub(super) struct Outbound {
 impl Outbound {
     pub(super) fn new(config: &Config) -> Self {
         Self {
-            limits: config.limits,
+            frame_len: config.limits.frame_len,
             stream_buffer: config.stream_send_buffer,
             buffer: config.send_buffer,
             batch: Transmit::default(),
@@ -115,7 +115,7 @@ impl Outbound {
     ) -> Result<(), EncodeError> {
         // Checked here even if the frame is encoded later, so that a queued frame cannot fail.
         let len = payload.as_ref().len();
-        stream.method().check_data(len, self.limits.frame_len)?;
+        stream.method().check_data(len, self.frame_len)?;
         stream.send_mut().count(len);
         // Streams that wait for their turn go first.
         if self.batch.len() < BATCH && self.turns.is_empty() {
@@ -125,42 +125,20 @@ impl Outbound {
         Ok(())
     }
 
-    /// Queues a frame behind what its stream has queued.
+    /// Queues a frame behind what its stream has queued, if a peer with these limits takes it.
     pub(super) fn frame(
-        &mut self,
-        key: StreamKey,
-        stream: &mut Stream,
-        frame: &Frame<'_>,
-    ) -> Result<(), EncodeError> {
-        let limits = self.limits;
-        self.frame_within(key, stream, frame, &limits)
-    }
-
-    /// As [`frame`](Self::frame), for a frame that must leave whatever the limits are.
-    pub(super) fn last_frame(
-        &mut self,
-        key: StreamKey,
-        stream: &mut Stream,
-        frame: &Frame<'_>,
-    ) -> Result<(), EncodeError> {
-        self.frame_within(key, stream, frame, &Limits::FORMAT)
-    }
-
-    fn frame_within(
         &mut self,
         key: StreamKey,
         stream: &mut Stream,
         frame: &Frame<'_>,
         limits: &Limits,
     ) -> Result<(), EncodeError> {
+        self.urgent |= frame.frame_type == FrameType::Rst;
         if stream.send().is_empty() {
-            self.batch.put(|out| stream.method().put_frame(stream.id(), frame, limits, out))?;
-            self.urgent |= frame.frame_type == FrameType::Rst;
-            return Ok(());
+            return self.batch.put(|out| stream.method().put_frame(stream.id(), frame, limits, out));
         }
         let mut encoded = BytesMut::new();
         stream.method().put_frame(stream.id(), frame, limits, &mut encoded)?;
-        self.urgent |= frame.frame_type == FrameType::Rst;
         self.enqueue(key, stream, QueuedFrame::Encoded(encoded.freeze()));
         Ok(())
     }
