@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use kitex::{Code, Context};
+use kitex::{Code, Context, Error, GrpcStatus};
 use serde_json::json;
 
 use crate::dial::{Failure, Target};
@@ -110,11 +110,17 @@ async fn meet(client: LabClient, lot: Lot, cross: bool) -> Option<String> {
         match (stream.recv().await, lot.cancel_after) {
             (Ok(Some(_)), after) if after != Some(received) => received += 1,
             (Ok(None), None) if received == MESSAGES => return None,
-            (Err(error), Some(after)) if after == received && error.code() == Some(Code::CANCELED) => {
+            (Err(error), Some(after)) if after == received && is_own_cancel(&error) => {
                 return None;
             }
             (Err(error), _) => return Some(format!("after {received} messages: {error}")),
             (Ok(_), _) => return Some(format!("goes on after {received} messages")),
         }
     }
+}
+
+/// Whether a stream ended by the cancel of this end, over either transport.
+fn is_own_cancel(error: &Error) -> bool {
+    let by_grpc = error.grpc_status().is_some_and(|status| status.code() == GrpcStatus::CANCELED);
+    error.code() == Some(Code::CANCELED) || by_grpc
 }
