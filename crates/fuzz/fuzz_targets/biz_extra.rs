@@ -10,8 +10,8 @@ use fuzz::{Script, check_text};
 use kerrors::{ApplicationException, BizStatusError, Code, Error, Side};
 use libfuzzer_sys::fuzz_target;
 use stream_core::Metadata;
-use ttstream::proto::{Config, Connection, Method, Open};
 use ttheader_codec::{FrameType, Head, encode_header, key};
+use ttstream::proto::{Config, Connection, Method, Open};
 
 /// Bytes of JSON that are read.
 const MAX_EXTRA: usize = 64 * 1024;

@@ -6,10 +6,9 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use fuzz::{Script, rest_of_frames, same_meaning};
-use kerrors::Side;
 use libfuzzer_sys::fuzz_target;
-use ttstream::proto::{Config, Connection, ConnectionError, Event, ServerLimits};
 use ttheader_codec::Limits;
+use ttstream::proto::{Config, Connection, ConnectionError, Event, ServerLimits};
 
 fuzz_target!(|input: &[u8]| {
     let mut script = Script::new(input);
@@ -65,7 +64,8 @@ type Played = (Vec<Event>, Option<ConnectionError>, usize, Option<Instant>, usiz
 
 fn play<'a>(pieces: impl Iterator<Item = &'a [u8]>, now: Instant) -> Played {
     let bounds = Config::default().stream_receive_window(2048).receive_window(4096);
-    let mut connection = Connection::server(bounds, ServerLimits { max_concurrent_streams: 4, ..ServerLimits::default() });
+    let mut connection =
+        Connection::server(bounds, ServerLimits { max_concurrent_streams: 4, ..ServerLimits::default() });
     let (mut buf, mut error) = (BytesMut::new(), None);
     for piece in pieces {
         buf.extend_from_slice(piece);

@@ -10,7 +10,6 @@
 //! cargo +nightly fuzz run --fuzz-dir crates/fuzz pair FILE        replays one input
 //! ```
 #![forbid(unsafe_code)]
-
 #![forbid(unsafe_code)]
 
 // Makes `::kitex` in generated code mean this crate.

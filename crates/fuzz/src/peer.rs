@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use kerrors::{Code, Error, Kind, RecvTimeout, Side, StreamError};
-use ttstream::proto::{Config, Connection, Event, Finish, ServerLimits, StreamKey, Transmit};
 use ttheader_codec::{FrameType, Limits, peek_frame};
+use ttstream::proto::{Config, Connection, Event, Finish, ServerLimits, StreamKey, Transmit};
 
 use crate::frames::{Seen, rest_of_frames};
 use crate::handle::{Handle, Taken, stream_error};
@@ -70,8 +70,7 @@ impl Peer {
             .slow_consumer_timeout(slow_consumer_timeout)
             .slow_consumer_timeout_exclusive(slow_consumer_timeout_exclusive)
             .stream_send_buffer(script.pick(&[64 * 1024, 1, 600, 20_000]))
-            .send_buffer(script.pick(&[1024 * 1024, 1, 1500, 60_000]))
-            ;
+            .send_buffer(script.pick(&[1024 * 1024, 1, 1500, 60_000]));
         let recv_timeout = recv_timeout(script);
         let config = config.stream_idle_timeout(script.pick(&idle).map(Duration::from_millis));
         (config, ServerLimits { max_concurrent_streams, recv_timeout })
@@ -211,7 +210,7 @@ impl Peer {
                 let live = self.handles.iter().any(|handle| handle.key == key && !handle.released);
                 assert!(!live, "{key:?} is opened twice");
                 let opening = self.taken[&key.id().get()].openings;
-                let recv_timeout = self.bounds.recv_timeout;
+                let recv_timeout = self.limits.recv_timeout;
                 self.handles.push(Handle { recv_timeout, ..Handle::new(key, opening) });
             }
             Event::Readable(key) => self.of(key, |handle| {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use kerrors::{ApplicationException, CancelPath, Code, Side, StreamError};
 use stream_core::cancel::Reason;
-use ttstream::proto::{Finish, Method, Open, StreamKey};
 use stream_core::{Message, Metadata};
+use ttstream::proto::{Finish, Method, Open, StreamKey};
 
 use crate::handle::Handle;
 use crate::peer::recv_timeout;
