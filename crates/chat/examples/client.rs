@@ -17,6 +17,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     canceler.cancel();
     let error = stream.recv().await.expect_err("the stream is canceled");
     println!("canceled: {}, code {:?}, {error}", error.is_canceled(), error.code());
-    client.as_ref().close().await;
+    client.close().await;
     Ok(())
 }

@@ -191,5 +191,5 @@ pub(crate) async fn with_layers(address: &str) -> Ended {
 }
 
 async fn close(client: &EchoClient) {
-    client.as_ref().close().await;
+    client.close().await;
 }
