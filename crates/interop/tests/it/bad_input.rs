@@ -91,12 +91,12 @@ fn strangers_are_told_of_and_harm_nobody() {
     let strangers: [(&[u8], &str); 2] = [
         (
             b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
-            "speaks none of TTHeader Streaming, TTHeader and framed Thrift, gRPC",
+            "speaks none of TTHeader Streaming, TTHeader, framed Thrift, gRPC",
         ),
         // A TLS ClientHello, as far as it goes.
         (
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-            "speaks none of TTHeader Streaming, TTHeader and framed Thrift, gRPC",
+            "speaks none of TTHeader Streaming, TTHeader, framed Thrift, gRPC",
         ),
     ];
     let mut chain = Chain::start(&[Rust]);

@@ -38,6 +38,14 @@ const CALLS: &[&str] = &[
     "--what cancel --msg n=3;idle --after 3",
 ];
 
+/// Without the time, and without what a trailer read after the end of a stream says: Kitex answers "stream is closed".
+fn comparable(mut line: Value) -> Value {
+    if let Some(fields) = line.as_object_mut() {
+        fields.retain(|name, _| name != "ts" && name != "terr");
+    }
+    line
+}
+
 /// What a client prints of each call, and what the server prints of its handlers.
 fn run(server: Peer, client: Peer) -> (Vec<Vec<Value>>, Vec<Value>) {
     let socket = Socket::new(&format!("{server:?}-{client:?}"));
@@ -47,7 +55,7 @@ fn run(server: Peer, client: Peer) -> (Vec<Vec<Value>>, Vec<Value>) {
     let seen = CALLS.iter().map(|call| {
         let ended = Process::start(client, &format!("client --addr {path} {call}")).ends();
         assert_eq!((ended.code, &ended.errors[..]), (Some(0), &[][..]), "{call}: {ended:?}");
-        ended.lines
+        ended.lines.into_iter().map(comparable).collect()
     });
     (seen.collect(), server.take(2))
 }
@@ -56,7 +64,7 @@ fn run(server: Peer, client: Peer) -> (Vec<Vec<Value>>, Vec<Value>) {
 fn calls_over_unix_sockets_are_those_over_tcp_with_kitex_at_either_end() {
     let ours = run(Rust, Rust);
     assert!(ours.0.iter().all(|lines| !lines.is_empty()), "{ours:?}");
-    let canceled = ours.0.last().unwrap().iter().any(|line| line["code"] == 12007);
+    let canceled = ours.0.last().unwrap().iter().any(|line| line["kind"] == "canceled");
     assert!(canceled, "{ours:?}");
     if !go_is_here() {
         return;
