@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use kerrors::{Code, Error, Kind, RecvTimeout, Side, StreamError};
-use ttheader_codec::{FrameType, Limits, peek_frame};
+use ttheader_codec::{FrameType, Header, Limits, Oversize, decode_frame, peek_frame, peek_oversize};
 use ttstream::proto::{Config, Connection, Event, Finish, ServerLimits, StreamKey, Transmit};
 
-use crate::frames::{Seen, rest_of_frames};
+use crate::frames::Seen;
 use crate::handle::{Handle, Taken, stream_error};
 use crate::written::Written;
 use crate::{Script, check_text};
@@ -33,6 +33,8 @@ pub struct Peer {
     written: Written,
     /// Reading has stopped until the connection says that it may go on.
     paused: bool,
+    /// Bytes of a frame over a limit that are still to be passed over.
+    to_skip: usize,
 }
 
 impl Peer {
@@ -54,6 +56,7 @@ impl Peer {
             out: Transmit::default(),
             written: Written::new(side),
             paused: false,
+            to_skip: 0,
         }
     }
 
@@ -160,8 +163,14 @@ impl Peer {
         match result {
             Ok(()) if self.paused => {}
             Ok(()) => {
-                let whole = peek_frame(&self.buf, &self.bounds.limits).map(|frame| frame.is_some());
-                assert_eq!(whole, Ok(false), "a whole frame is left");
+                let limits = &self.bounds.limits;
+                let is_left = match peek_frame(&self.buf, limits) {
+                    Err(error) if error.is_over_limit() => {
+                        peek_oversize(&self.buf, limits).is_ok_and(|frame| frame.is_none())
+                    }
+                    whole => whole.is_ok_and(|frame| frame.is_none()),
+                };
+                assert!(is_left && (self.to_skip == 0 || self.buf.is_empty()), "a whole frame is left");
             }
             Err(error) => {
                 assert_eq!(self.conn.closed(), Some(&StreamError::from(&error)));
@@ -171,11 +180,49 @@ impl Peer {
         taken > 0
     }
 
+    /// Whole frames were taken, and what has come of a frame that exceeds a limit.
     fn saw_taken(&mut self, mut bytes: BytesMut) {
-        let (frames, error) = rest_of_frames(&mut bytes, &self.bounds.limits);
-        assert!(error.is_none() && bytes.is_empty(), "what was taken is whole frames");
-        for frame in frames {
-            self.saw_frame(Seen::from(frame));
+        let limits = self.bounds.limits;
+        loop {
+            let skipped = self.to_skip.min(bytes.len());
+            bytes.advance(skipped);
+            self.to_skip -= skipped;
+            if bytes.is_empty() {
+                return;
+            }
+            match decode_frame(&mut bytes, &limits) {
+                Ok(Some(frame)) => self.saw_frame(Seen::from(frame)),
+                Err(error) if error.is_over_limit() => {
+                    let frame = peek_oversize(&bytes, &limits).ok().flatten().expect("its header has come");
+                    self.saw_oversize(&frame);
+                    self.to_skip = frame.frame_len;
+                }
+                other => panic!("what was taken is whole frames, not {other:?}"),
+            }
+        }
+    }
+
+    /// A frame that exceeds a limit ends its stream, or is refused as an opening: whether it is one cannot be
+    /// known where its header is too long.
+    fn saw_oversize(&mut self, frame: &Oversize<'_>) {
+        let id = frame.sequence_id;
+        let kind = frame.header.as_ref().map(Header::frame_type);
+        match (self.side, kind) {
+            (_, Some(Some(FrameType::Meta))) => {}
+            (Side::Server, Some(Some(FrameType::Header))) => {
+                let openings = self.taken.get(&id).map_or(0, |taken| taken.openings) + 1;
+                self.taken.insert(id, Taken { openings, over: true, ..Taken::default() });
+            }
+            (Side::Server, None) => {
+                let taken = self.taken.entry(id).or_default();
+                (taken.openings, taken.over) = (taken.openings + 1, true);
+            }
+            (_, kind) => {
+                if let Some(taken) = self.taken.get_mut(&id).filter(|taken| !taken.over) {
+                    taken.reset |= kind == Some(Some(FrameType::Rst));
+                    taken.over = true;
+                }
+            }
         }
     }
 
