@@ -1,6 +1,6 @@
 //! The receiving half of a stream: chunks of its body to messages, and the Recv timeout.
 
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -89,13 +89,9 @@ impl Waiting {
             let now = clock::now();
             now.checked_add(timeout.timeout).unwrap_or(now)
         });
-        match self.timer.poll_until(Some(*due), cx) {
-            Poll::Ready(()) => {
-                self.due = None;
-                Poll::Ready(timeout)
-            }
-            Poll::Pending => Poll::Pending,
-        }
+        ready!(self.timer.poll_until(Some(*due), cx));
+        self.due = None;
+        Poll::Ready(timeout)
     }
 
     /// No Recv is pending any more.

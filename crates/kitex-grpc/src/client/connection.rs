@@ -83,31 +83,6 @@ impl Link {
         tokio::spawn(drive(link.clone(), connection, idle_timeout));
         Ok(link)
     }
-
-    fn poll_open(
-        self: Arc<Self>,
-        cx: &mut Context<'_>,
-        call: &OutgoingCall<'_>,
-    ) -> Poll<Result<NewStream, Error>> {
-        let requests = self.requests.lock().clone();
-        let Some(mut requests) = requests else {
-            let closed = GrpcStatus::new(GrpcStatus::UNAVAILABLE, "transport is closing");
-            return Poll::Ready(Err(closed.with_kind(Kind::Protocol).into()));
-        };
-        // Ready, or lost: what waits for a place among the peer's streams is the stream, not its opening.
-        std::task::ready!(requests.poll_ready(cx)).map_err(|error| self.failed(&error))?;
-        let left = call.wire_deadline.or(call.deadline);
-        let left = left.map(|deadline| deadline.saturating_duration_since(clock::now()));
-        let Some(mut request) = header::request(call, left) else {
-            let text = format!("{} cannot be called by gRPC: its name is no path", call.method);
-            return Poll::Ready(Err(StreamError::new(Code::ILLEGAL_OPERATION).with_cause(text).into()));
-        };
-        header::hide_secrets(request.headers_mut());
-        let (response, send) = requests.send_request(request, false).map_err(|error| self.failed(&error))?;
-        self.live.fetch_add(1, Ordering::Relaxed);
-        let stream = ClientStream::start(self, call, response, send);
-        Poll::Ready(Ok(NewStream::new(Handle::new(stream))))
-    }
 }
 
 fn builder(config: &GrpcConfig) -> h2::client::Builder {
@@ -155,7 +130,24 @@ impl Connection for Link {
         cx: &mut Context<'_>,
         call: &OutgoingCall<'_>,
     ) -> Poll<Result<NewStream, Error>> {
-        Self::poll_open(self, cx, call)
+        let requests = self.requests.lock().clone();
+        let Some(mut requests) = requests else {
+            let closed = GrpcStatus::new(GrpcStatus::UNAVAILABLE, "transport is closing");
+            return Poll::Ready(Err(closed.with_kind(Kind::Protocol).into()));
+        };
+        // Ready, or lost: what waits for a place among the peer's streams is the stream, not its opening.
+        std::task::ready!(requests.poll_ready(cx)).map_err(|error| self.failed(&error))?;
+        let left = call.wire_deadline.or(call.deadline);
+        let left = left.map(|deadline| deadline.saturating_duration_since(clock::now()));
+        let Some(mut request) = header::request(call, left) else {
+            let text = format!("{} cannot be called by gRPC: its name is no path", call.method);
+            return Poll::Ready(Err(StreamError::new(Code::ILLEGAL_OPERATION).with_cause(text).into()));
+        };
+        header::hide_secrets(request.headers_mut());
+        let (response, send) = requests.send_request(request, false).map_err(|error| self.failed(&error))?;
+        self.live.fetch_add(1, Ordering::Relaxed);
+        let stream = ClientStream::start(self, call, response, send);
+        Poll::Ready(Ok(NewStream::new(Handle::new(stream))))
     }
 
     fn is_open(&self) -> bool {

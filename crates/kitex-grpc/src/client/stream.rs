@@ -65,7 +65,9 @@ impl ClientStream {
         response: ResponseFuture,
         send: SendStream<Bytes>,
     ) -> Arc<Self> {
+        let id = send.stream_id().as_u32();
         let state = State {
+            send: Some(send),
             closed: false,
             incoming: Answer::Header(response),
             header: None,
@@ -73,9 +75,7 @@ impl ClientStream {
             outcome: None,
             waiting: Waiting::new(call.recv_timeout),
             timer: None,
-            send: None,
         };
-        let id = send.stream_id().as_u32();
         let stream = Arc::new(Self {
             link,
             id,
@@ -83,7 +83,7 @@ impl ClientStream {
             method: Bytes::copy_from_slice(call.method.name().as_bytes()),
             deadline: call.deadline,
             waker: SendWaker::new(None),
-            state: Mutex::new(State { send: Some(send), ..state }),
+            state: Mutex::new(state),
         });
         stream.start_timer();
         stream

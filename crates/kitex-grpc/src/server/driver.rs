@@ -38,7 +38,7 @@ pub(super) async fn serve_connection(
         peer: io.peer_addr().clone(),
         watch: Arc::default(),
         streams: Mutex::default(),
-        max_streams: u32::try_from(server.config().max_concurrent_streams).unwrap_or(u32::MAX),
+        max_streams: server.config().max_concurrent_streams,
         recv_timeout: server.config().recv_timeout,
         config,
     });
@@ -68,12 +68,12 @@ pub(super) async fn serve_connection(
 /// h2's own limits that end whole connections for the sake of one stream are replaced by ours.
 fn builder(shared: &Shared<ServerStream>) -> h2::server::Builder {
     let config = &shared.config;
-    let streams = usize::try_from(shared.max_streams).unwrap_or(usize::MAX);
+    let streams = shared.max_streams;
     let mut builder = h2::server::Builder::new();
     builder
         .initial_window_size(config.stream_receive_window)
         .initial_connection_window_size(config.receive_window.max(config.stream_receive_window))
-        .max_concurrent_streams(shared.max_streams)
+        .max_concurrent_streams(u32::try_from(streams).unwrap_or(u32::MAX))
         .max_header_list_size(config.max_header_list_size)
         .max_concurrent_reset_streams(streams)
         .max_local_error_reset_streams(None)

@@ -14,7 +14,7 @@ use crate::wake::Watch;
 pub(super) struct Shared<S> {
     pub(super) config: GrpcConfig,
     /// Streams that may be open at the same time.
-    pub(super) max_streams: u32,
+    pub(super) max_streams: usize,
     pub(super) recv_timeout: Option<RecvTimeout>,
     pub(super) number: u64,
     pub(super) local: Address,
@@ -30,8 +30,7 @@ impl<S> Shared<S> {
         let mut streams = self.streams.lock();
         // h2 counts a stream until it ends, this table a handler until it returns. A client that has reset its
         // streams may open as many at once, so that a full table means handlers that do not return.
-        let limit = usize::try_from(self.max_streams).unwrap_or(usize::MAX).saturating_mul(2);
-        if streams.len() >= limit {
+        if streams.len() >= self.max_streams.saturating_mul(2) {
             return None;
         }
         let entry = streams.vacant_entry();

@@ -103,22 +103,20 @@ impl ServerStream {
     ) -> Arc<Self> {
         let Opening { head, codec, source, timeout } = opening;
         let (service, method) = (head.service.clone(), head.method.clone());
-        let state = State {
+        let id = body.stream_id().as_u32();
+        let waker = SendWaker::new(Some((shared.watch.clone(), key)));
+        let state = Mutex::new(State {
             head: Some(head),
             scope: None,
             outgoing: respond.map_or(Outgoing::Ended, Outgoing::Header),
+            incoming: Some(Incoming::new(body, shared.config.max_message_size)),
             waiting: Waiting::new(shared.recv_timeout),
             header: Metadata::new(),
             received: None,
             outcome: None,
             finished: false,
             deadline: None,
-            incoming: None,
-        };
-        let id = body.stream_id().as_u32();
-        let incoming = Some(Incoming::new(body, shared.config.max_message_size));
-        let waker = SendWaker::new(Some((shared.watch.clone(), key)));
-        let state = Mutex::new(State { incoming, ..state });
+        });
         Arc::new(Self { shared, key, id, service, method, source, codec, timeout, waker, state })
     }
 
