@@ -1,9 +1,10 @@
-//! Writes tonic's client and server of the lab service, from a description: no protoc, no generated file
-//! to keep. The messages stand in `src/bin/tonic-peer/lab.rs`, the IDL is `crates/interop/idl/lab.thrift`.
+//! Generates tonic's client and server of the lab service from a description, without protoc and without
+//! committed files. The messages are in `src/bin/tonic-peer/lab.rs`, the IDL is
+//! `crates/interop/idl/lab.thrift`.
 
 use tonic_build::manual::{Builder, Method, Service};
 
-/// Rust name, name on the wire, whether each side streams.
+/// Rust name, name on the wire, whether client and server stream.
 const METHODS: [(&str, &str, bool, bool); 5] = [
     ("ping", "Ping", false, false),
     ("unary", "Unary", false, false),

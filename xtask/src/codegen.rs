@@ -1,5 +1,5 @@
-//! `cargo xtask codegen`: writes the generated code that is checked in, or with `--check` says which of it is
-//! stale. Owns the table of IDLs; how an IDL becomes code is `kitex-codegen`'s.
+//! `cargo xtask codegen`: writes the generated code that is checked in, or with `--check` lists files that are out of date.
+//! Owns the table of IDLs; `kitex-codegen` generates the code.
 
 use std::path::{Path, PathBuf};
 
@@ -12,16 +12,21 @@ use crate::Result;
 const TABLE: &[(&str, &str)] = &[
     ("crates/chat/idl/chat.thrift", "crates/chat/src/generated"),
     ("crates/interop/idl/lab.thrift", "crates/interop/src/generated"),
+    ("crates/interop/idl/grpc_testing.proto", "crates/interop/src/generated"),
+    ("crates/interop/idl/lab_pb.proto", "crates/interop/tests/generated"),
+    ("crates/kitex-grpc-services/idl/health.proto", "crates/kitex-grpc-services/src/generated"),
+    ("crates/kitex-grpc-services/idl/reflection.proto", "crates/kitex-grpc-services/src/generated"),
     ("crates/kitex/idl/echo.thrift", "crates/kitex/examples/generated"),
+    ("crates/kitex/tests/idl/speech.proto", "crates/kitex/tests/generated"),
     ("crates/kitex-codegen/tests/idl/zoo.thrift", "crates/kitex-codegen/tests/golden"),
     ("crates/kitex-codegen/tests/idl/lab.thrift", "crates/kitex-codegen/tests/golden"),
     ("crates/kitex-thrift/tests/idl/shapes.thrift", "crates/kitex-thrift/tests/generated"),
 ];
 
-/// Words of `cargo xtask codegen`.
+/// Arguments of `cargo xtask codegen`.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
-    /// Writes nothing and fails if generated code is not what its IDL gives.
+    /// Writes nothing and fails if generated code is out of date.
     #[arg(long)]
     check: bool,
     /// Generates code for this IDL instead of those of the project.

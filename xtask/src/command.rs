@@ -6,8 +6,12 @@ use std::fmt;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use crate::Result;
+
+/// The exit code of `timeout` if the time is up.
+const TIMED_OUT: i32 = 124;
 
 /// What to run, where, and with what in its environment.
 #[derive(Clone, Debug, Default)]
@@ -15,10 +19,11 @@ pub(crate) struct Cmd {
     words: Vec<String>,
     env: Vec<(String, String)>,
     dir: Option<String>,
+    limit: Option<Duration>,
 }
 
 impl Cmd {
-    /// A command of words parted by spaces; the first names the program.
+    /// Returns a command from words separated by spaces; the first is the program.
     pub(crate) fn new(line: &str) -> Self {
         Self { words: line.split_whitespace().map(str::to_owned).collect(), ..Self::default() }
     }
@@ -47,10 +52,22 @@ impl Cmd {
         self
     }
 
+    /// Ends it, and what it has started, after `limit`, where the machine has `timeout` of coreutils.
+    pub(crate) fn within(self, limit: Duration) -> Self {
+        let limit = Self::new("timeout --version").probe().map(|_| limit);
+        Self { limit, ..self }
+    }
+
     /// Runs it; its output is ours.
     pub(crate) fn run(&self) -> Result {
         let status = self.command().status().map_err(|error| self.cannot_start(&error))?;
         self.judge(status)
+    }
+
+    /// Prints it as a person would type it, and runs it.
+    pub(crate) fn start(&self) -> Result {
+        println!("   $ {self}");
+        self.run()
     }
 
     /// Runs it, passes its output on, and shows every line of it to `see`.
@@ -65,7 +82,7 @@ impl Cmd {
         self.judge(child.wait()?)
     }
 
-    /// Runs it and gives what it prints.
+    /// Runs it and returns its output.
     pub(crate) fn read(&self) -> Result<String> {
         let output =
             self.command().stderr(Stdio::inherit()).output().map_err(|error| self.cannot_start(&error))?;
@@ -73,15 +90,18 @@ impl Cmd {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    /// What it prints, or nothing if it cannot be run or fails: asks what a machine has.
+    /// Returns its output, or nothing if it cannot be run or fails; to find out which tools are installed.
     pub(crate) fn probe(&self) -> Option<String> {
         let output = self.command().output().ok().filter(|output| output.status.success())?;
         String::from_utf8(output.stdout).ok()
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.words[0]);
-        command.args(&self.words[1..]).stdin(Stdio::null());
+        let seconds = self.limit.map(|limit| limit.as_secs().to_string());
+        let bound = seconds.as_deref().map(|seconds| ["timeout", "--kill-after=10", seconds]);
+        let mut words = bound.iter().flatten().copied().chain(self.words.iter().map(String::as_str));
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words).stdin(Stdio::null());
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         if let Some(dir) = &self.dir {
             command.current_dir(dir);
@@ -90,11 +110,27 @@ impl Cmd {
     }
 
     fn judge(&self, status: ExitStatus) -> Result {
-        if status.success() { Ok(()) } else { Err(format!("`{self}` failed: {status}").into()) }
+        match (status.code(), self.limit) {
+            (Some(0), _) => Ok(()),
+            (Some(TIMED_OUT), Some(limit)) => {
+                Err(format!("`{self}` did not end within {} s", limit.as_secs()).into())
+            }
+            _ => Err(format!("`{self}` failed: {status}").into()),
+        }
     }
 
     fn cannot_start(&self, error: &io::Error) -> String {
         format!("`{self}` cannot be started: {error}")
+    }
+}
+
+/// Installs Debian packages where that is possible: by root, with a package index that can be reached. Whether it worked is
+/// seen by what needs them.
+pub(crate) fn install(packages: &str) {
+    let is_root = Cmd::new("id -u").probe().is_some_and(|id| id.trim() == "0");
+    if is_root && Cmd::new("apt-get update -qq").probe().is_some() {
+        let install = "apt-get install -y -qq --no-install-recommends";
+        let _ = Cmd::new(&format!("{install} {packages}")).probe();
     }
 }
 

@@ -12,7 +12,7 @@ use kitex_codegen::Builder;
 use crate::Result;
 use crate::workspace::Workspace;
 
-/// Words of `cargo xtask idl-corpus`.
+/// Arguments of `cargo xtask idl-corpus`.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     /// Folder with IDLs, at any depth.
@@ -29,7 +29,7 @@ pub(crate) struct Options {
     faults: bool,
 }
 
-/// One IDL and what became of it.
+/// One IDL and its results.
 struct Case {
     name: String,
     path: PathBuf,
@@ -37,7 +37,7 @@ struct Case {
     kitex: Verdict,
 }
 
-/// What a generator and its compiler say.
+/// The result of a generator and its compiler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Verdict {
     Builds,
@@ -146,7 +146,7 @@ fn ours(workspace: &Workspace, root: &Path, options: &Options, cases: &mut [Case
     }
 }
 
-/// Generates and compiles with Kitex, in a copy of the twin's module.
+/// Generates and compiles with Kitex, in a copy of the Kitex peer's module.
 fn kitex(workspace: &Workspace, root: &Path, options: &Options, cases: &mut [Case]) -> Result {
     let _ = fs::remove_dir_all(root);
     fs::create_dir_all(root)?;
@@ -174,7 +174,7 @@ fn kitex(workspace: &Workspace, root: &Path, options: &Options, cases: &mut [Cas
     Ok(())
 }
 
-/// The last line that a command says if it fails.
+/// Returns the last line that a failed command printed.
 fn failed(command: &mut Command) -> Result<Option<String>> {
     let output = command.output()?;
     if output.status.success() {

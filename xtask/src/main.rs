@@ -1,13 +1,19 @@
-//! Every automation of this workspace, one subcommand each. Owns the words of the command line; what they do
-//! is in a module of the same name.
+//! Every automation of this workspace, one subcommand each. Owns the command line; each subcommand is a module of the same
+//! name.
 
 mod bench;
+mod browser;
 mod ci;
 mod codegen;
 mod command;
+mod conformance;
+mod differential;
 mod idl_corpus;
+mod idl_values;
 mod interop;
+mod killmatrix;
 mod outside;
+mod package;
 mod public;
 mod result;
 mod soak;
@@ -25,31 +31,49 @@ pub(crate) use self::result::Result;
 enum Task {
     /// Measures ours, Kitex, tonic and a bare loop side by side, and writes docs/performance.md.
     Bench(bench::Options),
+    /// Runs the page of the chat in a real browser, and OpenAI's client libraries against its gateway.
+    Browser(browser::Options),
     /// Runs every check, as .ci/run does.
     Ci(ci::Options),
     /// Writes the generated code that is checked in.
     Codegen(codegen::Options),
-    /// Generates and compiles every IDL below a folder, beside Kitex's verdict.
+    /// Runs frame scripts against servers and clients of TTHeader Streaming: ours and real Kitex, or one under test.
+    Conformance(conformance::Options),
+    /// Decodes generated TTHeader frames by ours and by gopkg, and compares.
+    Differential(differential::Options),
+    /// Generates and compiles every IDL below a folder, and compares with Kitex.
     IdlCorpus(idl_corpus::Options),
-    /// Builds lab-peer and its twin on real Kitex, and runs the tests of both.
-    Interop,
+    /// Sends random values of random types from Kitex's code through ours and back.
+    IdlValues(idl_values::Options),
+    /// Builds lab-peer and the Kitex peer, and runs the tests of both; or gRPC's interop suite.
+    Interop(interop::Options),
+    /// Puts a fault into the middle of a chain of five processes, and checks how each stream ends.
+    Killmatrix(killmatrix::Options),
+    /// Builds each library from its package.
+    Package,
     /// Tests crates/outside on packaged libraries.
     Outside,
     /// Lists crates of others in the public interfaces of the libraries, and fails if one is not listed.
     Public,
-    /// Ends a million streams in every way, and looks what is left of them.
+    /// Ends a million streams in every way, and checks that nothing leaks.
     Soak(soak::Options),
-    /// Checks what the compiler cannot: who uses what, and what stands where.
+    /// Checks what the compiler cannot: dependencies, imports, names, docs.
     Tidy,
 }
 
 fn main() -> ExitCode {
     let done = match Task::parse() {
         Task::Bench(options) => bench::run(&options).map(|()| ExitCode::SUCCESS),
+        Task::Browser(options) => browser::run(&options).map(|()| ExitCode::SUCCESS),
         Task::Ci(options) => ci::run(&options),
         Task::Codegen(options) => codegen::run(&options).map(|()| ExitCode::SUCCESS),
+        Task::Conformance(options) => conformance::run(&options).map(|()| ExitCode::SUCCESS),
+        Task::Differential(options) => differential::run(&options).map(|()| ExitCode::SUCCESS),
         Task::IdlCorpus(options) => idl_corpus::run(&options).map(|()| ExitCode::SUCCESS),
-        Task::Interop => interop::run().map(|()| ExitCode::SUCCESS),
+        Task::IdlValues(options) => idl_values::run(&options).map(|()| ExitCode::SUCCESS),
+        Task::Interop(options) => interop::run(&options).map(|()| ExitCode::SUCCESS),
+        Task::Killmatrix(options) => killmatrix::run(&options).map(|()| ExitCode::SUCCESS),
+        Task::Package => package::run().map(|()| ExitCode::SUCCESS),
         Task::Outside => outside::run().map(|()| ExitCode::SUCCESS),
         Task::Public => public::run().map(|()| ExitCode::SUCCESS),
         Task::Soak(options) => soak::run(&options).map(|()| ExitCode::SUCCESS),

@@ -1,9 +1,8 @@
-//! `cargo xtask public`: which crates of others stand in the public interface of a library. A new version of such a
-//! crate breaks our users, so each is listed here on purpose.
+//! `cargo xtask public`: the external crates in the public interface of each library. A new major version of such a crate
+//! breaks our users, so each is listed here.
 //!
-//! Reads rustdoc's JSON, which only a nightly toolchain writes. An item of a crate stands in it once for each place
-//! where it is named: a type, a trait, a re-export. Implementations that come from somewhere else for every type
-//! (`impl<T> Trait for T`) say nothing of ours.
+//! Reads rustdoc's JSON, which requires a nightly toolchain. It lists an item once for each use: a type, a trait, a
+//! re-export. Blanket implementations (`impl<T> Trait for T`) of other crates are ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,12 +13,23 @@ use crate::Result;
 use crate::command::Cmd;
 use crate::workspace::Workspace;
 
-/// Libraries, and crates of others whose items may stand in their public interface: `bytes` for payloads, `ahash` and
+/// Libraries, and external crates whose items may be in their public interface: `bytes` for payloads, `ahash` and
 /// `faststr` in generated types, `tower_layer` and `futures_core` for their traits, `async_trait` for its macro,
-/// `serde_json` for the streams as JSON, `serde_core` by the feature `serde`, `tokio` for sockets and tasks.
+/// `prost` and `prost_types` for code of `.proto` files, `serde_json` for the streams as JSON, `http` and
+/// `http_body` for responses, `prometheus` for the registry,
+/// `opentelemetry` for its providers, `axum_core` for the extractor, `serde_core` by the feature `serde`, `tokio` for sockets and tasks.
 #[rustfmt::skip]
 const ALLOWED: &[(&str, &[&str])] = &[
-    ("kitex", &["ahash", "async_trait", "bytes", "faststr", "futures_core", "serde_json", "tokio", "tower_layer"]),
+    (
+        "kitex",
+        &[
+            "ahash", "async_trait", "bytes", "faststr", "futures_core", "prost", "prost_types", "serde_json", "tokio",
+            "tower_layer",
+        ],
+    ),
+    ("kitex-metrics", &["prometheus"]),
+    ("kitex-otel", &["opentelemetry"]),
+    ("kitex-sse", &["axum_core", "bytes", "futures_core", "http", "http_body", "serde_json"]),
     ("kitex-thrift", &["ahash", "bytes", "faststr", "serde_core"]),
     ("stream-core", &["bytes", "tokio"]),
     ("ttheader-codec", &["bytes"]),
@@ -29,7 +39,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 /// Part of every program.
 const STANDARD: [&str; 3] = ["alloc", "core", "std"];
 
-/// Prints the crates that stand in public interfaces, and fails if one is not in the table, or not used any more.
+/// Prints the external crates in public interfaces, and fails if one is not in the table, or no longer used.
 pub(crate) fn run() -> Result {
     let workspace = Workspace::load()?;
     // Ours are released together.

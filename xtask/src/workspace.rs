@@ -1,4 +1,4 @@
-//! Where the workspace stands and which crates it has, as `cargo metadata` says.
+//! The root of the workspace and its crates, from `cargo metadata`.
 
 use std::path::PathBuf;
 
@@ -25,7 +25,7 @@ pub(crate) struct Package {
     /// Path of its manifest, from the root.
     pub(crate) manifest: String,
     pub(crate) uses: Vec<Use>,
-    /// It is made for people outside; others say `publish = false`.
+    /// Whether it is published; others have `publish = false`.
     pub(crate) published: bool,
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct Use {
     pub(crate) kind: Kind,
 }
 
-/// Which section of a manifest a dependency stands in.
+/// The section of a manifest that a dependency is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Normal,

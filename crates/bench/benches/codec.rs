@@ -1,4 +1,4 @@
-//! Headers to bytes and back.
+//! Encoding and decoding of headers.
 
 use bench::work::{DataHeader, HeaderFrame};
 use criterion::{Criterion, criterion_group, criterion_main};

@@ -1,4 +1,4 @@
-//! One message of 1 KiB to bytes and back.
+//! Encoding and decoding of one message of 1 KiB.
 
 use bench::work::Message;
 use criterion::{Criterion, criterion_group, criterion_main};

@@ -1,6 +1,6 @@
-//! What the benchmarks have in common: the pieces of work that are measured by time (`benches`,
-//! `bench-codec`) and by instructions (`bench-instructions`).
+//! The shared workloads of the benchmarks, measured by time (`benches`, `bench-codec`) and by instructions
+//! (`bench-instructions`).
 //!
-//! `cargo xtask bench` runs it all and writes `docs/performance.md`.
+//! `cargo xtask bench` runs all benchmarks and writes `docs/performance.md`.
 
 pub mod work;

@@ -1,4 +1,4 @@
-//! The service of the README: answers with the words of the question, one at a time.
+//! The service of the README: streams the words of the question, one at a time.
 
 use chat::api::{Chat, ChatServer, Question, Token};
 use kitex::{Context, Result, Server, ServerStreamingServer};

@@ -1,12 +1,14 @@
-//! The words of `chat`, and what each of them runs.
+//! The command line of `chat`.
 
 mod args;
 mod ask;
 mod demo;
-mod line;
+mod http;
+mod scene;
 mod screen;
 mod serve;
 mod signal;
+mod terminal;
 mod watch;
 
 use clap::{Parser, Subcommand};
@@ -36,10 +38,10 @@ enum Role {
 }
 
 impl Program {
-    /// Does what the words say.
+    /// Runs the command.
     ///
     /// # Errors
-    /// One line: what went wrong, and what to do about it.
+    /// One line: the error, and how to correct it.
     pub async fn run(self) -> Result<Done, Failure> {
         match self.role {
             None => demo::run(self.demo).await,

@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     let program = Program::parse();
     let ended = Runtime::new().map_err(Into::into).and_then(|runtime| {
         let ended = runtime.block_on(program.run());
-        // Handlers are dropped here, and what they leave is written.
+        // Handlers are dropped here, and their transcripts are written.
         runtime.shutdown_timeout(LAST_WORDS);
         ended
     });

@@ -1,40 +1,79 @@
-//! The next service of the chain, as the one before it sees it. Owns how a reply is passed on, and in
-//! which words a failure on the way reaches whoever asked.
+//! The client of the next service in the chain. Owns how a reply is forwarded, and the texts of failures for
+//! the caller.
 
-use kitex::client::BuildError;
+use kitex::client::{BuildError, ClientBuilder, PoolStats};
 use kitex::{BizStatusError, Client, Context, Error, Result, ServerStreamingServer};
 
 use crate::api::{ChatClient, Question, Token};
+use crate::proto::Proto;
 use crate::text::one_line;
 
 /// The next service.
 #[derive(Clone, Debug)]
 pub struct Next {
-    /// Who asks.
+    /// The name of the calling service.
     own: &'static str,
-    /// Who is asked.
+    /// The name of the next service.
     name: &'static str,
     address: String,
     client: ChatClient,
 }
 
 impl Next {
-    /// The service `name` at `address`, as `own` sees it. Nothing is dialed before the first question.
+    /// Returns the client of `own` for the service `name` at `address`, over TTHeader Streaming. Nothing is dialed
+    /// before the first question.
     ///
     /// # Errors
     /// The address is not `host:port`.
     pub fn new(own: &'static str, name: &'static str, address: &str) -> Result<Self, BuildError> {
-        let client = Client::builder(name).caller(own).address(address).build()?;
+        Self::over(Proto::Tt, own, name, address)
+    }
+
+    /// Returns the same over another transport.
+    ///
+    /// # Errors
+    /// The address is not `host:port`.
+    pub fn over(
+        proto: Proto,
+        own: &'static str,
+        name: &'static str,
+        address: &str,
+    ) -> Result<Self, BuildError> {
+        Self::with(own, name, address, |builder| builder.transport(proto.to(name)))
+    }
+
+    /// The service `name` at `address`, with a client of the caller's settings.
+    ///
+    /// # Errors
+    /// The address is not `host:port`.
+    pub fn with(
+        own: &'static str,
+        name: &'static str,
+        address: &str,
+        settings: impl FnOnce(ClientBuilder) -> ClientBuilder,
+    ) -> Result<Self, BuildError> {
+        let client = settings(Client::builder(name).caller(own).address(address)).build()?;
         Ok(Self { own, name, address: address.to_owned(), client: ChatClient::new(client) })
     }
 
-    /// Calls it.
+    /// Returns the client.
     pub fn client(&self) -> &ChatClient {
         &self.client
     }
 
-    /// Passes its reply on to `stream`, `limit` tokens at most, and counts them. All of it is under the
-    /// handler's own `ctx`: when the asker goes away, so does the next service's stream.
+    /// Returns the name of the service that is called.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Returns what reads the state of the client's connections.
+    pub(crate) fn pool_stats(&self) -> impl Fn() -> PoolStats + Send + Sync + use<> {
+        let client = self.client.clone();
+        move || client.as_ref().pool_stats()
+    }
+
+    /// Forwards its reply to `stream`, at most `limit` tokens, and counts them. The call is made under the
+    /// handler's own `ctx`: when the caller cancels, the stream to the next service is canceled too.
     pub(crate) async fn pass_on(
         &self,
         ctx: &Context,
@@ -48,7 +87,7 @@ impl Next {
             stream.send(&token).await?;
             *passed += 1;
             if *passed == limit {
-                // The drop of `reply` tells those behind it, and them alone.
+                // Dropping `reply` cancels the downstream services only.
                 stream.set_trailer(FINISH, AT_LIMIT);
                 return Ok(());
             }
@@ -59,8 +98,8 @@ impl Next {
         Ok(())
     }
 
-    /// What to tell the asker when the next service's reply failed: one line that every hop passes on as
-    /// it is. An end that came from the asker's side stays what it is.
+    /// Returns the error for the caller when the next service's reply has failed: one line that every hop
+    /// forwards unchanged. A cancel by the caller stays unchanged.
     pub(crate) fn explain(&self, ctx: &Context, error: Error) -> Error {
         let Self { own, name, address, .. } = self;
         let text = match &error {
@@ -80,19 +119,19 @@ impl Next {
     }
 }
 
-/// An error's text without code and side, which say nothing to whoever asked.
+/// Returns an error's text without code and side, which the user does not need.
 fn said(error: &Error) -> String {
-    error.stream().map_or_else(|| one_line(&error.to_string()), |error| one_line(error.message()))
+    one_line(&error.message())
 }
 
-/// Key of the trailer that says why a reply ended before the model's own end.
+/// The trailer key for the reason that a reply ended before the model's own end.
 pub(crate) const FINISH: &str = "finish";
 /// Its value when the agent's limit was reached.
 pub(crate) const AT_LIMIT: &str = "limit";
 
-/// The question cannot be asked so.
+/// The question is invalid.
 pub(crate) const BAD_QUESTION: i32 = 400;
 /// The model failed.
 pub(crate) const MODEL_FAILED: i32 = 502;
-/// A service of the chain is not there, or no longer.
+/// A service of the chain is unavailable.
 const UNAVAILABLE: i32 = 503;

@@ -1,61 +1,91 @@
-//! What each service saw of one reply, and the way on which it says so. Knows nothing of who listens: in
+//! The outcome of a reply at each service, and the channel that reports it. Knows nothing of the receiver: in
 //! one process that is the chat itself, for a service alone its terminal.
 
 use std::path::PathBuf;
 use std::time::Instant;
 
-use kitex::Result;
-use tokio::sync::mpsc;
+use kitex::{Context, Result};
+use tokio::sync::{broadcast, mpsc};
 
-/// What one service saw of one reply.
+use crate::options::chat_id;
+
+/// The outcome of one reply at one service.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// Who.
+    /// The name of the service.
     pub service: &'static str,
-    /// How its part ended; for a cancel the error says on which side it was seen and along which path
-    /// it came.
+    /// The chat that the reply belongs to, if its gateway gave it an id.
+    pub chat: Option<String>,
+    /// The result of its part; for a cancel the error has the side and the cancel path.
     pub ended: Result<()>,
-    /// When its code learned of that.
+    /// When the cancel that ended it was read by its service, if that is known. Its code sees the end later.
+    pub received: Option<Instant>,
+    /// When its code saw the end.
     pub at: Instant,
-    /// Tokens that it had made, passed on or shown by then.
+    /// The number of tokens that it had made, forwarded or shown by then.
     pub tokens: u64,
-    /// The model's alone.
+    /// Only for the model.
     pub work: Option<Work>,
 }
 
-/// What a model has made of a reply, and what became of it.
+/// The work of a model on a reply.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Work {
-    /// Tokens that were finished after the cancel had arrived at the model's service.
+    /// The number of tokens that the model began after the cancel had arrived at its service. The one that it was making
+    /// at that moment does not count.
     pub late: u64,
-    /// Bytes of text in all tokens.
+    /// The bytes of text in all tokens.
     pub bytes: usize,
-    /// The file that holds them, if transcripts are written.
+    /// The transcript file, if transcripts are written.
     pub file: Option<PathBuf>,
 }
 
 impl Report {
-    /// A report as of now.
+    /// Returns a report with the current time.
     pub fn new(service: &'static str, ended: &Result<()>, tokens: u64) -> Self {
-        Self { service, ended: ended.clone(), at: Instant::now(), tokens, work: None }
+        Self {
+            service,
+            chat: None,
+            ended: ended.clone(),
+            received: None,
+            at: Instant::now(),
+            tokens,
+            work: None,
+        }
+    }
+
+    /// Sets the chat to that of a handler's context.
+    #[must_use]
+    pub fn of(mut self, ctx: &Context) -> Self {
+        self.chat = chat_id(ctx);
+        self
     }
 }
 
-/// Where services leave their reports. Clones lead to the same listener.
+/// Sends the reports of services. Clones send to the same receiver.
 #[derive(Clone, Debug)]
-pub struct Reports(mpsc::Sender<Report>);
+pub struct Reports {
+    listener: mpsc::Sender<Report>,
+    followers: broadcast::Sender<Report>,
+}
 
 impl Reports {
-    /// A way, and its end. Holds a bounded number of reports that nobody has taken yet.
+    /// Returns a sender and its receiver, with a bounded queue.
     pub fn channel() -> (Self, mpsc::Receiver<Report>) {
         let (sender, receiver) = mpsc::channel(MAX_WAITING);
-        (Self(sender), receiver)
+        (Self { listener: sender, followers: broadcast::Sender::new(MAX_WAITING) }, receiver)
     }
 
-    /// Leaves a report.
+    /// Sends a report.
     pub fn tell(&self, report: Report) {
-        // A listener that is too slow, or gone, misses a report: no service waits for it.
-        let _ = self.0.try_send(report);
+        // A slow or closed receiver misses reports: services do not wait for it.
+        let _ = self.followers.send(report.clone());
+        let _ = self.listener.try_send(report);
+    }
+
+    /// Follows the reports from now on. A follower that is 256 reports behind misses the oldest.
+    pub fn follow(&self) -> broadcast::Receiver<Report> {
+        self.followers.subscribe()
     }
 }
 

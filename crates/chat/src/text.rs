@@ -1,6 +1,6 @@
-//! Text of peers, made fit to be shown. Knows nothing of what it says.
+//! Makes text of peers safe to display. Knows nothing of its content.
 
-/// A peer's text on one line, bounded, with nothing in it that a terminal could obey.
+/// Returns a peer's text on one line, bounded, without terminal control characters.
 pub(crate) fn one_line(text: &str) -> String {
     let text = text.trim();
     let mut line: String =
@@ -11,18 +11,18 @@ pub(crate) fn one_line(text: &str) -> String {
     line
 }
 
-/// A piece of a reply without what a terminal could obey. Its lines stay lines.
+/// Returns a piece of a reply without terminal control characters. Line breaks are kept.
 pub(crate) fn printable(text: &str) -> String {
     let obeyed = |c: char| (c.is_control() && !matches!(c, '\n' | '\t')) || is_order(c);
     text.chars().filter(|c| !obeyed(*c)).collect()
 }
 
-/// Characters that reorder or hide the text around them.
+/// Returns whether a character reorders or hides the text around it.
 const fn is_format(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// Characters that reorder the text around them. Those that only join letters are part of the text.
+/// Returns whether a character reorders the text around it. Joiners of letters are part of the text.
 const fn is_order(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,5 +1,5 @@
-//! Who asks: reads a reply token by token, and may go away at any moment. Owns the cancel; knows nothing
-//! of terminals and signals.
+//! The client: reads a reply token by token, and may cancel at any time. Owns the cancel; knows nothing of
+//! terminals and signals.
 
 use std::future::Future;
 use std::io;
@@ -14,52 +14,52 @@ use crate::next::{AT_LIMIT, FINISH, Next};
 use crate::report::Report;
 use crate::service::USER;
 
-/// How a reply went, as its reader saw it.
+/// The outcome of a reply at the client.
 #[derive(Debug)]
 pub struct Outcome {
-    /// How it ended, and how many tokens were shown.
+    /// The result, and the number of shown tokens.
     pub report: Report,
-    /// That the reader went away, if so. The reply may have been whole already.
+    /// The client's cancel, if any. The reply may have been complete already.
     pub cancel: Option<Cancel>,
-    /// Whether the agent ended it.
+    /// Whether the agent ended it at its limit.
     pub at_limit: bool,
-    /// From the question to the first token.
+    /// The time from the question to the first token.
     pub first: Option<Duration>,
-    /// From the question to the end.
+    /// The time from the question to the end.
     pub took: Duration,
 }
 
-/// The moment at which the reader went away.
+/// A cancel by the client.
 #[derive(Clone, Copy, Debug)]
 pub struct Cancel {
-    /// Why.
+    /// The reason.
     pub why: Stop,
-    /// When.
+    /// The time.
     pub at: Instant,
 }
 
-/// Why a reader goes away.
+/// The reason of a cancel by the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// It has read as many tokens as it wanted.
+    /// It has read the requested number of tokens.
     Enough,
     /// It was interrupted.
     Interrupt,
-    /// Nobody takes what it shows.
+    /// Its output was closed.
     NobodyReads,
 }
 
-/// What a reader wants.
+/// A request of the client.
 #[derive(Clone, Debug, Default)]
 pub struct Wish {
-    /// To know this.
+    /// The question.
     pub prompt: String,
-    /// To go away after so many tokens.
+    /// The number of tokens after which to cancel.
     pub stop_after: Option<u64>,
 }
 
-/// Asks, gives each token to `show` when it comes, and goes away when `interrupt` is ready, when there
-/// was enough, or when `show` fails. An interrupt does not wait for a `show` that blocks.
+/// Asks, passes each token to `show` as it arrives, and cancels when `interrupt` completes, after the
+/// requested number of tokens, or when `show` fails. An interrupt does not wait for a `show` that blocks.
 pub async fn ask(
     gateway: &Next,
     wish: Wish,
@@ -76,14 +76,16 @@ pub async fn ask(
     });
     let (started, mut read) = (Instant::now(), Read::default());
     let ended = read.all(gateway, &ctx, wish, &door, show).await;
-    let report = Report::new(USER, &ended, read.tokens);
+    let cancel = door.cancel.get().copied();
+    let received = cancel.filter(|_| ended.is_err()).map(|cancel| cancel.at);
+    let report = Report { received, ..Report::new(USER, &ended, read.tokens) };
     let first = read.first.map(|at| at.duration_since(started));
     let took = report.at.duration_since(started);
-    Outcome { report, cancel: door.cancel.get().copied(), at_limit: read.at_limit, first, took }
+    Outcome { report, cancel, at_limit: read.at_limit, first, took }
 }
 
 impl Outcome {
-    /// What went wrong, in one line, unless the reader went away before.
+    /// Returns the error in one line, unless the client has canceled before.
     pub fn failure(&self, gateway: &Next) -> Option<String> {
         let error = self.report.ended.as_ref().err().filter(|_| self.cancel.is_none())?;
         Some(match gateway.explain(&Context::background(), error.clone()) {
@@ -93,7 +95,7 @@ impl Outcome {
     }
 }
 
-/// The way out. The first to leave says why.
+/// The cancel. The first reason stays.
 struct Door {
     canceler: Canceler,
     cancel: OnceLock<Cancel>,
@@ -111,7 +113,7 @@ impl Door {
     }
 }
 
-/// What has been read.
+/// The tokens read so far.
 #[derive(Default)]
 struct Read {
     tokens: u64,
@@ -131,7 +133,7 @@ impl Read {
         let mut reply = gateway.client().ask(ctx, Question { prompt: wish.prompt.into() }).await?;
         while let Some(token) = reply.recv().await? {
             if door.has_left() {
-                // Only a reply that had come whole before the cancel has more: its end follows.
+                // Only a reply that was complete before the cancel has more: its end follows.
                 continue;
             }
             self.first.get_or_insert_with(Instant::now);

@@ -1,40 +1,37 @@
-//! How the cancellation tree looks: a line a stream, below the one that caused it; a line a cancel; and how
-//! lines stand below running text. Owns the words and the columns; knows nothing of who draws when.
+//! Formats the cancellation tree, a line per stream, below its parent; and draws lines below running text. Owns the texts and the columns; knows nothing of when they are drawn.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use kitex::Side;
 use kitex::inspect::Node;
-use kitex::observe::{CancelView, StreamInfo, StreamView};
-use kitex::{CancelPath, Side};
+use kitex::observe::{StreamInfo, StreamView};
 
 use crate::columns;
 use crate::text::one_line;
 
-/// The services of this process, by where they listen.
+/// The services of this process, by their addresses.
 pub type Names = HashMap<SocketAddr, &'static str>;
 
-/// A line a stream, and what was opened below it below it; of a large tree the first lines.
-pub fn tree(roots: &[Node], names: &Names) -> Vec<String> {
+/// Returns a line per stream, with its children below; of a large tree the first lines, `max` of them.
+pub fn tree(roots: &[Node], names: &Names, max: usize) -> Vec<String> {
     let mut rows = vec![TREE_TITLES.map(str::to_owned)];
     for root in roots {
         grow(root, 0, names, &mut rows);
     }
-    let more = rows.len().saturating_sub(MAX_LINES + 1);
-    rows.truncate(MAX_LINES + 1);
-    let mut lines = columns::lines(&rows, FIRST_NUMBER_OF_TREE);
+    let more = rows.len().saturating_sub(max + 1);
+    rows.truncate(max + 1);
+    let mut lines = columns::lines(&rows, FIRST_NUMBER_OF_TREE..TREE_TITLES.len());
     if more > 0 {
         lines.push(format!("  and {more} more"));
     }
     lines
 }
 
-/// The peer comes last: it is what a narrow terminal cuts.
+/// The peer is last, since a narrow terminal cuts it.
 const TREE_TITLES: [&str; 6] = ["stream", "state", "age", "sent", "received", "peer"];
 const FIRST_NUMBER_OF_TREE: usize = 2;
-/// A tree that is higher than the terminal cannot be drawn in place.
-const MAX_LINES: usize = 14;
 
 fn grow(node: &Node, depth: usize, names: &Names, rows: &mut Vec<[String; 6]>) {
     let StreamView { info, phase, sent, received } = &node.stream;
@@ -52,7 +49,7 @@ fn grow(node: &Node, depth: usize, names: &Names, rows: &mut Vec<[String; 6]>) {
     }
 }
 
-/// Which method, and which end of its stream.
+/// Returns the method and the end of a stream.
 fn whose(info: &StreamInfo, names: &Names) -> String {
     let (end, address, word) = match info.side {
         Side::Client => ("client", &info.peer, " of "),
@@ -67,61 +64,27 @@ fn whose(info: &StreamInfo, names: &Names) -> String {
     format!("{end} {}.{}{name}", text(&info.service), text(&info.method))
 }
 
-/// A line a cancel, by the length of its path and so by the way it took, and each cause once; none if there
-/// was none.
-pub fn cancels(cancels: &[CancelView], names: &Names) -> Vec<String> {
-    if cancels.is_empty() {
-        return Vec::new();
-    }
-    let mut cancels: Vec<_> = cancels.iter().collect();
-    cancels.sort_by_key(|cancel| cancel.error.path().map_or(0, |path| path.services().count()));
-    let rows = cancels.iter().map(|cancel| cancel_row(cancel, names));
-    let rows: Vec<_> = std::iter::once(CANCEL_TITLES.map(str::to_owned)).chain(rows).collect();
-    let mut lines = columns::lines(&rows, FIRST_NUMBER_OF_CANCEL);
-    lines.push(String::new());
-    for CancelView { error, .. } in cancels {
-        let cause = format!("  {}: {}", error.code(), one_line(error.message()));
-        if !lines.contains(&cause) {
-            lines.push(cause);
-        }
-    }
-    lines
-}
-
-const CANCEL_TITLES: [&str; 4] = ["stream", "code", "canceled path", "took"];
-const FIRST_NUMBER_OF_CANCEL: usize = 3;
-
-fn cancel_row(cancel: &CancelView, names: &Names) -> [String; 4] {
-    let CancelView { stream, error, took, .. } = cancel;
-    [
-        whose(stream, names),
-        error.code().to_string(),
-        error.path().map_or_else(|| "-".to_owned(), CancelPath::to_string),
-        format!("{} µs", took.as_micros()),
-    ]
-}
-
-/// A time as one reads it.
+/// Returns a readable time.
 pub(crate) fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
 
-/// Draws lines below the text that a terminal shows, and takes them away so that the text can go on. The
-/// cursor stays where the text ends.
+/// Draws lines below the text of a terminal, and erases them so that the text can continue. The cursor stays
+/// at the end of the text.
 #[derive(Debug, Default)]
 pub struct Canvas {
     drawn: bool,
 }
 
 impl Canvas {
-    /// What makes a terminal show `lines`, in place of those before.
+    /// Returns the output that draws `lines`, replacing those before.
     pub fn draw(&mut self, lines: &[String]) -> String {
         let mut out = self.erase();
         if lines.is_empty() {
             return out;
         }
         self.drawn = true;
-        // Room first: what scrolls now moves the text and the cursor alike, and the column is kept.
+        // Room first: scrolling moves the text and the cursor alike, and keeps the column.
         out += &format!("{}\x1b[{}A\x1b7\x1b[?7l", "\x1bD".repeat(lines.len()), lines.len());
         for line in lines {
             out += &format!("\x1b[E{line}");
@@ -129,7 +92,7 @@ impl Canvas {
         out + "\x1b[?7h\x1b8"
     }
 
-    /// What makes a terminal show none.
+    /// Returns the output that erases the lines.
     pub fn erase(&mut self) -> String {
         if std::mem::take(&mut self.drawn) { "\x1b[J".to_owned() } else { String::new() }
     }

@@ -1,4 +1,4 @@
-//! The README's service and client are the examples, to the letter, and they do what it says.
+//! The README's service and client are the examples, verbatim, and they work as described.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 const README: &str = include_str!("../../../README.md");
 
 #[test]
-fn the_readme_shows_the_examples_to_the_letter() {
+fn the_readme_contains_the_examples_verbatim() {
     for example in [include_str!("../examples/service.rs"), include_str!("../examples/client.rs")] {
         let code = example.split_once("\n\n").expect("code behind the opening comment").1;
         assert!(README.contains(&format!("```rust\n{code}```")), "README.md lacks:\n{code}");
@@ -21,7 +21,7 @@ fn the_readmes_client_cancels_the_readmes_service() {
     let mut service = Killed(start("service", &addr));
     let mut said = BufReader::new(service.0.stderr.take().unwrap());
 
-    // The client fails as long as the service is not there.
+    // The client fails until the service is up.
     let mut tries = (0..200).map(|_| start("client", &addr).wait_with_output().unwrap());
     let output = tries.find(|output| output.status.success()).expect("the client gets through");
     let printed = String::from_utf8(output.stdout).unwrap();

@@ -1,5 +1,5 @@
-//! Any strings and any payload in a trailer: the stream ends with exactly what they say, and a business error
-//! that was read reads the same again after it was written.
+//! Any strings and any payload in a trailer: the stream ends with exactly the error that they encode, and a
+//! decoded business error survives encoding and decoding.
 #![no_main]
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use stream_core::Metadata;
 use ttheader_codec::{FrameType, Head, encode_header, key};
 use ttstream::proto::{Config, Connection, Method, Open};
 
-/// Bytes of JSON that are read.
+/// The largest JSON that is read, in bytes.
 const MAX_EXTRA: usize = 64 * 1024;
 
 fuzz_target!(|input: &[u8]| {
@@ -50,14 +50,14 @@ fn check(trailer: &[(&[u8], Vec<u8>)], payload: &[u8]) {
         Error::Stream(error) => {
             assert_eq!(error.code(), Code::ILLEGAL_BIZ_ERROR);
             assert!(code != 0 && !extra.is_empty());
-            // Whatever is an object of strings was read.
+            // Every object of strings was decoded.
             assert!(extra.len() > MAX_EXTRA || !is_flat(extra), "{error}");
         }
         other => panic!("{other}"),
     }
 }
 
-/// A client's stream gets this trailer. `None` if the strings are more than a frame can hold.
+/// Ends a client's stream with this trailer. `None` if the strings do not fit into a frame.
 fn end_with(trailer: &[(&[u8], Vec<u8>)], payload: &[u8]) -> Option<Result<(), Error>> {
     let (mut connection, now) = (Connection::new(Side::Client, Config::default()), Instant::now());
     let method = Arc::new(Method::new("M").unwrap());
@@ -76,11 +76,11 @@ fn end_with(trailer: &[(&[u8], Vec<u8>)], payload: &[u8]) -> Option<Result<(), E
     let ints = [(key::FRAME_TYPE, FrameType::Trailer.as_bytes()), (key::TO_METHOD, &b"M"[..])];
     encode_header(&mut wire, Head::streaming(stream.id().get()), strings, ints, payload.len()).ok()?;
     wire.extend_from_slice(payload);
-    connection.handle_read(&mut wire, now).expect("a trailer harms no connection");
+    connection.handle_read(&mut wire, now).expect("a trailer does not close the connection");
     Some(connection.outcome(stream).expect("a trailer ends a stream"))
 }
 
-/// As our server writes a business error.
+/// Checks the encoding of a business error by our server.
 fn check_again(biz: &BizStatusError) {
     let extra = serde_json::to_vec(&biz.extra).expect("strings");
     let trailer = [
@@ -93,7 +93,7 @@ fn check_again(biz: &BizStatusError) {
     if let Some(Err(Error::Biz(again))) = end_with(&trailer, &[]) {
         assert_eq!(again, *biz);
     } else {
-        // Control characters take six bytes as JSON, and a message's broken letters three each.
+        // Control characters take six bytes as JSON, and invalid bytes of a message three each.
         assert!(!fits || biz.message.len() > usize::from(u16::MAX) || extra.len() > usize::from(u16::MAX));
     }
 }

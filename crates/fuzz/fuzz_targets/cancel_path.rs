@@ -1,5 +1,5 @@
-//! Any bytes as a cancel's path, with any names added hop by hop: it stays within its bounds, keeps who canceled
-//! first and who last passed it on, and forges no line of a log.
+//! Any bytes as a cancel path, with any names added hop by hop: it stays within its bounds, keeps the service
+//! that canceled and the last hop, and cannot forge a log line.
 #![no_main]
 
 use fuzz::{Script, check_text};
@@ -37,7 +37,7 @@ fn check_hop(before: &CancelPath, after: &CancelPath, hop: &str) {
     check_path(after);
     assert_eq!(after.services().last(), Some(hop));
     let (first, kept) = (before.services().next().unwrap(), after.services().next().unwrap());
-    assert!(first.starts_with(kept), "who canceled first is lost");
+    assert!(first.starts_with(kept), "the service that canceled is lost");
     assert!(first == kept || kept.len() > MAX_BYTES / 4 - 4, "cut without need");
     assert_eq!(*before, before.then(""));
 }

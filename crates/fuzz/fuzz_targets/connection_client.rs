@@ -1,4 +1,4 @@
-//! A client's connection against a peer that sends anything, while its callers do anything.
+//! A client's connection with a peer that sends anything, and users that call anything.
 #![no_main]
 
 use fuzz::{Peer, Script};

@@ -1,4 +1,4 @@
-//! A server's connection against a peer that sends anything, while its handlers do anything.
+//! A server's connection with a peer that sends anything, and handlers that call anything.
 #![no_main]
 
 use fuzz::{Peer, Script};

@@ -1,14 +1,14 @@
-//! Any bytes as an error of a peer's: what is read is bounded, harmless to show, and reads the same again after
-//! it was written. Any error that is written reads back as it was.
+//! Any bytes as a peer's error: a decoded error is bounded, safe to display, and survives encoding and
+//! decoding. Any encoded error decodes to the same.
 #![no_main]
 
 use fuzz::{Script, check_text};
 use kerrors::{ApplicationException, ExceptionError, MessageBegin, MessageKind};
 use libfuzzer_sys::fuzz_target;
 
-/// Bytes of a peer's text that are read.
+/// The largest text of a peer that is read, in bytes.
 const MAX_MESSAGE: usize = 4096;
-/// Levels of an unknown field that are passed over.
+/// The largest depth of an unknown field that is skipped.
 const MAX_DEPTH: usize = 64;
 
 fuzz_target!(|input: &[u8]| {
@@ -28,7 +28,7 @@ fn check_begin(input: &[u8]) {
     assert_eq!(MessageBegin::read(&written), Ok((begin, &[][..])));
 }
 
-/// A message is its envelope and its struct, nothing else.
+/// A message is its envelope and its struct, without other bytes.
 fn check_message(input: &[u8]) {
     let expected = MessageBegin::read(input).and_then(|(begin, body)| match begin.kind {
         MessageKind::Exception => ApplicationException::decode_body(body),
@@ -51,7 +51,7 @@ fn check_body(input: &[u8]) {
 fn check_exception(exception: &ApplicationException) {
     check_text(&exception.to_string());
     assert!(!exception.text().is_empty());
-    // A byte that is no UTF-8 is shown as three.
+    // A byte that is not UTF-8 is displayed as three.
     assert!(exception.message.len() <= 3 * MAX_MESSAGE);
     check_round_trip(exception);
 }
@@ -62,7 +62,7 @@ fn check_round_trip(exception: &ApplicationException) {
     if exception.message.len() <= MAX_MESSAGE {
         assert_eq!(read, *exception);
     } else {
-        // Where the cut goes through a letter, that letter is lost.
+        // A letter that is cut in the middle is lost.
         let kept = read.message.trim_end_matches(char::REPLACEMENT_CHARACTER);
         assert!(exception.message.starts_with(kept) && read.message.len() <= MAX_MESSAGE + 2);
     }
@@ -81,7 +81,7 @@ fn check_written(script: &mut Script<'_>) {
     check_round_trip(&exception);
 }
 
-/// An unknown field of any depth stands before the others.
+/// Checks an unknown field of any depth before the others.
 fn check_depth(script: &mut Script<'_>) {
     let depth = usize::from(script.byte());
     let exception = ApplicationException::new(script.int(), "text");

@@ -1,5 +1,5 @@
-//! Any bytes: the three ways to read a frame agree, lengths add up, limits hold, and what was decoded can be
-//! written again and means the same.
+//! Any bytes: the three ways to read a frame agree, lengths add up, limits hold, and a decoded frame can be
+//! encoded with the same meaning.
 #![no_main]
 
 use bytes::BytesMut;
@@ -17,7 +17,7 @@ fuzz_target!(|input: &[u8]| {
     check(input, &TIGHT);
     let tight = peek_frame(input, &TIGHT).ok().flatten();
     if let Some(tight) = tight {
-        let whole = peek_frame(input, &Limits::default()).unwrap().expect("loose limits take more");
+        let whole = peek_frame(input, &Limits::default()).unwrap().expect("loose limits accept more");
         same_meaning(&tight, &whole);
     }
 });
@@ -40,9 +40,9 @@ fn check(input: &[u8], limits: &Limits) {
         (Ok(None), Ok(None), Ok(alone)) => {
             assert_eq!(input, buf, "nothing was taken");
             let missing = alone.is_none_or(|header| header.frame_len() > input.len());
-            assert!(missing, "a whole frame was left");
+            assert!(missing, "a whole frame was not taken");
         }
-        (Ok(None), Ok(None), Err(_)) => assert_eq!(input, buf, "an error in a header, the payload not there"),
+        (Ok(None), Ok(None), Err(_)) => assert_eq!(input, buf, "an error in a header without its payload"),
         (Err(decoded), Err(peeked), Err(alone)) => {
             assert_eq!((decoded, decoded), (peeked, alone));
             assert_eq!(input, buf, "nothing was taken");
@@ -61,16 +61,16 @@ fn check_lengths(input: &[u8], header: &Header<'_>, limits: &Limits) {
     assert!(header.ints().count() + header.strings().count() <= limits.pairs);
     let ints = header.ints().map(|(_, value)| 2 + value.len()).sum::<usize>();
     let strings = header.strings().map(|(key, value)| key.len() + value.len()).sum::<usize>();
-    // An ACL token has its key not on the wire.
+    // The key of an ACL token is not on the wire.
     assert!(ints + strings <= header.header_len + 22 * header.strings().count());
     for (key, _) in header.ints().take(4) {
         assert_eq!(header.int(key), header.ints().filter(|(found, _)| *found == key).last().map(|(_, v)| v));
     }
 }
 
-/// A header needs none of its payload.
+/// Checks that a header can be decoded without its payload.
 fn check_header_alone(input: &[u8], header: &Header<'_>, limits: &Limits) {
-    let alone = decode_header(&input[..header.header_len], limits).unwrap().expect("all of it is there");
+    let alone = decode_header(&input[..header.header_len], limits).unwrap().expect("the header is complete");
     same_meaning(header, &alone);
     assert!(decode_header(&input[..header.header_len - 1], limits).unwrap().is_none());
 }
@@ -81,7 +81,7 @@ fn check_written_again(frame: &Frame) {
     let mut buf = written.clone();
     let again = decode_frame(&mut buf, &Limits::default()).unwrap().expect("a whole frame");
     assert!(buf.is_empty());
-    assert!(again.header().header_len <= header.header_len, "grew as it was written again");
+    assert!(again.header().header_len <= header.header_len, "the encoded header is larger");
     same_meaning(&header, &again.header());
     assert_eq!(frame.payload, again.payload);
     assert_eq!(written, write(&again), "one meaning has one form");

@@ -1,4 +1,4 @@
-//! A client's connection against a server's, both honest: any wishes, any cuts and delays.
+//! A client's connection with a server's: any commands of their users, any chunks and delays.
 #![no_main]
 
 use std::time::Instant;
@@ -12,5 +12,5 @@ fuzz_target!(|input: &[u8]| {
     while !script.is_empty() {
         pair.act(&mut script);
     }
-    pair.come_to_rest();
+    pair.finish_all();
 });

@@ -1,5 +1,5 @@
-//! Any head, pairs and payload: what was written reads back as it was, or it is refused for a reason that is
-//! true and nothing was written.
+//! Any head, pairs and payload: an encoded frame decodes to the same, or encoding fails with a correct error
+//! and writes nothing.
 #![no_main]
 
 use bytes::{BufMut, BytesMut};
@@ -16,11 +16,11 @@ const BEFORE: &[u8] = b"what stood there";
 struct Input {
     head: Head,
     strings: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Pairs of nothing that stand behind the strings.
+    /// Empty pairs after the strings.
     blanks: usize,
     ints: Vec<(u16, Vec<u8>)>,
     payload: Vec<u8>,
-    /// Bytes that the payload claims to have, of which none is there.
+    /// The claimed length of a payload that is missing.
     claimed: usize,
 }
 
@@ -44,7 +44,7 @@ impl Input {
                 ProtocolId::ProtobufStruct,
             ]),
         };
-        // Rarely: they take time.
+        // Rarely, since they take time.
         let blanks = match script.short() {
             0xffff => 65_536,
             0xfffe => 2_000,
@@ -88,14 +88,14 @@ impl Input {
 
     fn check_decoded(&self, mut wire: BytesMut) {
         wire.put_slice(&self.payload);
-        let frame = decode_frame(&mut wire, &LIMITS).expect("it is a frame").expect("all of it is there");
+        let frame = decode_frame(&mut wire, &LIMITS).expect("a valid frame").expect("a whole frame");
         assert!(wire.is_empty());
         let header = frame.header();
         let head = (header.flags, header.sequence_id, header.protocol_id);
         assert_eq!(head, (self.head.flags, self.head.sequence_id, self.head.protocol_id));
         assert_eq!(frame.payload, self.payload);
         assert!(header.ints().eq(self.ints()), "ints differ");
-        // ACL tokens stand first, whatever the order was.
+        // ACL tokens come first, in any order.
         let is_token = |pair: &(&[u8], &[u8])| pair.0 == key::ACL_TOKEN;
         let tokens = self.strings().filter(is_token);
         let strings = tokens.chain(self.strings().filter(|pair| !is_token(pair)));
@@ -117,11 +117,11 @@ impl Input {
             EncodeError::FrameTooLarge { len } => {
                 assert!(len >= payload_len && len - LENGTH_LEN > usize::try_from(MAX_LENGTH).unwrap());
             }
-            other => panic!("an error that is not known here: {other}"),
+            other => panic!("an unexpected error: {other}"),
         }
     }
 
-    /// A template writes what the encoder writes.
+    /// Checks that a template writes the same as the encoder.
     fn check_template(&self) {
         let Ok(template) = HeaderTemplate::new(self.head, self.ints()) else { return };
         for payload_len in [self.payload.len(), self.claimed] {

@@ -1,5 +1,5 @@
-//! Any bytes as a struct of any shape: a value or an error, within the limits; a value reads the same again
-//! after it was written, one that was never read too. The first byte of an input names the struct.
+//! Any bytes as a struct of any shape: a value or an error, within the limits; a value survives encoding and
+//! decoding, also one that was not decoded before. The first byte of an input selects the struct.
 #![no_main]
 
 use std::fmt::Debug;
@@ -40,7 +40,7 @@ fn check<T: Payload + Debug + PartialEq>(input: &[u8]) {
         Ok(value) => value,
         Err(error) => {
             assert!(error.to_string().len() <= 256, "{error}");
-            assert!(T::decode_within(payload, &TIGHT).is_err(), "tight limits take more");
+            assert!(T::decode_within(payload, &TIGHT).is_err(), "tight limits accept more");
             return;
         }
     };
@@ -48,9 +48,9 @@ fn check<T: Payload + Debug + PartialEq>(input: &[u8]) {
         check_same(&tight, &value);
     }
     let written = write(&value);
-    let again = T::decode(written.clone()).expect("what was written can be read");
+    let again = T::decode(written.clone()).expect("an encoded value can be decoded");
     check_same(&again, &value);
-    // What is left of hash tables, whose order is not told, has one length.
+    // The order of hash tables is unspecified, but the length is fixed.
     assert_eq!(write(&again).len(), written.len());
     for len in [0, written.len() / 2, written.len() - 1] {
         assert!(T::decode(written.slice(..len)).is_err(), "{len} of {} bytes", written.len());
@@ -59,20 +59,20 @@ fn check<T: Payload + Debug + PartialEq>(input: &[u8]) {
 
 #[allow(clippy::eq_op)]
 fn check_same<T: Debug + PartialEq>(one: &T, other: &T) {
-    // A double that is no number is not even itself.
+    // NaN is not equal to itself.
     let comparable = one == one;
     assert!(!comparable || one == other, "{one:?} is not {other:?}");
 }
 
 fn write(value: &impl Payload) -> Bytes {
     let mut out = BytesMut::from(&b"before"[..]);
-    value.encode(&mut out).expect("what was read can be written");
+    value.encode(&mut out).expect("a decoded value can be encoded");
     let written = out.split_off(6);
     assert_eq!(out, "before");
     written.freeze()
 }
 
-/// A tree of any shape, with no branch longer than the limit of depth allows.
+/// Returns a tree of any shape, within the limit of depth.
 fn node(script: &mut Script<'_>, depth: usize) -> Node {
     let shape = if depth == 0 || script.is_empty() { 0 } else { script.byte() };
     let next = (shape & 1 == 1).then(|| Box::new(node(script, depth - 1)));

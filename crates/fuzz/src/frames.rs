@@ -1,5 +1,5 @@
-//! Frames as a stranger sees them: taken out of bytes by the codec alone, compared by what they mean, or
-//! made up with any mistake that is still a frame. Knows nothing of connections.
+//! Frames, independent of connections: decoded by the codec alone, compared by meaning, or generated with any
+//! mistake that is still a frame.
 
 use bytes::{Bytes, BytesMut};
 use kerrors::{ApplicationException, MessageBegin, MessageKind};
@@ -9,7 +9,7 @@ use ttheader_codec::{
 
 use crate::Script;
 
-/// Takes every whole frame out of `buf`; what is left is no whole frame.
+/// Removes every whole frame from `buf`; the rest is not a whole frame.
 pub fn rest_of_frames(buf: &mut BytesMut, limits: &Limits) -> (Vec<Frame>, Option<DecodeError>) {
     let mut frames = Vec::new();
     loop {
@@ -21,7 +21,7 @@ pub fn rest_of_frames(buf: &mut BytesMut, limits: &Limits) -> (Vec<Frame>, Optio
     }
 }
 
-/// Asserts that two headers say the same. How they were written may differ: padding, the order of blocks.
+/// Asserts that two headers have the same meaning. Their encodings may differ: padding, the order of blocks.
 pub fn same_meaning(one: &Header<'_>, other: &Header<'_>) {
     assert_eq!(fixed(one), fixed(other));
     assert!(one.ints().eq(other.ints()), "ints differ");
@@ -45,7 +45,7 @@ fn tokens<'a>(header: &Header<'a>) -> impl Iterator<Item = &'a [u8]> {
     header.strings().filter(|(found, _)| *found == key::ACL_TOKEN).map(|(_, token)| token)
 }
 
-/// One frame of a stream, of a type and with content that may make no sense.
+/// Returns one frame of a stream, of any type and with any content.
 pub(crate) fn hostile_frame(script: &mut Script<'_>) -> Bytes {
     let kind = script.pick(&[&b"1"[..], b"2", b"2", b"3", b"3", b"3", b"4", b"5", b"6", b""]);
     let head = Head {
@@ -58,16 +58,18 @@ pub(crate) fn hostile_frame(script: &mut Script<'_>) -> Bytes {
     let payload = hostile_payload(script);
     let strings = strings.iter().map(|(key, value)| (*key, &value[..]));
     let timeout = script.pick(&[&b"1"[..], b"18446744073709551616", b"-1", b"\xff"]);
-    let ints = [(key::FRAME_TYPE, kind), (key::TO_METHOD, method), (key::RPC_TIMEOUT, timeout)];
+    let mut ints = vec![(key::FRAME_TYPE, kind), (key::TO_METHOD, method), (key::RPC_TIMEOUT, timeout)];
+    let windows: [&[u8]; 8] = [b"", b"", b"1000", b"1000", b"1", b"0", b"4294967296", b"-1"];
+    ints.extend(Some((key::FLOW_CREDITS, script.pick(&windows))).filter(|(_, window)| !window.is_empty()));
     let mut out = BytesMut::new();
-    // A frame that the format cannot say is not sent.
+    // A frame that cannot be encoded is not sent.
     if encode_header(&mut out, head, strings, ints, payload.len()).is_ok() {
         out.extend_from_slice(&payload);
     }
     out.freeze()
 }
 
-/// Mostly one of few, so that frames meet streams.
+/// Usually one of few, so that frames have a stream.
 fn hostile_id(script: &mut Script<'_>) -> i32 {
     match script.byte() {
         byte @ 0..=199 => i32::from(byte % 5),
@@ -97,7 +99,8 @@ fn hostile_payload(script: &mut Script<'_>) -> Vec<u8> {
     match script.byte() % 8 {
         0 | 1 => Vec::new(),
         2 | 3 => script.blob().to_vec(),
-        4 => script.swollen(),
+        4 if script.byte() % 2 == 0 => script.swollen(),
+        4 => grants(script),
         5 => ApplicationException::new(script.int(), script.text()).encode("M", 1),
         6 => {
             let mut message = Vec::new();
@@ -109,7 +112,18 @@ fn hostile_payload(script: &mut Script<'_>) -> Vec<u8> {
     }
 }
 
-/// What a frame of a stream is, for those who only watch.
+/// Returns grants of credit, of any size and for any stream.
+fn grants(script: &mut Script<'_>) -> Vec<u8> {
+    let mut payload = Vec::new();
+    for _ in 0..script.pick(&[1, 1, 2, 9]) {
+        payload.extend_from_slice(&hostile_id(script).to_be_bytes());
+        let bytes = script.pick(&[256_u32, 1000, 1, 0, u32::MAX]);
+        payload.extend_from_slice(&bytes.to_be_bytes());
+    }
+    payload
+}
+
+/// The facts of a frame that an observer can see.
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) id: i32,

@@ -1,5 +1,5 @@
-//! Two connections against each other, both honest: whatever their users wish, and however the bytes are cut
-//! and delayed, nobody breaks the protocol, nothing is lost, and all comes to its end.
+//! Two connections with each other: with any commands of their users, and any chunks and delays of bytes,
+//! there is no protocol violation, nothing is lost, and all streams end.
 
 use std::time::{Duration, Instant};
 
@@ -7,11 +7,11 @@ use bytes::{Buf, BytesMut};
 use kerrors::{Code, Side, StreamError};
 use ttheader_codec::Limits;
 
-use crate::handle::{Handle, stream_error};
+use crate::handle::{Handle, is_beyond_credit, stream_error};
 use crate::verbs::SERVICE;
 use crate::{Peer, Script};
 
-/// A client's connection, a server's, and the bytes that are under way between them.
+/// A client's connection, a server's, and the bytes in flight between them.
 #[derive(Debug)]
 pub struct Pair {
     client: Peer,
@@ -22,7 +22,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Two connections on which nothing has happened.
+    /// Returns two new connections.
     pub fn new(script: &mut Script<'_>, now: Instant) -> Self {
         let mut peer = |side| Peer::new(side, Peer::bounds(script, Limits::default()), now);
         Self {
@@ -34,7 +34,7 @@ impl Pair {
         }
     }
 
-    /// Does one thing: a wish of either user, bytes that move, time that passes.
+    /// Runs one step: a command of either user, moved bytes, or elapsed time.
     pub fn act(&mut self, script: &mut Script<'_>) {
         match script.byte() % 16 {
             0..=4 => self.client.act(script),
@@ -48,20 +48,21 @@ impl Pair {
         self.check();
     }
 
-    /// Everything is written, read, taken and finished: every stream has ended, and nothing is left.
-    pub fn come_to_rest(&mut self) {
+    /// Writes, reads, receives and finishes everything, and checks that every stream has ended and nothing is
+    /// left.
+    pub fn finish_all(&mut self) {
         self.take_everything();
         for at in 0..self.server.handles.len() {
             self.server.finish(at, &Default::default());
         }
         self.take_everything();
         for peer in [&self.client, &self.server] {
-            peer.check_woken();
+            peer.check_woken(true);
             let endless = peer.handles.iter().find(|handle| handle.outcome.is_none() && !handle.released);
             assert!(endless.is_none(), "{endless:?} has no end");
         }
-        self.client.let_go();
-        self.server.let_go();
+        self.client.release_all();
+        self.server.release_all();
         self.carry_all();
         self.client.check_empty();
         self.server.check_empty();
@@ -106,7 +107,7 @@ impl Pair {
         }
     }
 
-    /// Each pass frees what it takes, so what is behind it moves with the next.
+    /// Each pass makes room for the messages behind it, which the next pass receives.
     fn take_everything(&mut self) {
         let mut busy = true;
         while busy {
@@ -125,11 +126,15 @@ impl Pair {
     fn check(&mut self) {
         for peer in [&self.client, &self.server] {
             let Some(error) = peer.closed() else { continue };
-            // An honest peer may be cut off for one reason alone: its user takes nothing.
+            // A conforming peer may be closed for one reason only: its user is a slow consumer.
             assert!(self.lost || error.code() == Code::TRANSPORT_CLOSING, "{:?} gave up: {error}", peer.side);
         }
         if !self.lost && (self.client.closed().is_some() || self.server.closed().is_some()) {
             self.lose();
+        }
+        for handle in self.client.handles.iter().chain(&self.server.handles) {
+            let error = stream_error(&handle.outcome);
+            assert!(!error.is_some_and(is_beyond_credit), "{handle:?}: its peer has not kept to its credit");
         }
         for server in &self.server.handles {
             if let Some(client) = self.client.handles.iter().find(|client| client.key.id() == server.key.id())
@@ -142,28 +147,28 @@ impl Pair {
     }
 }
 
-/// A stream that its client has ended ends at the server with the same code, and with the client's name last
-/// on its path.
+/// Checks that a stream ended by its client ends at the server with the same code, and with the client's name
+/// last in its path.
 fn check_cancel(client: &Handle, server: &Handle) {
     let Some(error) = stream_error(&server.outcome).filter(|error| error.is_canceled()) else { return };
-    // What ends here by itself has no path.
+    // An end by the server itself has no path.
     if server.finished || error.code() == Code::CONNECTION_CLOSED && error.path().is_none() {
         return;
     }
-    let canceled = stream_error(&client.outcome).expect("who cancels has an error");
+    let canceled = stream_error(&client.outcome).expect("a canceled stream has an error");
     assert_eq!(error.code(), canceled.code(), "{client:?}, {server:?}");
     assert_eq!(error.path().and_then(|path| path.services().last()), Some(SERVICE), "{server:?}");
 }
 
-/// What one end has been given is what the other has sent, in order; all of it if the end is a clean one.
+/// Checks that one end has received what the other has sent, in order; everything if the end is clean.
 fn check_messages(from: &Handle, to: &Handle, receiver: &Peer) {
     let taken = &receiver.taken[&to.key.id().get()];
-    assert!(taken.data.len() <= from.sent, "{to:?} has got what {from:?} never sent");
+    assert!(taken.data.len() <= from.sent, "{to:?} has received more than {from:?} has sent");
     if let Some(last) = taken.data.last() {
         let number = u32::from_be_bytes(*last.first_chunk().expect("a number"));
         assert_eq!(usize::try_from(number), Ok(taken.data.len() - 1), "{to:?}: lost or reordered");
     }
-    // A server's stream goes on after its client's clean end.
+    // A server's stream continues after its client's clean end.
     let half = to.outcome.is_none() && !to.released && taken.trailer;
     let clean = half || matches!(to.outcome, Some(Ok(())));
     if clean && !to.discarded {
@@ -171,7 +176,7 @@ fn check_messages(from: &Handle, to: &Handle, receiver: &Peer) {
     }
 }
 
-/// Where bytes are cut: anywhere at first, rarely nowhere.
+/// Returns where bytes are cut: usually anywhere, rarely nowhere.
 fn cut(script: &mut Script<'_>) -> usize {
     match script.byte() {
         255 => usize::MAX,

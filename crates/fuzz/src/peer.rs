@@ -1,12 +1,12 @@
-//! A connection under watch: takes bytes, gives bytes, and checks after each step what must hold whatever
-//! the other end does. Owns what a driver would hold for it; what its user wishes is `verbs`'.
+//! A checked connection: reads and writes bytes, and checks the invariants after each step, for any behavior
+//! of the other end. Owns the state of a driver; the commands of its user are in `verbs`.
 
 use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
-use kerrors::{Code, Error, Kind, RecvTimeout, Side, StreamError};
+use kerrors::{Code, Error, ErrorKind, RecvTimeout, Side, StreamError};
 use ttheader_codec::{FrameType, Header, Limits, Oversize, decode_frame, peek_frame, peek_oversize};
 use ttstream::proto::{Config, Connection, Event, Finish, ServerLimits, StreamKey, Transmit};
 
@@ -22,23 +22,23 @@ pub struct Peer {
     pub(crate) side: Side,
     pub(crate) now: Instant,
     pub(crate) handles: Vec<Handle>,
-    /// What has come in, by stream.
+    /// The received messages, by stream.
     pub(crate) taken: BTreeMap<i32, Taken>,
-    /// An open was told to wait, and not woken since.
+    /// An open was pending, and not woken since.
     pub(crate) waits_open: bool,
     bounds: Config,
     limits: ServerLimits,
     buf: BytesMut,
     out: Transmit,
     written: Written,
-    /// Reading has stopped until the connection says that it may go on.
+    /// Reading is paused by flow control.
     paused: bool,
-    /// Bytes of a frame over a limit that are still to be passed over.
+    /// The bytes of a frame over a limit that are still to be skipped.
     to_skip: usize,
 }
 
 impl Peer {
-    /// A connection on which nothing has happened, bounds that are soon met among its `bounds`.
+    /// Returns a new connection with these `bounds`.
     pub fn new(side: Side, (bounds, limits): (Config, ServerLimits), now: Instant) -> Self {
         Self {
             conn: match side {
@@ -60,7 +60,7 @@ impl Peer {
         }
     }
 
-    /// Bounds that a short input can meet.
+    /// Returns bounds that a short input can reach.
     pub fn bounds(script: &mut Script<'_>, limits: Limits) -> (Config, ServerLimits) {
         let [slow_consumer_timeout, slow_consumer_timeout_exclusive] =
             [&[500, 10, 0][..], &[30_000, 20, 0]].map(|table| Duration::from_millis(script.pick(table)));
@@ -76,24 +76,25 @@ impl Peer {
             .send_buffer(script.pick(&[1024 * 1024, 1, 1500, 60_000]));
         let recv_timeout = recv_timeout(script);
         let config = config.stream_idle_timeout(script.pick(&idle).map(Duration::from_millis));
+        let config = config.flow_credits(script.byte() % 2 == 1);
         (config, ServerLimits { max_concurrent_streams, recv_timeout })
     }
 
-    /// What the connection was closed with.
+    /// Returns the error that the connection was closed with.
     pub fn closed(&self) -> Option<&StreamError> {
         self.conn.closed()
     }
 
-    /// Bytes have arrived.
+    /// Reads received bytes.
     pub fn read(&mut self, bytes: &[u8]) {
         self.buf.extend_from_slice(bytes);
         self.settle();
     }
 
-    /// Time has come to `now`.
+    /// Advances the time to `now`.
     pub fn advance(&mut self, now: Instant) {
         self.now = now;
-        // A deadline is a cancel: what had arrived is dropped.
+        // A deadline is a cancel: received messages are dropped.
         for handle in &mut self.handles {
             handle.discarded |= handle.outcome.is_none() && handle.deadline.is_some_and(|at| at <= now);
         }
@@ -104,19 +105,19 @@ impl Peer {
         self.settle();
         for handle in self.handles.iter().filter(|handle| !handle.released) {
             let late = handle.recv_until.is_some_and(|at| at <= now) && handle.waits_recv;
-            assert!(!late, "{handle:?}: its Recv waits for longer than it may");
+            assert!(!late, "{handle:?}: its Recv has not timed out");
             let late = handle.deadline.is_some_and(|at| at <= now) && handle.outcome.is_none();
-            assert!(!late, "{handle:?}: lives on after its deadline");
+            assert!(!late, "{handle:?}: has not ended at its deadline");
         }
     }
 
-    /// The connection is gone.
+    /// Loses the connection.
     pub fn lose(&mut self, error: &StreamError) {
         self.conn.handle_closed(error);
         self.settle();
     }
 
-    /// What the socket takes next: up to `most` bytes.
+    /// Returns the next output, up to `most` bytes.
     pub fn write(&mut self, most: usize) -> Vec<u8> {
         if self.conn.closed().is_some() {
             return Vec::new();
@@ -124,7 +125,7 @@ impl Peer {
         if self.out.is_empty() {
             let wanted = self.conn.has_transmit();
             let polled = self.conn.poll_transmit(&mut self.out);
-            assert!(wanted || !polled, "bytes that nobody was told of");
+            assert!(wanted || !polled, "output without has_transmit");
         }
         let bytes = gather(&self.out, most);
         self.out.advance(bytes.len());
@@ -133,12 +134,12 @@ impl Peer {
         bytes
     }
 
-    /// Whether something waits to be written.
+    /// Returns whether there is output.
     pub fn has_output(&self) -> bool {
         self.conn.closed().is_none() && (!self.out.is_empty() || self.conn.has_transmit())
     }
 
-    /// The step is done: reads on where reading may go on, and looks at everything.
+    /// Ends a step: continues reading if it is not paused, and checks everything.
     pub(crate) fn settle(&mut self) {
         self.take_events();
         while self.read_on() {
@@ -148,7 +149,7 @@ impl Peer {
         self.check();
     }
 
-    /// Reads what has arrived, as a driver does after each step; gives whether anything was taken.
+    /// Reads the received bytes, as a driver does after each step; returns whether any were taken.
     fn read_on(&mut self) -> bool {
         if self.conn.closed().is_some() || self.buf.is_empty() || self.paused {
             return false;
@@ -158,7 +159,7 @@ impl Peer {
         let result = self.conn.handle_read(&mut self.buf, self.now);
         self.paused = self.conn.is_paused();
         let taken = before.len() - self.buf.len();
-        assert_eq!(before[taken..], self.buf, "what was not taken is as it was");
+        assert_eq!(before[taken..], self.buf, "bytes that were not taken are unchanged");
         self.saw_taken(BytesMut::from(&before[..taken]));
         match result {
             Ok(()) if self.paused => {}
@@ -170,7 +171,7 @@ impl Peer {
                     }
                     whole => whole.is_ok_and(|frame| frame.is_none()),
                 };
-                assert!(is_left && (self.to_skip == 0 || self.buf.is_empty()), "a whole frame is left");
+                assert!(is_left && (self.to_skip == 0 || self.buf.is_empty()), "a whole frame was not taken");
             }
             Err(error) => {
                 assert_eq!(self.conn.closed(), Some(&StreamError::from(&error)));
@@ -180,7 +181,7 @@ impl Peer {
         taken > 0
     }
 
-    /// Whole frames were taken, and what has come of a frame that exceeds a limit.
+    /// Records the taken bytes: whole frames, and the received part of a frame that exceeds a limit.
     fn saw_taken(&mut self, mut bytes: BytesMut) {
         let limits = self.bounds.limits;
         loop {
@@ -193,17 +194,18 @@ impl Peer {
             match decode_frame(&mut bytes, &limits) {
                 Ok(Some(frame)) => self.saw_frame(Seen::from(frame)),
                 Err(error) if error.is_over_limit() => {
-                    let frame = peek_oversize(&bytes, &limits).ok().flatten().expect("its header has come");
+                    let frame =
+                        peek_oversize(&bytes, &limits).ok().flatten().expect("its header has arrived");
                     self.saw_oversize(&frame);
                     self.to_skip = frame.frame_len;
                 }
-                other => panic!("what was taken is whole frames, not {other:?}"),
+                other => panic!("taken bytes are not whole frames: {other:?}"),
             }
         }
     }
 
-    /// A frame that exceeds a limit ends its stream, or is refused as an opening: whether it is one cannot be
-    /// known where its header is too long.
+    /// Records a frame that exceeds a limit: it ends its stream, or is refused as an opening, which is
+    /// unknown if its header is too long.
     fn saw_oversize(&mut self, frame: &Oversize<'_>) {
         let id = frame.sequence_id;
         let kind = frame.header.as_ref().map(Header::frame_type);
@@ -273,7 +275,7 @@ impl Peer {
                     assert!(handle.outcome.is_none() && !handle.finished, "{handle:?} ends twice: {error}");
                     let Some(Err(Error::Stream(outcome))) = &outcome else { panic!("{outcome:?}: {error}") };
                     assert_eq!(*outcome, error);
-                    (handle.discarded, handle.told) = (true, true);
+                    (handle.discarded, handle.saw_canceled) = (true, true);
                 });
             }
             Event::Reset(_, error) => {
@@ -284,24 +286,24 @@ impl Peer {
         }
     }
 
-    /// Does `what` with the handle of a key that has not been released.
+    /// Calls `what` with the handle of a key that was not released.
     fn of(&mut self, key: StreamKey, what: impl Fn(&mut Handle)) {
         self.handles.iter_mut().filter(|handle| handle.key == key && !handle.released).for_each(what);
     }
 
-    /// Which streams have ended: what comes for them now is for nobody.
+    /// Updates which streams have ended: further frames for them are ignored.
     fn look(&mut self) {
         for handle in self.handles.iter_mut().filter(|handle| !handle.released && handle.outcome.is_none()) {
             handle.saw_outcome(self.conn.outcome(handle.key));
-            let untold = self.side == Side::Server && handle.outcome.is_some() && !handle.told;
-            assert!(!untold || handle.finished, "{handle:?}: nobody told its handler");
+            let missed = self.side == Side::Server && handle.outcome.is_some() && !handle.saw_canceled;
+            assert!(!missed || handle.finished, "{handle:?}: its handler got no Canceled event");
             let taken = self.taken.get_mut(&handle.key.id().get());
-            // A client's ids are not used again, a server's are as its peer likes.
+            // A client's ids are not reused, a server's may be, by its peer.
             let same = |taken: &&mut Taken| taken.openings == handle.opening || self.side == Side::Client;
             if let Some(taken) = taken.filter(same) {
                 taken.over |= handle.outcome.is_some();
                 let timed_out = stream_error(&handle.outcome).is_some_and(is_recv_timeout);
-                assert!(!timed_out || !taken.trailer, "{handle:?}: its Recv had the end in time");
+                assert!(!timed_out || !taken.trailer, "{handle:?}: the end arrived before its Recv timeout");
             }
         }
     }
@@ -315,47 +317,50 @@ impl Peer {
         );
         let received = self.conn.received_bytes();
         let bound = self.bounds.receive_window + self.bounds.limits.frame_len;
-        assert!(received <= bound, "{received} bytes wait to be taken");
+        assert!(received <= bound, "{received} bytes are held");
         if self.conn.closed().is_some() {
             return;
         }
-        assert_eq!(self.paused, self.conn.is_paused(), "a reader that nobody told");
+        assert_eq!(self.paused, self.conn.is_paused(), "the reader is out of step with is_paused");
         let stalls = self.paused && !self.conn.has_transmit();
-        assert!(!stalls || self.conn.poll_timeout().is_some(), "unread without a bound");
+        assert!(!stalls || self.conn.poll_timeout().is_some(), "paused without a timer");
     }
 
-    /// What the user must have been told, when nothing is under way any more.
-    pub(crate) fn check_woken(&self) {
-        assert!(!self.waits_open, "nobody woke who waits to open");
+    /// Checks that all waits were woken, when nothing is in flight. `granted` unless the peer may have left out to grant
+    /// credit, for which a Send waits.
+    pub(crate) fn check_woken(&self, granted: bool) {
+        assert!(!self.waits_open, "a waiting open was not woken");
         for handle in self.handles.iter().filter(|handle| !handle.released) {
-            assert!(!handle.waits_send, "{handle:?}: nobody woke its Send");
-            assert!(!(handle.waits_recv && handle.outcome.is_some()), "{handle:?}: nobody woke its Recv");
+            assert!(!(granted && handle.waits_send), "{handle:?}: its Send was not woken");
+            assert!(!(handle.waits_recv && handle.outcome.is_some()), "{handle:?}: its Recv was not woken");
         }
     }
 
-    /// Nothing is left: no stream, no byte, no timer.
+    /// Checks that nothing is left: no stream, no byte, no timer.
     pub(crate) fn check_empty(&self) {
         assert_eq!(self.conn.held_streams(), 0, "streams are held");
         assert_eq!(self.conn.live_streams(), 0, "streams are routed");
         assert_eq!(self.conn.received_bytes(), 0, "received bytes are held");
-        assert_eq!(self.conn.poll_timeout(), None, "a timer is armed");
+        let timer = self.conn.poll_timeout().filter(|at| self.conn.arrival_timeout() != Some(*at));
+        assert_eq!(timer, None, "a timer is armed");
         assert!(!self.conn.has_transmit(), "something is to be written");
-        assert!(self.conn.closed().is_some() || !self.conn.is_paused(), "not read, and nobody knows why");
+        assert!(self.conn.closed().is_some() || !self.conn.is_paused(), "paused without a stream");
     }
 
-    /// Every stream is finished and released, and all is written; then the connection ends. Nothing is left.
-    pub fn come_to_rest(&mut self) {
+    /// Finishes and releases every stream, writes everything, closes the connection, and checks that nothing
+    /// is left.
+    pub fn finish_all(&mut self) {
         self.write_all();
-        self.check_woken();
-        self.let_go();
+        self.check_woken(!self.bounds.flow_credits || self.conn.closed().is_some());
+        self.release_all();
         self.check_empty();
         self.lose(&StreamError::new(Code::TRANSPORT_CLOSING));
-        self.check_woken();
+        self.check_woken(true);
         self.check_empty();
     }
 
-    /// Finishes and releases every stream, those too that the peer opens now that there is room.
-    pub(crate) fn let_go(&mut self) {
+    /// Finishes and releases every stream, including those that the peer opens when there is room.
+    pub(crate) fn release_all(&mut self) {
         let mut known = 0;
         while known < self.handles.len() {
             known = self.handles.len();
@@ -375,12 +380,12 @@ impl Peer {
     }
 }
 
-/// A Recv timeout of this side's own.
+/// Returns whether it is a Recv timeout of this side.
 fn is_recv_timeout(error: &StreamError) -> bool {
-    error.code() == Code::RECV_TIMEOUT && error.kind() == Kind::Timeout
+    error.code() == Code::RECV_TIMEOUT && error.kind() == ErrorKind::Timeout
 }
 
-/// How long a Recv may wait.
+/// Returns the timeout of a Recv.
 pub(crate) fn recv_timeout(script: &mut Script<'_>) -> Option<RecvTimeout> {
     let (millis, disable_cancel_remote) =
         script.pick(&[None, None, None, Some((10, false)), Some((10, true)), Some((0, false))])?;
@@ -392,7 +397,7 @@ fn gather(out: &Transmit, most: usize) -> Vec<u8> {
     let filled = out.fill(&mut slices);
     let mut bytes = Vec::new();
     for slice in &slices[..filled] {
-        assert!(!slice.is_empty(), "an empty slice writes nothing for ever");
+        assert!(!slice.is_empty(), "an empty slice is never written");
         bytes.extend_from_slice(&slice[..slice.len().min(most - bytes.len())]);
     }
     assert!(bytes.len() <= out.len() && (filled > 0 || out.is_empty()));

@@ -1,5 +1,5 @@
-//! What the user of a connection wishes, as a script says: every verb of either role, in any state, and what
-//! each may answer. Verbs of the other role are tried too: they do nothing.
+//! The commands of a connection's user, as a script selects them: all commands of both roles, in any state,
+//! and their allowed results. Commands of the other role do nothing.
 
 use std::io;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use crate::{Peer, Script};
 
 /// The service that opens streams.
 pub(crate) const SERVICE: &str = "ServiceA";
-/// Streams that one input opens at most, so that an input takes no longer than it is worth.
+/// The largest number of streams of one input, to bound its time.
 const MOST_STREAMS: usize = 64;
 
 impl Peer {
-    /// Does one thing that a user may do.
+    /// Runs one command of a user.
     pub fn act(&mut self, script: &mut Script<'_>) {
         match (script.byte() % 16, self.side) {
             (0 | 13, Side::Client) => self.open(script),
@@ -45,7 +45,7 @@ impl Peer {
         }
     }
 
-    /// Does `what` with one of the newest handles.
+    /// Calls `what` with one of the newest handles.
     fn at(&mut self, script: &mut Script<'_>, what: impl Fn(&mut Self, usize, &mut Script<'_>)) {
         let back = usize::from(script.byte()) % self.handles.len().clamp(1, 8) + 1;
         if let Some(at) = self.handles.len().checked_sub(back) {
@@ -53,7 +53,7 @@ impl Peer {
         }
     }
 
-    /// The key of a handle that is not released.
+    /// Returns the key of a handle that is not released.
     fn held(&self, at: usize) -> Option<StreamKey> {
         self.handles.get(at).filter(|handle| !handle.released).map(|handle| handle.key)
     }
@@ -74,7 +74,7 @@ impl Peer {
             Ok(Some(key)) => {
                 assert!(self.closed().is_none() && deadline.is_none_or(|at| at > self.now));
                 let known = self.taken.insert(key.id().get(), Default::default());
-                assert!(known.is_none(), "{key:?} is used again");
+                assert!(known.is_none(), "{key:?} is reused");
                 self.handles.push(Handle { deadline, recv_timeout, ..Handle::new(key, 0) });
             }
             Ok(None) => self.waits_open = true,
@@ -98,7 +98,7 @@ impl Peer {
         self.handles[at].saw_send(answer);
     }
 
-    /// One Recv.
+    /// Calls Recv once.
     pub(crate) fn recv(&mut self, at: usize) {
         let Some(key) = self.held(at) else { return };
         let answer = self.conn.recv(key, self.now);
@@ -106,7 +106,7 @@ impl Peer {
         handle.saw_recv(answer, &self.taken[&key.id().get()], self.now);
     }
 
-    /// Takes what has arrived for a stream, up to its end; gives whether there was anything.
+    /// Receives all messages of a stream, up to its end; returns whether there were any.
     pub(crate) fn recv_all(&mut self, at: usize) -> bool {
         let before = self.handles[at].received;
         while !self.handles[at].waits_recv && !self.handles[at].at_end {
@@ -120,7 +120,7 @@ impl Peer {
         self.handles[at].received > before
     }
 
-    /// One task takes a stream's messages and its header, so it has given up its Recv.
+    /// One task takes a stream's messages and its header, so its Recv was dropped.
     fn header(&mut self, at: usize) {
         let Some(key) = self.held(at) else { return };
         self.stop_recv(at);
@@ -149,7 +149,7 @@ impl Peer {
         }
     }
 
-    /// A scope may tell a stream to end that nobody holds any more.
+    /// Cancels a stream that may already be released, as a scope may do.
     fn cancel_again(&mut self, at: usize, script: &mut Script<'_>) {
         self.canceled(at);
         self.conn.cancel(self.handles[at].key, &reason(script));
@@ -211,7 +211,7 @@ impl Peer {
         self.finish(at, &Finish { trailer, exception });
     }
 
-    /// The handler returns, its handles released or not.
+    /// Lets the handler return, with its handles released or not.
     pub(crate) fn finish(&mut self, at: usize, finish: &Finish) {
         let Some(handle) = self.handles.get(at).filter(|handle| !handle.finished) else { return };
         self.conn.finish(handle.key, finish);
@@ -245,13 +245,13 @@ impl Peer {
 
     fn ask(&mut self, at: usize) {
         let Some(key) = self.held(at) else { return };
-        let told = self.conn.timeout(key);
-        assert!(told.is_none() || self.side == Side::Server);
+        let timeout = self.conn.timeout(key);
+        assert!(timeout.is_none() || self.side == Side::Server);
         self.check_outcome(at);
         assert!(self.conn.method(key).is_some());
         let (handle, taken) = (&self.handles[at], &self.taken[&key.id().get()]);
         let trailer = self.conn.trailer(key).is_some() && handle.opening == taken.openings;
-        assert!(!trailer || taken.trailer, "a trailer that nobody sent");
+        assert!(!trailer || taken.trailer, "a trailer that was not sent");
     }
 
     pub(crate) fn check_outcome(&mut self, at: usize) {
@@ -261,14 +261,14 @@ impl Peer {
     }
 }
 
-/// The n-th message of a stream: its number, then padding.
+/// Returns the n-th message of a stream: its number, then padding.
 fn message(number: usize, size: usize) -> Vec<u8> {
     let mut message = u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes().to_vec();
     message.resize(size.max(4), 0);
     message
 }
 
-/// Strings of a frame, and whether a few of them may be more than a frame can hold.
+/// Returns the strings of a frame, and whether they may not fit into a frame.
 fn metadata(script: &mut Script<'_>) -> (Metadata, bool) {
     let pairs = script.pick(&[0, 0, 0, 0, 1, 2]);
     let metadata: Metadata = (0..pairs).map(|_| (script.blob().to_vec(), script.swollen())).collect();

@@ -135,6 +135,11 @@ func downToEnd(ctx context.Context, cli labservice.Client, req *lab.Req) error {
 	if err != nil {
 		return err
 	}
+	return toEnd(ctx, stream)
+}
+
+// toEnd reads a Down stream to its end.
+func toEnd(ctx context.Context, stream labservice.Lab_DownClient) error {
 	for {
 		if _, err := stream.Recv(ctx); errors.Is(err, io.EOF) {
 			return nil

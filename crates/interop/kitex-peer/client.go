@@ -1,37 +1,38 @@
-// The client: one call, told line by line.
+// The client: one call, printed line by line.
 
 package main
 
 import (
 	"context"
 	"errors"
-	"runtime"
+	"strconv"
 	"time"
 
 	"github.com/bytedance/gopkg/cloud/metainfo"
 	"github.com/cloudwego/kitex/client/callopt/streamcall"
-	"github.com/cloudwego/kitex/pkg/streaming"
 
 	lab "kitex-peer/kitex_gen/lab"
 	labservice "kitex-peer/kitex_gen/lab/lab"
 )
 
 // clientLinger is how long the client stays after its last line: gRPC writes the
-// reset of a canceled stream a little later than Recv tells of the cancel.
+// reset of a canceled stream a little later than Recv returns the cancel.
 const clientLinger = 200 * time.Millisecond
 
 // runClient makes one call and prints what comes of it.
 func runClient(o options) {
 	cli := dial(o, o.self, o.name, o.addr)
-	// Its finalizer closes the pool of gRPC, even while a stream opens.
-	defer runtime.KeepAlive(cli)
 	defer time.Sleep(clientLinger)
 	ctx := metainfo.WithValue(context.Background(), "tk", "tval")
 	ctx = metainfo.WithPersistentValue(ctx, "pk", "pval")
+	for at := 0; at < o.pairs; at++ {
+		ctx = metainfo.WithPersistentValue(ctx, "p"+strconv.Itoa(at), "v")
+	}
+	req := &lab.Req{Msg: o.msg, Payload: make([]byte, o.payload)}
 	wait := time.Duration(o.after) * time.Millisecond
 	switch o.what {
 	case "ping":
-		resp, err := cli.Ping(ctx, &lab.Req{Msg: o.msg, Seq: 7})
+		resp, err := cli.Ping(ctx, &lab.Req{Msg: o.msg, Seq: 7, Payload: req.Payload})
 		line{"ev": "client", "resp": resp, "err": text(err)}.print()
 	case "unary":
 		resp, err := cli.Unary(ctx, &lab.Req{Msg: o.msg, Seq: 7})
@@ -41,20 +42,19 @@ func runClient(o options) {
 	case "bidi":
 		ended(clientBidi(ctx, cli, o.msg))
 	case "down":
-		clientDown(ctx, cli, o.msg, -1, nil)
+		clientDown(ctx, cli, req, -1, nil)
 	case "cancel":
 		ctx, cancel := context.WithCancel(ctx)
-		clientDown(ctx, cli, o.msg, o.after, cancel)
+		clientDown(ctx, cli, req, o.after, cancel)
 	case "cancelcause":
 		ctx, cancel := context.WithCancelCause(ctx)
-		clientDown(ctx, cli, o.msg, o.after, func() { cancel(errors.New("user pressed stop")) })
+		clientDown(ctx, cli, req, o.after, func() { cancel(errors.New("user pressed stop")) })
 	case "timeout":
 		ctx, cancel := context.WithTimeout(ctx, wait)
 		defer cancel()
-		clientDown(ctx, cli, o.msg, -1, nil)
+		clientDown(ctx, cli, req, -1, nil)
 	case "recvtimeout":
-		limit := streamcall.WithRecvTimeoutConfig(streaming.TimeoutConfig{Timeout: wait})
-		clientDown(ctx, cli, o.msg, -1, nil, limit)
+		clientDown(ctx, cli, req, -1, nil, withRecvTimeout(wait))
 	case "drop":
 		usage("client --what drop: only the Rust peer can")
 	default:
@@ -72,7 +72,7 @@ func ended(err error) {
 	line{"ev": "client", "err": text(err), "kind": kind(err)}.print()
 }
 
-// clientUp sends 5 messages and reads the answer.
+// clientUp sends 5 messages and reads the response.
 func clientUp(ctx context.Context, cli labservice.Client, msg string) (*lab.Resp, error) {
 	stream, err := cli.Up(ctx)
 	if err != nil {
@@ -90,7 +90,7 @@ func clientUp(ctx context.Context, cli labservice.Client, msg string) (*lab.Resp
 	return resp, nil
 }
 
-// clientBidi sends 5 messages, prints the answer to each before the next one,
+// clientBidi sends 5 messages, prints the response to each before the next one,
 // and gives the error that ends the stream: io.EOF if all went well.
 func clientBidi(ctx context.Context, cli labservice.Client, msg string) error {
 	stream, err := cli.Bidi(ctx)
@@ -116,8 +116,8 @@ func clientBidi(ctx context.Context, cli labservice.Client, msg string) error {
 
 // clientDown reads a Down stream to its end. After that many messages it
 // cancels; never if after is negative.
-func clientDown(ctx context.Context, cli labservice.Client, msg string, after int, cancel func(), opts ...streamcall.Option) {
-	stream, err := cli.Down(ctx, &lab.Req{Msg: msg}, opts...)
+func clientDown(ctx context.Context, cli labservice.Client, req *lab.Req, after int, cancel func(), opts ...streamcall.Option) {
+	stream, err := cli.Down(ctx, req, opts...)
 	if err != nil {
 		line{"ev": "client", "err": text(err), "kind": kind(err), "n": 0}.print()
 		return

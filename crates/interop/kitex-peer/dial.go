@@ -3,6 +3,12 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"os"
+	"sync"
+
 	"github.com/cloudwego/kitex/client"
 	"github.com/cloudwego/kitex/pkg/connpool"
 	"github.com/cloudwego/kitex/pkg/remote/trans/ttstream"
@@ -12,6 +18,19 @@ import (
 
 	"kitex-peer/kitex_gen/lab/lab"
 )
+
+// dialed keeps every client: the finalizer of a client closes its pool of gRPC,
+// even while streams are opened.
+var dialed struct {
+	sync.Mutex
+	clients []any
+}
+
+func keep(cli any) {
+	dialed.Lock()
+	defer dialed.Unlock()
+	dialed.clients = append(dialed.clients, cli)
+}
 
 // dial makes a client named self of the server named name at addr. It connects
 // at the first call.
@@ -24,10 +43,12 @@ func dial(o options, self, name, addr string) lab.Client {
 	}
 	opts = append(opts, protocolOptions(o)...)
 	opts = append(opts, poolOptions(o)...)
+	opts = append(opts, tlsOptions(o)...)
 	cli, err := lab.NewClient(name, opts...)
 	if err != nil {
 		fail(err)
 	}
+	keep(cli)
 	return cli
 }
 
@@ -46,6 +67,22 @@ func protocolOptions(o options) []client.Option {
 	}
 	usage("unknown protocol " + o.proto)
 	return nil
+}
+
+// tlsOptions sets the TLS of gRPC, the only protocol of Kitex that has it.
+func tlsOptions(o options) []client.Option {
+	if o.ca == "" {
+		return nil
+	}
+	pem, err := os.ReadFile(o.ca)
+	if err != nil {
+		fail(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	// Kitex sets no server name of its own.
+	host, _, _ := net.SplitHostPort(o.addr)
+	return []client.Option{client.WithGRPCTLSConfig(&tls.Config{RootCAs: roots, ServerName: host})}
 }
 
 // poolOptions sets the pool of the streams, and that of unary calls where it

@@ -1,5 +1,5 @@
-// Many streams on one connection, half of them canceled. Beyond the words that
-// both peers were given; its twin draws the same lots.
+// Many streams on one connection, half of them canceled. The Rust peer
+// draws the same lots from the same seed.
 
 package main
 
@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/cloudwego/kitex/pkg/kerrors"
+	"github.com/cloudwego/kitex/pkg/remote/trans/nphttp2/codes"
+	"github.com/cloudwego/kitex/pkg/remote/trans/nphttp2/status"
 
 	lab "kitex-peer/kitex_gen/lab"
 	labservice "kitex-peer/kitex_gen/lab/lab"
@@ -21,6 +23,9 @@ import (
 const (
 	isolateMessages = 6
 	isolateWords    = "n=6;delay=700"
+	// Of a stream that is canceled: so many that its handler cannot have sent
+	// all of them before a cancel that arrives late.
+	isolateCanceled = "n=1000;delay=700"
 )
 
 // lot is what becomes of a stream: canceled after so many messages, never if
@@ -30,7 +35,7 @@ type lot struct {
 	wait  time.Duration
 }
 
-// drawLot is splitmix64, as in the twin.
+// drawLot is splitmix64, as in the Rust peer.
 func drawLot(seed, number uint64) lot {
 	bits := seed + (number+1)*0x9e3779b97f4a7c15
 	bits = (bits ^ bits>>30) * 0xbf58476d1ce4e5b9
@@ -88,8 +93,11 @@ func meetLot(cli labservice.Client, l lot, cross bool) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	words := isolateWords
-	if l.after == 0 && !cross {
+	switch {
+	case l.after == 0 && !cross:
 		words = "idle"
+	case l.after >= 0:
+		words = isolateCanceled
 	}
 	stream, err := cli.Down(ctx, &lab.Req{Msg: words})
 	if err != nil {
@@ -109,7 +117,7 @@ func meetLot(cli labservice.Client, l lot, cross bool) error {
 		case err == nil: // behind a cancel: what had arrived before it
 		case !canceled && n == isolateMessages && errors.Is(err, io.EOF):
 			return nil
-		case canceled && errors.Is(err, kerrors.ErrStreamingCanceled):
+		case canceled && (errors.Is(err, kerrors.ErrStreamingCanceled) || status.Code(err) == codes.Canceled):
 			return nil
 		default:
 			return fmt.Errorf("after %d messages: %w", n, err)

@@ -1,4 +1,4 @@
-// How soon a server learns of a cancel.
+// How soon a server sees a cancel.
 
 package main
 
@@ -11,8 +11,8 @@ import (
 )
 
 // runLat opens --c idle Down streams, 10 ms apart, and cancels each 300 ms
-// after it opened; how late the server learns of it is told by the server's
-// own lines. With recv something is receiving on each stream, with norecv
+// after it opened; the server's own lines show how late it sees
+// it. With recv something is receiving on each stream, with norecv
 // nothing is.
 func runLat(o options) {
 	if o.what != "recv" && o.what != "norecv" {

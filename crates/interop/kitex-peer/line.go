@@ -54,7 +54,7 @@ func kind(err error) string {
 		return "eof"
 	case errors.Is(err, kerrors.ErrStreamingCanceled):
 		return "canceled"
-	case errors.Is(err, kerrors.ErrStreamingTimeout):
+	case errors.Is(err, errStreamTimeout):
 		return "timeout"
 	case errors.Is(err, kerrors.ErrStreamingProtocol):
 		return "protocol"

@@ -1,11 +1,13 @@
-// kitex-lab-peer is the Go twin of lab-peer, on real CloudWeGo Kitex: the same
-// words on the command line, the same lines on standard output. It shows Kitex
+// kitex-lab-peer is lab-peer in Go, on real CloudWeGo Kitex: the same
+// arguments on the command line, the same lines on standard output. It shows Kitex
 // as it is and works around none of its faults. What Kitex logs goes to
 // standard error.
 //
 // The generated code is not kept in the repository. In this folder:
 //
 //	go tool kitex -streamx -module kitex-peer ../idl/lab.thrift
+//	go tool kitex -streamx -module kitex-peer -I ../idl ../idl/lab_pb.proto
+//	go tool kitex -streamx -module kitex-peer ../../chat/idl/chat.thrift
 //	go build -o kitex-lab-peer .
 package main
 
@@ -34,6 +36,9 @@ type options struct {
 	seconds int
 	seed    int
 	cross   bool
+	pairs   int
+	payload int
+	ca      string
 }
 
 // subcommands says what each subcommand runs and the defaults that differ
@@ -44,15 +49,20 @@ var subcommands = map[string]struct {
 	count   int
 	seconds int
 }{
-	"server": {run: runServer},
-	"client": {run: runClient, what: "down"},
-	"bench":  {run: runBench, what: "echo", count: 100, seconds: 4},
-	"lat":    {run: runLat, what: "recv", count: 100},
-	"slow":   {run: runSlow, seconds: 8},
-	"hold":   {run: runHold, count: 10000, seconds: 3},
-	"redial": {run: runRedial, seconds: 8},
+	"server":  {run: runServer},
+	"client":  {run: runClient, what: "down"},
+	"bench":   {run: runBench, what: "echo", count: 100, seconds: 4},
+	"lat":     {run: runLat, what: "recv", count: 100},
+	"slow":    {run: runSlow, seconds: 8},
+	"hold":    {run: runHold, count: 10000, seconds: 3},
+	"redial":  {run: runRedial, seconds: 8},
+	"rolling": {run: runRolling, count: 200, seconds: 60},
 	// Beyond the words that both peers were given.
-	"isolate": {run: runIsolate, count: 10000},
+	"isolate":   {run: runIsolate, count: 10000},
+	"pbserver":  {run: runPbServer},
+	"pbclient":  {run: runPbClient},
+	"chatagent": {run: runChatAgent},
+	"frames":    {run: runFrames},
 }
 
 func main() {
@@ -81,6 +91,9 @@ func main() {
 	flags.IntVar(&o.seconds, "t", sub.seconds, "seconds")
 	flags.IntVar(&o.seed, "seed", 1, "what isolate draws its lots from")
 	flags.BoolVar(&o.cross, "cross", false, "isolate: a cancel before the first message meets it on its way")
+	flags.IntVar(&o.pairs, "pairs", 0, "client: more pairs of metainfo")
+	flags.IntVar(&o.payload, "payload", 0, "client: bytes in the request of down or ping")
+	flags.StringVar(&o.ca, "ca", "", "client over grpc: use TLS, and trust the CAs of this PEM file")
 	_ = flags.Parse(os.Args[2:])
 	if flags.NArg() > 0 {
 		usage("unknown word " + flags.Arg(0))
@@ -91,7 +104,7 @@ func main() {
 // usage ends the program because its words make no sense.
 func usage(why string) {
 	fmt.Fprintln(os.Stderr, why)
-	fmt.Fprintln(os.Stderr, "usage: kitex-lab-peer server|client|bench|lat|slow|hold|redial|isolate [--word value]...")
+	fmt.Fprintln(os.Stderr, "usage: kitex-lab-peer server|client|bench|lat|slow|hold|redial|rolling|isolate|pbserver|pbclient|chatagent|frames [--word value]...")
 	os.Exit(2)
 }
 

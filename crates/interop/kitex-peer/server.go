@@ -22,26 +22,35 @@ import (
 	labservice "kitex-peer/kitex_gen/lab/lab"
 )
 
-var errHandler = errors.New("handler failed")
+func failure(w words) error { return errors.New("handler failed" + strings.Repeat("x", w.text)) }
 
-// runServer serves Lab on one port for all protocols until it is told to stop.
+// runServer serves Lab on one port for all protocols until a signal stops it.
 // With --next its Down is a call of Down there.
 func runServer(o options) {
-	addr, err := listenAddr(o.addr)
-	if err != nil {
-		fail(err)
-	}
 	h := &handler{name: o.name}
 	if o.next != "" {
 		h.next = dial(o, o.name, o.nextName, o.next)
 	}
-	server.RegisterStartHook(func() { line{"ev": "listening"}.print() })
-	svr := labservice.NewServer(h,
+	serve(labservice.NewServer(h, serverOptions(o)...))
+}
+
+// serverOptions are those of every server of this program.
+func serverOptions(o options) []server.Option {
+	addr, err := listenAddr(o.addr)
+	if err != nil {
+		fail(err)
+	}
+	return []server.Option{
 		server.WithServiceAddr(addr),
 		server.WithServerBasicInfo(&rpcinfo.EndpointBasicInfo{ServiceName: o.name}),
 		server.WithMetaHandler(transmeta.ServerTTHeaderHandler),
 		server.WithMetaHandler(transmeta.ServerHTTP2Handler),
-	)
+	}
+}
+
+// serve prints when it listens, and returns after a signal.
+func serve(svr server.Server) {
+	server.RegisterStartHook(func() { line{"ev": "listening"}.print() })
 	if err := svr.Run(); err != nil {
 		fail(err)
 	}
@@ -83,12 +92,12 @@ func (h *handler) Unary(ctx context.Context, req *lab.Req) (*lab.Resp, error) {
 		return nil, bizError(w)
 	}
 	if w.fail {
-		return nil, errHandler
+		return nil, failure(w)
 	}
 	return echo(req), nil
 }
 
-// Up counts the requests and answers after the last one.
+// Up counts the requests and responds after the last one.
 func (h *handler) Up(ctx context.Context, stream lab.Lab_UpServer) error {
 	n, seq := 0, int64(0)
 	for {
@@ -117,6 +126,16 @@ func (h *handler) Down(ctx context.Context, req *lab.Req, stream lab.Lab_DownSer
 			return h.ended("Down.send", err, 0)
 		}
 	}
+	if w.headers.count > 0 {
+		if err := stream.SetHeader(w.headers.add(streaming.Header{}, "h")); err != nil {
+			return h.ended("Down.send", err, 0)
+		}
+	}
+	if w.trailers.count > 0 {
+		if err := stream.SetTrailer(w.trailers.add(streaming.Trailer{}, "t")); err != nil {
+			return h.ended("Down.send", err, 0)
+		}
+	}
 	if h.next != nil {
 		return h.pass(ctx, req, stream)
 	}
@@ -139,7 +158,7 @@ func (h *handler) Down(ctx context.Context, req *lab.Req, stream lab.Lab_DownSer
 	case w.biz != 0:
 		return bizError(w)
 	case w.fail:
-		return errHandler
+		return failure(w)
 	case w.panic:
 		panic("lab panic")
 	}

@@ -19,6 +19,27 @@ type words struct {
 	fail  bool          // end with an error
 	panic bool          // panic
 	idle  bool          // wait until canceled
+
+	headers, trailers pairs // more of them in header and trailer
+	text              int   // more bytes in the text of fail
+}
+
+// pairs are keys with a number, each with so many bytes.
+type pairs struct{ count, bytes int }
+
+func parsePairs(value string) pairs {
+	count, bytes, _ := strings.Cut(value, "x")
+	var p pairs
+	p.count, _ = strconv.Atoi(count)
+	p.bytes, _ = strconv.Atoi(bytes)
+	return p
+}
+
+func (p pairs) add(to map[string]string, key string) map[string]string {
+	for at := 0; at < p.count; at++ {
+		to[key+strconv.Itoa(at)] = strings.Repeat("v", p.bytes)
+	}
+	return to
 }
 
 func parseWords(msg string) words {
@@ -43,6 +64,12 @@ func parseWords(msg string) words {
 			w.panic = true
 		case "idle":
 			w.idle = true
+		case "headers":
+			w.headers = parsePairs(value)
+		case "trailers":
+			w.trailers = parsePairs(value)
+		case "text":
+			w.text = number
 		}
 	}
 	return w

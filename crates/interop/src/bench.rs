@@ -1,34 +1,35 @@
-//! Throughput: many tasks over one client, each doing one thing again and again.
+//! Throughput: many tasks over one client, each repeating one operation.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use kitex::{Context, Cores, Result};
+use kitex::{Context, Result, ThreadPerCore};
 
 use crate::dial::{Failure, Target};
 use crate::lab::{LabClient, Req};
 use crate::tally::{Ran, Tally, print_bench};
 
-/// The words of `lab-peer bench`.
+/// The arguments of `lab-peer bench`.
 #[derive(Debug, Args)]
 pub struct BenchArgs {
     #[command(flatten)]
     target: Target,
-    /// What each task does.
+    /// The operation of each task.
     #[arg(long, value_enum, default_value = "echo")]
     what: What,
-    /// Tasks.
+    /// Number of tasks.
     #[arg(long, default_value_t = 100)]
     c: usize,
-    /// Bytes of payload.
+    /// Size of the payload, in bytes.
     #[arg(long, default_value_t = 1024)]
     b: usize,
-    /// Seconds.
+    /// Duration in seconds.
     #[arg(long, default_value_t = 4)]
     t: u64,
-    /// Threads with a runtime each for the tasks, instead of one runtime of all cores; 0: as many as cores.
+    /// Number of threads with a runtime each for the tasks, instead of one runtime of all cores; 0: one per
+    /// core.
     #[arg(long)]
     cores: Option<usize>,
 }
@@ -39,20 +40,20 @@ enum What {
     Echo,
     /// One endless Down each.
     Down,
-    /// Down n=1 read to its end, again and again.
+    /// Repeated Down n=1, each read to its end.
     Open,
     /// Ping-pong calls.
     Unary,
 }
 
-/// Runs the tasks and prints what they did.
+/// Runs the tasks and prints the result.
 ///
 /// # Errors
-/// The client cannot be built, or an operation failed; the line is printed all the same.
+/// The client cannot be built, or an operation failed; the line is printed in any case.
 pub async fn run(args: BenchArgs) -> Result<(), Failure> {
     let client = args.target.client()?;
     let BenchArgs { what, c, b, t, cores, .. } = args;
-    let cores = cores.map(Cores::start).transpose()?;
+    let cores = cores.map(ThreadPerCore::start).transpose()?;
     let failed = Arc::new(AtomicBool::new(false));
     let tallies: Vec<Arc<Tally>> = (0..c).map(|_| Arc::default()).collect();
     let tasks: Vec<_> = tallies

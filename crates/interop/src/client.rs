@@ -1,4 +1,4 @@
-//! The client: one call, and what it sees of it.
+//! The client: makes one call and prints its results.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use crate::dial::{Failure, Target, is_lost};
 use crate::lab::{LabClient, LabPingError, Req, Resp};
 use crate::line::{kind, message, now, print, strings};
 
-/// The words of `lab-peer client`.
+/// The arguments of `lab-peer client`.
 #[derive(Debug, Args)]
 pub struct ClientArgs {
     #[command(flatten)]
     target: Target,
-    /// What to do.
+    /// The operation.
     #[arg(long, value_enum, default_value = "down")]
     what: What,
     /// Words for the handler.
@@ -43,19 +43,19 @@ enum What {
 /// Makes the call.
 ///
 /// # Errors
-/// The client cannot be built; there is no such server. How the call ends is printed all the same.
+/// The client cannot be built; there is no such server. The end of the call is printed in any case.
 pub async fn run(args: ClientArgs) -> Result<(), Failure> {
     let ClientArgs { target, what, msg, after } = args;
     let client = target.client()?;
     let ctx = Context::background().with_transient("tk", "tval").with_persistent("pk", "pval");
     let ended = match what {
-        What::Unary => print_answer(client.unary(&ctx, request(&msg, 7)).await),
+        What::Unary => print_response(client.unary(&ctx, request(&msg, 7)).await),
         What::Ping => ping(&client, &ctx, &msg).await,
-        What::Up => print_answer(up(&client, &ctx, &msg).await),
+        What::Up => print_response(up(&client, &ctx, &msg).await),
         What::Bidi => bidi(&client, &ctx, &msg).await,
         _ => down(&client, ctx, what, &msg, after).await,
     };
-    // A Kitex server that meets the end of a connection may pass over the Rst that came just before it.
+    // A Kitex server that reads the end of a connection may drop an Rst just before it.
     tokio::time::sleep(LINGER).await;
     match ended {
         Err(error) if is_lost(&error) => Err(error.into()),
@@ -69,23 +69,23 @@ fn request(msg: &str, seq: i64) -> Req {
     Req { msg: Some(msg.to_owned().into()), seq: Some(seq), payload: None }
 }
 
-fn print_answer(answer: Result<Resp>) -> Result<()> {
-    let (resp, err, kind) = match &answer {
+fn print_response(response: Result<Resp>) -> Result<()> {
+    let (resp, err, kind) = match &response {
         Ok(resp) => (message(resp), String::new(), "other".to_owned()),
         Err(error) => (Value::Null, error.to_string(), kind(error)),
     };
     print(&json!({"ev": "client", "resp": resp, "err": err, "kind": kind}));
-    answer.map(drop)
+    response.map(drop)
 }
 
 async fn ping(client: &LabClient, ctx: &Context, msg: &str) -> Result<()> {
-    let answer = client.ping(ctx, request(msg, 7)).await;
-    let (resp, err) = match &answer {
+    let response = client.ping(ctx, request(msg, 7)).await;
+    let (resp, err) = match &response {
         Ok(resp) => (message(resp), String::new()),
         Err(error) => (Value::Null, error.to_string()),
     };
     print(&json!({"ev": "client", "resp": resp, "err": err}));
-    match answer {
+    match response {
         Err(LabPingError::Other(error)) => Err(error),
         _ => Ok(()),
     }
@@ -116,7 +116,7 @@ async fn ping_pong(client: &LabClient, ctx: &Context, msg: &str) -> Result<()> {
     for seq in 0..MESSAGES {
         stream.send(&request(msg, seq)).await?;
         match stream.recv().await? {
-            Some(resp) => print_answer(Ok(resp))?,
+            Some(resp) => print_response(Ok(resp))?,
             None => return Ok(()),
         }
     }

@@ -1,19 +1,20 @@
-//! How a peer reaches another: protocol, pool, names.
+//! The connection to another peer: protocol, pool, names.
 
 use std::error::Error as StdError;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use kitex::client::{CallProtocol, PoolKind, SocketConfig, Transport as Carrier};
-use kitex::{Client, Error, Kind, Propagation};
+use kitex::server::GrpcConfig;
+use kitex::{Client, Error, ErrorKind, Propagation};
 
 use crate::lab::LabClient;
 
-/// What a subcommand ends with if it cannot do its work.
+/// The error of a subcommand.
 pub type Failure = Box<dyn StdError + Send + Sync>;
 
-/// What to do about it, as the end of the line that says what it is; nothing if that is not for whoever
-/// started this peer.
+/// Returns how to correct a failure, as the end of its line; empty if the user of this peer cannot correct
+/// it.
 pub fn advice(failure: &(dyn StdError + 'static)) -> &'static str {
     match failure.downcast_ref() {
         Some(Error::Connect { .. }) => ": start a server there, or give the address of one with --addr",
@@ -24,22 +25,23 @@ pub fn advice(failure: &(dyn StdError + 'static)) -> &'static str {
     }
 }
 
-/// Whether a call failed because of who or what is at the other end, not by what a service said.
+/// Returns whether a call failed because of the peer or the connection, not by the response of a service.
 pub fn is_lost(error: &Error) -> bool {
     match error {
         Error::Connect { .. } => true,
-        // A call by gRPC that failed: by what its status says.
+        // A failed gRPC call: by its status.
         Error::Network(_) if error.grpc_status().is_none() => true,
-        error => error.kind() == Some(Kind::Protocol),
+        Error::Remote(_) => false,
+        error => matches!(error.kind(), ErrorKind::Protocol | ErrorKind::Connection),
     }
 }
 
-/// How the client's side speaks.
+/// The protocol of the client's side.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Proto {
     /// Streams as TTHeader Streaming, calls as TTHeader ping-pong.
     Tt,
-    /// All by gRPC.
+    /// Everything by gRPC.
     Grpc,
     /// Calls framed.
     Framed,
@@ -58,24 +60,27 @@ pub enum Pool {
     Short,
 }
 
-/// The words that every client takes.
+/// The arguments of every client.
 #[derive(Clone, Debug, Args)]
 pub struct Transport {
-    /// How the client's side speaks.
+    /// The protocol of the client's side.
     #[arg(long, value_enum, default_value = "tt")]
     pub proto: Proto,
     /// How streams share connections.
     #[arg(long, value_enum, default_value = "mux")]
     pub pool: Pool,
-    /// Connections of a mux pool.
+    /// Number of connections of a mux pool.
     #[arg(long, default_value_t = 1)]
     pub psize: usize,
-    /// Microseconds that a connection looks for more before it sleeps.
+    /// Microseconds that a connection spins after a read before it parks.
     #[arg(long, default_value_t = 0)]
     pub busy_poll: u64,
+    /// Code, path and cause of a cancel go between Rust peers over gRPC too. Without it they say what Kitex says.
+    #[arg(long)]
+    pub cancel_origin: bool,
 }
 
-/// Where a client of its own is bound for.
+/// The server of a client.
 #[derive(Clone, Debug, Args)]
 pub struct Target {
     /// Address of the server.
@@ -87,16 +92,16 @@ pub struct Target {
     /// The client's own service name.
     #[arg(long = "self", default_value = "ServiceA")]
     pub own: String,
-    /// How it is reached.
+    /// The transport to it.
     #[command(flatten)]
     pub transport: Transport,
 }
 
 impl Target {
-    /// A client of it.
+    /// Returns a client of it.
     ///
     /// # Errors
-    /// A name or the address cannot be.
+    /// A name or the address is invalid.
     pub fn client(&self) -> Result<LabClient, Failure> {
         self.transport.client(&self.addr, &self.name, &self.own)
     }
@@ -107,10 +112,15 @@ impl Transport {
         Duration::from_micros(self.busy_poll)
     }
 
+    /// The settings of gRPC connections. The checks reset more streams of one than a server in the open should allow.
+    pub(crate) fn grpc(&self) -> GrpcConfig {
+        GrpcConfig::default().max_resets_per_second(100_000).cancel_origin(self.cancel_origin)
+    }
+
     /// A client of the service `name` at `addr`, calling as `own`.
     ///
     /// # Errors
-    /// A name or the address cannot be.
+    /// A name or the address is invalid.
     pub fn client(&self, addr: &str, name: &str, own: &str) -> Result<LabClient, Failure> {
         let (carrier, call_protocol) = match self.proto {
             Proto::Tt | Proto::Ttheader => (Carrier::TtHeader, CallProtocol::Ttheader),
@@ -129,6 +139,7 @@ impl Transport {
             .transport(carrier)
             .call_protocol(call_protocol)
             .propagation(Propagation::Legacy)
+            .grpc(self.grpc())
             .socket(SocketConfig::default().busy_poll(self.busy_poll()))
             .build()?;
         Ok(LabClient::new(client))

@@ -1,5 +1,5 @@
-//! Many streams on one connection, half of them canceled: what becomes of the others. Beyond the words
-//! that both peers were given; its twin in `kitex-peer` draws the same lots.
+//! Many streams on one connection, half of them canceled: checks that the others are unaffected. The Kitex
+//! peer (`kitex-peer`) draws the same streams from the same seed.
 
 use std::time::Duration;
 
@@ -11,44 +11,48 @@ use crate::dial::{Failure, Target};
 use crate::lab::{LabClient, Req};
 use crate::line::print;
 
-/// The words of `lab-peer isolate`.
+/// The arguments of `lab-peer isolate`.
 #[derive(Debug, Args)]
 pub struct IsolateArgs {
     #[command(flatten)]
     target: Target,
-    /// Streams.
+    /// Number of streams.
     #[arg(long, default_value_t = 10_000)]
     c: u64,
-    /// What the lots are drawn from.
+    /// The seed that selects the streams to cancel.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// A cancel before the first message meets that message on its way. Without, there is none to meet:
-    /// a Kitex client that meets one closes its connection, whoever has sent it.
+    /// A cancel before the first message crosses that message. Without it, there is no message to cross: a
+    /// Kitex client whose cancel crosses one closes its connection, whichever peer has sent the message.
     #[arg(long)]
     cross: bool,
 }
 
-/// Messages of each stream, with such pauses that all streams are open at once.
+/// The messages of each stream, with pauses so that all streams are open at once.
 const MESSAGES: u64 = 6;
 const WORDS: &str = "n=6;delay=700";
 
-/// What becomes of a stream.
+/// What a stream that is canceled asks for: so much that its handler cannot have sent all of it before a cancel that
+/// arrives late, because the machine is busy.
+const CANCELED_WORDS: &str = "n=1000;delay=700";
+
+/// The plan of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Lot {
-    /// Canceled after so many messages; `None`: never.
+    /// Canceled after this many messages; `None`: never.
     cancel_after: Option<u64>,
-    /// How long before a cancel that waits for no message.
+    /// The delay of a cancel before the first message.
     wait: Duration,
 }
 
 impl Lot {
-    /// The lot of stream `number`: splitmix64, as in the twin.
+    /// Draws the plan of stream `number`: splitmix64, as in the Kitex peer.
     fn draw(seed: u64, number: u64) -> Self {
         let mut bits = seed.wrapping_add(number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         bits ^= bits >> 31;
-        // A quarter of all is canceled before its first message.
+        // A quarter of all streams is canceled before the first message.
         let cancel_after = match bits & 3 {
             1 => Some(0),
             3 => Some(1 + (bits >> 2 & 3)),
@@ -58,7 +62,7 @@ impl Lot {
     }
 }
 
-/// Opens the streams, cancels half of them, and prints how all have ended.
+/// Opens the streams, cancels half of them, and prints the ends of all.
 ///
 /// # Errors
 /// The client cannot be built.
@@ -85,15 +89,19 @@ pub async fn run(args: IsolateArgs) -> Result<(), Failure> {
         "ev": "isolated", "c": c, "survivors": survivors, "canceled": canceled, "before": before,
         "broken": broken,
     }));
-    // For the last cancels to be written.
+    // Time for the last cancels to be written.
     tokio::time::sleep(Duration::from_millis(200)).await;
     Ok(())
 }
 
-/// What the stream ended with, if that is not its lot.
+/// Returns the end of a stream, if it differs from its plan.
 async fn meet(client: LabClient, lot: Lot, cross: bool) -> Option<String> {
     let (ctx, canceler) = Context::background().with_cancel();
-    let words = if lot.cancel_after == Some(0) && !cross { "idle" } else { WORDS };
+    let words = match lot.cancel_after {
+        None => WORDS,
+        Some(0) if !cross => "idle",
+        Some(_) => CANCELED_WORDS,
+    };
     let req = Req { msg: Some(words.into()), seq: Some(0), payload: None };
     let mut stream = match client.down(&ctx, req).await {
         Ok(stream) => stream,
@@ -119,7 +127,7 @@ async fn meet(client: LabClient, lot: Lot, cross: bool) -> Option<String> {
     }
 }
 
-/// Whether a stream ended by the cancel of this end, over either transport.
+/// Returns whether a stream ended by the cancel of this end, over either transport.
 fn is_own_cancel(error: &Error) -> bool {
     let by_grpc = error.grpc_status().is_some_and(|status| status.code() == GrpcStatus::CANCELED);
     error.code() == Some(Code::CANCELED) || by_grpc

@@ -1,4 +1,5 @@
-//! How long a cancel takes to the last handler: this end prints when it cancels, that end when it learns.
+//! The latency of a cancel to the last handler: the client prints when it cancels, the server when its
+//! handler is canceled.
 
 use std::time::Duration;
 
@@ -10,15 +11,15 @@ use crate::dial::{Failure, Target};
 use crate::lab::Req;
 use crate::line::{now, print};
 
-/// The words of `lab-peer lat`.
+/// The arguments of `lab-peer lat`.
 #[derive(Debug, Args)]
 pub struct LatArgs {
     #[command(flatten)]
     target: Target,
-    /// Whether something receives on each stream.
+    /// Whether a Recv is pending on each stream.
     #[arg(long, value_enum, default_value = "recv")]
     what: What,
-    /// Streams.
+    /// Number of streams.
     #[arg(long, default_value_t = 100)]
     c: i64,
 }

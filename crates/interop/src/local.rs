@@ -1,4 +1,4 @@
-//! A chain of servers in one process, for checks that need no processes.
+//! A chain of servers in one process, for tests that need no processes.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use crate::dial::{Failure, Pool, Proto, Transport};
 use crate::lab::LabClient;
 use crate::server;
 
-/// Servers on loopback, each passing Down on to the next. They serve until the runtime ends.
+/// Servers on loopback, each forwarding Down to the next. They serve until the runtime ends.
 #[derive(Debug)]
 pub struct Chain {
     first: SocketAddr,
@@ -14,19 +14,22 @@ pub struct Chain {
 
 const NAMES: [&str; 5] = ["ServiceB", "ServiceC", "ServiceD", "ServiceE", "ServiceF"];
 
-const TRANSPORT: Transport = Transport { proto: Proto::Tt, pool: Pool::Mux, psize: 1, busy_poll: 0 };
+/// How the servers of a chain call each other.
+pub const TRANSPORT: Transport =
+    Transport { proto: Proto::Tt, pool: Pool::Mux, psize: 1, busy_poll: 0, cancel_origin: true };
 
 impl Chain {
-    /// Starts as many servers, five at most.
+    /// Starts `servers` servers, five at most.
     ///
     /// # Errors
-    /// The system gives no port.
+    /// The system's, if no port can be bound.
     pub async fn start(servers: usize) -> Result<Self, Failure> {
         let mut next: Option<(SocketAddr, &str)> = None;
         for name in NAMES.iter().take(servers).rev() {
             let client = next.map(|(addr, nextname)| TRANSPORT.client(&addr.to_string(), nextname, name));
             let server =
-                server::bind("127.0.0.1:0", name, client.transpose()?, server::Lines::Silent).await?;
+                server::bind("127.0.0.1:0", name, client.transpose()?, server::Lines::Silent, &TRANSPORT)
+                    .await?;
             next = Some((server.local_addr(), name));
             tokio::spawn(server.serve());
         }
@@ -34,15 +37,15 @@ impl Chain {
         Ok(Self { first })
     }
 
-    /// Where the first listens.
+    /// Returns the address of the first.
     pub fn address(&self) -> SocketAddr {
         self.first
     }
 
-    /// A client of the first.
+    /// Returns a client of the first.
     ///
     /// # Errors
-    /// The name cannot be.
+    /// The name is invalid.
     pub fn client(&self, own: &str) -> Result<LabClient, Failure> {
         TRANSPORT.client(&self.first.to_string(), "ServiceB", own)
     }

@@ -1,5 +1,5 @@
-//! `lab-peer`: the one program that every interop, chain and speed check talks to. It and its twin on
-//! real Kitex take the same words and print the same lines, so that any mix of both is one command.
+//! `lab-peer`: the peer of every interop, chain and performance test. It and the peer on real Kitex take the
+//! same arguments and print the same lines, so that any mix of both is one command.
 
 use std::process::ExitCode;
 
@@ -21,21 +21,21 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Role {
-    /// Serves Lab, alone or as a link of a chain.
+    /// Serves Lab, alone or as a hop of a chain.
     Server(ServerArgs),
-    /// Makes one call and prints what it sees.
+    /// Makes one call and prints its results.
     Client(ClientArgs),
     /// Measures throughput.
     Bench(BenchArgs),
-    /// Opens streams and cancels each; when the last handler learns of it, its server prints.
+    /// Opens streams and cancels each; the last server prints when its handler is canceled.
     Lat(LatArgs),
     /// Reads one message a second from a fast sender, and prints its own memory.
     Slow(SlowArgs),
     /// Holds many idle streams.
     Hold(HoldArgs),
-    /// Calls once a second, whether the server is there or not.
+    /// Calls once a second, whether the server is up or not.
     Redial(RedialArgs),
-    /// Opens many streams on one connection, cancels half of them, and prints how all have ended.
+    /// Opens many streams on one connection, cancels half of them, and prints the ends of all.
     Isolate(IsolateArgs),
 }
 

@@ -1,12 +1,12 @@
-//! The server: the test service, which passes Down on to the next server if there is one.
+//! The server: the test service, which forwards Down to the next server if there is one.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use kitex::server::{GrpcConfig, ServerBuilder, SocketConfig};
+use kitex::server::{ServerBuilder, SocketConfig};
 use kitex::{
-    BidiStreamingServer, ClientStreamingServer, Context, Cores, Result, Server, ServerStreamingServer,
+    BidiStreamingServer, ClientStreamingServer, Context, Result, Server, ServerStreamingServer, ThreadPerCore,
 };
 use serde_json::json;
 
@@ -15,7 +15,7 @@ use crate::lab::{Lab, LabClient, LabPingError, LabServer, Req, Resp};
 use crate::line::{now, print, print_server};
 use crate::words::Words;
 
-/// The words of `lab-peer server`.
+/// The arguments of `lab-peer server`.
 #[derive(Debug, Args)]
 pub struct ServerArgs {
     /// Address to listen on.
@@ -24,54 +24,76 @@ pub struct ServerArgs {
     /// The server's own service name.
     #[arg(long, default_value = "ServiceB")]
     name: String,
-    /// Address of the server that Down is passed on to.
+    /// Address of the server that Down is forwarded to.
     #[arg(long, default_value = "")]
     next: String,
     /// That server's service name.
     #[arg(long, default_value = "ServiceC")]
     nextname: String,
-    /// Threads with a runtime each, to serve on instead of one runtime of all cores; 0: as many as cores.
+    /// Number of threads with a runtime each, to serve on instead of one runtime of all cores; 0: one per
+    /// core.
     #[arg(long)]
     cores: Option<usize>,
+    /// Shut down gracefully at SIGTERM, with this time in milliseconds before clients are notified, and a minute for streams
+    /// that run.
+    #[arg(long)]
+    drain: Option<u64>,
     #[command(flatten)]
     transport: Transport,
 }
 
-/// Serves until it is killed.
+/// Serves until it is killed, or shut down.
 ///
 /// # Errors
-/// The address cannot be listened on, or the next one makes no sense.
+/// The address cannot be bound, or that of the next server is invalid.
 pub async fn run(args: ServerArgs) -> Result<(), Failure> {
-    let ServerArgs { addr, name, next, nextname, cores, transport } = args;
+    let ServerArgs { addr, name, next, nextname, cores, drain, transport } = args;
     let next = (!next.is_empty()).then(|| transport.client(&next, &nextname, &name)).transpose()?;
-    let builder = builder(&name, next, Lines::Printed, transport.busy_poll());
+    let builder = builder(&name, next, Lines::Printed, &transport);
     let builder = match cores {
-        Some(count) => builder.cores(Cores::start(count)?),
+        Some(count) => builder.cores(ThreadPerCore::start(count)?),
         None => builder,
     };
-    let server = builder.bind(&addr).await?;
+    let server = match drain {
+        Some(delay) => builder.drain_delay(Duration::from_millis(delay)).exit_wait(EXIT_WAIT),
+        None => builder,
+    };
+    let server = server.bind(&addr).await?;
     print(&json!({"ev": "listening"}));
-    server.serve().await;
+    match drain {
+        Some(_) => server.run().await?,
+        None => server.serve().await,
+    }
     Ok(())
 }
 
-/// A server of the service `name` that passes Down on to `next`, if there is one.
+/// The time of running streams at a shutdown.
+const EXIT_WAIT: Duration = Duration::from_secs(60);
+
+/// Returns a server of the service `name` that forwards Down to `next`, if there is one.
 ///
 /// # Errors
 /// The address cannot be listened on.
-pub async fn bind(addr: &str, name: &str, next: Option<LabClient>, lines: Lines) -> Result<Server, Failure> {
-    Ok(builder(name, next, lines, Duration::ZERO).bind(addr).await?)
+pub async fn bind(
+    addr: &str,
+    name: &str,
+    next: Option<LabClient>,
+    lines: Lines,
+    transport: &Transport,
+) -> Result<Server, Failure> {
+    Ok(builder(name, next, lines, transport).bind(addr).await?)
 }
 
-fn builder(name: &str, next: Option<LabClient>, lines: Lines, busy_poll: Duration) -> ServerBuilder {
+/// Returns a builder of a server as [`bind`] starts it, over `transport`.
+pub fn builder(name: &str, next: Option<LabClient>, lines: Lines, transport: &Transport) -> ServerBuilder {
     let service = LabServer::new(Peer { name: Arc::from(name), next, lines });
     // The checks hold more streams on one connection than a server in the open should.
-    let socket = SocketConfig::default().busy_poll(busy_poll);
-    let grpc = GrpcConfig::default().max_resets_per_second(100_000);
-    Server::builder(name).service(service).max_concurrent_streams(100_000).socket(socket).grpc(grpc)
+    let socket = SocketConfig::default().busy_poll(transport.busy_poll());
+    let server = Server::builder(name).service(service).max_concurrent_streams(100_000);
+    server.socket(socket).grpc(transport.grpc())
 }
 
-/// Whether handlers print how they end.
+/// Whether handlers print their ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lines {
     /// They do.
@@ -87,7 +109,7 @@ struct Peer {
     lines: Lines,
 }
 
-/// The part of a handler that ended, as a line names it; nothing if the line is left out.
+/// The part of a handler that ended, as a line names it; `None` if no line is printed.
 type Ended = (Option<&'static str>, Result<()>);
 
 #[kitex::async_trait]
@@ -163,7 +185,7 @@ impl Peer {
     }
 }
 
-/// One call of Down. In one piece, so that the futures below it need one pointer each.
+/// One call of Down. One value, so that the futures below it need one pointer each.
 struct Down<'a> {
     peer: &'a Peer,
     ctx: Context,
@@ -174,7 +196,7 @@ struct Down<'a> {
 }
 
 impl<'a> Down<'a> {
-    /// Gives the request back: by value, so that the handler's future does not hold it twice.
+    /// Returns the request: by value, so that the handler's future does not hold it twice.
     fn begin(
         peer: &'a Peer,
         ctx: Context,
@@ -186,11 +208,18 @@ impl<'a> Down<'a> {
             stream.set_header("hk", "hv")?;
             stream.set_trailer("tk", "tv");
         }
+        for (key, value) in words.headers.each("h") {
+            stream.set_header(key, value)?;
+        }
+        for (key, value) in words.trailers.each("t") {
+            stream.set_trailer(key, value);
+        }
         Ok((Self { peer, ctx, stream, words, seq: req.seq.unwrap_or_default(), sent: 0 }, req))
     }
 
     async fn answer(&mut self) -> Ended {
-        if let Err(error) = self.send_all().await {
+        // Boxed, so that the future of a handler that only waits for its cancel does not hold it.
+        if let Err(error) = Box::pin(self.send_all()).await {
             return (Some("Down.send"), Err(error));
         }
         if self.words.idle {
@@ -225,7 +254,7 @@ impl<'a> Down<'a> {
         let text = |value: Option<&kitex::bytes::Bytes>| {
             value.map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
         };
-        // gRPC turns keys to capitals.
+        // gRPC converts keys to upper case.
         let pk = self.ctx.persistent("pk").or_else(|| self.ctx.persistent("PK"));
         let tk = self.ctx.transient("tk").or_else(|| self.ctx.transient("TK"));
         let msg = format!("pk={};tk={}", text(pk), text(tk));

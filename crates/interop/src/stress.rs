@@ -1,4 +1,4 @@
-//! Peers that do something badly on purpose: read too slowly, hold too much, call too early.
+//! Clients that misbehave on purpose: slow consumers, many idle streams, calls to a server that is down.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use crate::dial::{Failure, Target};
 use crate::lab::{LabClient, Req};
 use crate::line::print;
 
-/// The words of `lab-peer slow`.
+/// The arguments of `lab-peer slow`.
 #[derive(Debug, Args)]
 pub struct SlowArgs {
     #[command(flatten)]
     target: Target,
-    /// Seconds.
+    /// Duration in seconds.
     #[arg(long, default_value_t = 8)]
     t: u64,
 }
 
-/// Reads one message a second from a fast sender.
+/// Reads one message a second from a fast sender: a slow consumer.
 ///
 /// # Errors
 /// The stream cannot be opened.
@@ -37,12 +37,12 @@ pub async fn slow(args: SlowArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The words of `lab-peer hold`.
+/// The arguments of `lab-peer hold`.
 #[derive(Debug, Args)]
 pub struct HoldArgs {
     #[command(flatten)]
     target: Target,
-    /// Streams.
+    /// Number of streams.
     #[arg(long, default_value_t = 10_000)]
     c: i64,
     /// Seconds to hold them.
@@ -50,7 +50,7 @@ pub struct HoldArgs {
     t: u64,
 }
 
-/// Holds idle streams, and exits without a word to anyone.
+/// Holds idle streams, and exits without closing them.
 ///
 /// # Errors
 /// A stream cannot be opened.
@@ -65,12 +65,12 @@ pub async fn hold(args: HoldArgs) -> Result<(), Failure> {
     std::process::exit(0);
 }
 
-/// The words of `lab-peer redial`.
+/// The arguments of `lab-peer redial`.
 #[derive(Debug, Args)]
 pub struct RedialArgs {
     #[command(flatten)]
     target: Target,
-    /// Calls, one a second.
+    /// Number of calls, one a second.
     #[arg(long, default_value_t = 8)]
     t: u64,
 }
@@ -106,7 +106,7 @@ fn request(msg: &'static str, seq: i64) -> Req {
     Req { msg: Some(msg.into()), seq: Some(seq), payload: None }
 }
 
-/// This process' resident memory; 0 where the system does not say.
+/// Returns the resident memory of this process in KB; 0 if it is unknown.
 pub fn rss_kb() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

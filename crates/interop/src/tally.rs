@@ -1,4 +1,4 @@
-//! Operations and their times, and the line that tells them: the same for every peer that is compared.
+//! Operations and their latencies, and the line that reports them: the same for all compared peers.
 
 use std::sync::Mutex;
 use std::time::Instant;
@@ -12,32 +12,32 @@ use crate::line::print;
 pub struct Tally(Mutex<Vec<f64>>);
 
 impl Tally {
-    /// One operation is done.
+    /// Records one completed operation.
     pub fn add(&self, since: Instant) {
         let micros = since.elapsed().as_secs_f64() * 1e6;
         self.lock().push(micros);
     }
 
-    /// The times so far, in microseconds.
+    /// Removes and returns the latencies so far, in microseconds.
     pub fn take(&self) -> Vec<f64> {
         std::mem::take(&mut *self.lock())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<f64>> {
-        self.0.lock().expect("no task panics under it")
+        self.0.lock().expect("no panic under the lock")
     }
 }
 
-/// What a bench was about.
+/// The parameters of a bench.
 #[derive(Clone, Copy, Debug)]
 pub struct Ran<'a> {
-    /// What each task did.
+    /// The operation of each task.
     pub what: &'a str,
-    /// Tasks.
+    /// Number of tasks.
     pub tasks: usize,
-    /// Bytes of payload.
+    /// Size of the payload, in bytes.
     pub bytes: usize,
-    /// Seconds.
+    /// Duration in seconds.
     pub seconds: u64,
 }
 

@@ -1,24 +1,24 @@
-//! The business status error: an answer that the service means, not a failure of the call.
+//! The business status error: an error that is part of a service's API, not a failure of the call.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::text::write_escaped;
 
-/// Code, message and extra of a business error. Travels in the trailer of a stream or the header of an
-/// answer; the call itself has succeeded.
+/// Code, message and extra of a business error. Sent in the trailer of a stream or the header of a
+/// response; the call itself has succeeded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BizStatusError {
     /// The service's own code; a peer reads 0 as "no error".
     pub code: i32,
     /// The service's own message.
     pub message: String,
-    /// More that a program may want to know.
+    /// Additional pairs for programs.
     pub extra: BTreeMap<String, String>,
 }
 
 impl BizStatusError {
-    /// An error without extra.
+    /// Returns an error without extra.
     pub fn new(code: i32, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), extra: BTreeMap::new() }
     }

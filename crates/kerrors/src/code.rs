@@ -1,24 +1,10 @@
-//! The one table of codes: number, name, kind and sentence. Everything else derives from it.
+//! The table of codes: number, name, kind and text. Everything else derives from it.
 
 use std::fmt;
 
-/// What sort of end a code stands for. Programs compare kinds, people read the text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Kind {
-    /// The remote handler returned an error.
-    Application,
-    /// A peer, or a caller of this library, broke the protocol, or the connection is gone.
-    Protocol,
-    /// Somebody canceled.
-    Canceled,
-    /// A deadline of this side passed.
-    Timeout,
-    /// A bound of this side or of the peer's refused the stream.
-    Refused,
-}
+use crate::ErrorKind;
 
-/// Code of a stream error. Any `i32` may come from a peer; those of the table have a name.
+/// The code of a stream error. A peer may send any `i32`; those of the table have a name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Code(i32);
 
@@ -30,18 +16,18 @@ macro_rules! codes {
                 pub const $name: Self = Self($number);
             )*
 
-            /// Every code of the table, in order.
+/// Every code of the table, in order.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
-            /// The code's own sentence; empty for a code that the table does not have.
+/// Returns the code's own text; empty for a code that is not in the table.
             pub const fn message(self) -> &'static str {
                 match self.0 { $($number => $message,)* _ => "" }
             }
 
             /// The kind of an error that arises here with this code. An error that a peer's Rst frame
-            /// brought is of kind [`Kind::Canceled`] whatever its code.
-            pub const fn kind(self) -> Kind {
-                match self.0 { $($number => Kind::$kind,)* _ => Kind::Canceled }
+            /// brought is of kind [`ErrorKind::Canceled`] whatever its code.
+            pub const fn kind(self) -> ErrorKind {
+                match self.0 { $($number => ErrorKind::$kind,)* _ => ErrorKind::Canceled }
             }
 
             const fn name(self) -> Option<&'static str> {
@@ -57,7 +43,7 @@ codes! {
     12003 ILLEGAL_BIZ_ERROR Protocol "illegal bizErr";
     12004 ILLEGAL_FRAME Protocol "illegal frame";
     12005 ILLEGAL_OPERATION Protocol "illegal operation";
-    12006 TRANSPORT_CLOSING Protocol "transport is closing";
+    12006 TRANSPORT_CLOSING Connection "transport is closing";
     12007 CANCELED Canceled "user code invoking stream RPC with context processed by context.WithCancel or context.WithTimeout, then invoking cancel() actively";
     12008 CANCELED_WITH_CAUSE Canceled "user code canceled with cancelCause(error)";
     12009 CANCELED_BY_DOWNSTREAM Canceled "canceled by downstream";
@@ -69,19 +55,18 @@ codes! {
     12015 STREAM_TIMEOUT Timeout "stream timeout";
     12900 TOO_MANY_STREAMS Refused "too many streams or handlers on this connection: retry later or on another connection";
     12901 SLOW_CONSUMER Refused "receive buffer is full: the consumer is slower than the sender";
-    12902 OVERLOADED Refused "server is overloaded: retry later";
     12903 DRAINING Refused "server is shutting down: retry on another";
     12904 SEND_TIMEOUT Timeout "stream Send timeout";
     12905 IDLE_TIMEOUT Timeout "stream idle timeout";
 }
 
 impl Code {
-    /// Wraps a number that came from a peer.
+    /// Wraps a number received from a peer.
     pub const fn new(number: i32) -> Self {
         Self(number)
     }
 
-    /// The number.
+    /// Returns the number.
     pub const fn number(self) -> i32 {
         self.0
     }

@@ -1,16 +1,19 @@
-//! Everything a call or a stream may end with, in one type for the door.
+//! The error type of calls and streams.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use crate::{ApplicationException, BizStatusError, CancelPath, Code, GrpcStatus, Kind, Side, StreamError};
+use crate::{
+    ApplicationException, BizStatusError, CancelPath, Code, ErrorKind, GrpcStatus, Side, StreamError,
+};
 
 /// The result of a call, a Send or a Recv.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// How a call or a stream ended, if not well.
+/// Why a call or a stream failed.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -18,50 +21,57 @@ pub enum Error {
     Stream(StreamError),
     /// A gRPC stream ended: canceled, timed out, refused, failed.
     Grpc(GrpcStatus),
-    /// The service answered with a business error.
+    /// The service returned a business error.
     Biz(BizStatusError),
-    /// A ping-pong call's handler failed at the remote end.
+    /// The handler of a ping-pong call failed.
     Remote(ApplicationException),
-    /// No connection could be had.
+    /// No connection could be established.
     Connect {
-        /// The address as it was given.
+        /// The address, as given.
         address: String,
-        /// What the system said.
+        /// The error of the system.
         source: Arc<io::Error>,
     },
-    /// A ping-pong call's connection was lost, or its answer made no sense.
+    /// The connection of a ping-pong call was lost, or its response was invalid.
     Network(Arc<dyn StdError + Send + Sync>),
-    /// A ping-pong call had no answer in time.
+    /// A ping-pong call got no response in time.
     Timeout(String),
-    /// A message could not be encoded or decoded. Nothing else of the stream is harmed.
+    /// A message could not be encoded or decoded. The stream itself is not affected.
     Codec(Arc<dyn StdError + Send + Sync>),
-    /// Anything that a handler wants to end with; the peer reads its text.
+    /// The context of a call or of a handler has ended. The text is the reason's.
+    Context {
+        /// [`ErrorKind::Canceled`] or [`ErrorKind::Timeout`].
+        kind: ErrorKind,
+        /// The reason.
+        reason: Arc<dyn StdError + Send + Sync>,
+    },
+    /// Any other error that a handler returns; the peer gets its text.
     Other(Arc<dyn StdError + Send + Sync>),
 }
 
 impl Error {
-    /// An error of the handler's own: the peer sees its text, after `biz error: `.
+    /// Returns a custom error of a handler: the peer gets its text, after `biz error: `.
     pub fn other(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Other(error.into().into())
     }
 
-    /// A message that cannot be encoded or decoded.
+    /// Returns the error of a message that cannot be encoded or decoded.
     pub fn codec(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Codec(error.into().into())
     }
 
-    /// A ping-pong call whose connection failed it.
+    /// Returns the error of a ping-pong call whose connection failed.
     pub fn network(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Network(error.into().into())
     }
 
-    /// An answer that holds neither a result nor an exception.
+    /// Returns the error of a response with neither a result nor an exception.
     pub fn missing_result(method: &str) -> Self {
         let text = format!("{method} failed: unknown result");
         Self::Remote(ApplicationException::new(ApplicationException::MISSING_RESULT, text))
     }
 
-    /// The stream error, if it is one.
+    /// Returns the stream error, if it is one.
     pub fn stream(&self) -> Option<&StreamError> {
         match self {
             Self::Stream(error) => Some(error),
@@ -69,7 +79,7 @@ impl Error {
         }
     }
 
-    /// The business error, if it is one.
+    /// Returns the business error, if it is one.
     pub fn biz(&self) -> Option<&BizStatusError> {
         match self {
             Self::Biz(error) => Some(error),
@@ -77,9 +87,13 @@ impl Error {
         }
     }
 
-    /// Code of the stream error.
+    /// Returns the code of the stream error, of the cancel behind a gRPC status, or else the number of the gRPC status
+    /// (0 to 20, which no constant of [`Code`] has). `None` for errors without a code on the wire, and for
+    /// [`biz`](Self::biz) errors, whose code is the service's own.
     pub fn code(&self) -> Option<Code> {
-        self.stream().map(StreamError::code)
+        let of_status = |status: &GrpcStatus| Code::new(i32::try_from(status.code()).unwrap_or(i32::MAX));
+        let of_stream = self.stream().or_else(|| self.grpc_origin()).map(StreamError::code);
+        of_stream.or_else(|| self.grpc_status().map(of_status))
     }
 
     /// Returns the gRPC status, if the stream or call was carried by gRPC and failed with one. The text of a unary
@@ -92,9 +106,31 @@ impl Error {
         }
     }
 
-    /// Returns the kind of the stream error or of the gRPC status.
-    pub fn kind(&self) -> Option<Kind> {
-        self.stream().map(StreamError::kind).or_else(|| self.grpc_status().map(GrpcStatus::kind))
+    /// Returns the kind, which every error has: what a program should branch on.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Stream(error) => error.kind(),
+            Self::Grpc(status) => status.kind(),
+            Self::Biz(_) => ErrorKind::Business,
+            Self::Remote(exception) => exception.kind(),
+            Self::Connect { .. } => ErrorKind::Connection,
+            Self::Network(_) => self.grpc_status().map_or(ErrorKind::Connection, GrpcStatus::kind),
+            Self::Timeout(_) => ErrorKind::Timeout,
+            Self::Codec(_) => ErrorKind::Codec,
+            Self::Context { kind, .. } => *kind,
+            Self::Other(_) => ErrorKind::Application,
+        }
+    }
+
+    /// Returns the text without code, side and path: of a cancel its cause, of a gRPC status its message.
+    pub fn message(&self) -> Cow<'_, str> {
+        match (self, self.grpc_status()) {
+            (Self::Stream(error), _) => error.message().into(),
+            (_, Some(status)) => status.message().into(),
+            (Self::Biz(error), _) => (&*error.message).into(),
+            (Self::Remote(exception), _) => exception.text(),
+            _ => self.to_string().into(),
+        }
     }
 
     /// Returns whether the stream still works and Recv may be called again.
@@ -106,19 +142,33 @@ impl Error {
         }
     }
 
-    /// Which end of the stream it was seen at.
+    /// Returns the end of the stream at which the error occurred; of a gRPC status only where the cancel behind it is
+    /// known.
     pub fn side(&self) -> Option<Side> {
-        self.stream().and_then(StreamError::side)
+        self.stream().or_else(|| self.grpc_origin()).and_then(StreamError::side)
     }
 
-    /// Whether somebody canceled the stream: its caller, or its callee.
+    /// Returns whether the call or stream was canceled: whether [`kind`](Self::kind) is [`ErrorKind::Canceled`].
     pub fn is_canceled(&self) -> bool {
-        self.kind() == Some(Kind::Canceled)
+        self.kind() == ErrorKind::Canceled
     }
 
-    /// The services along which a cancel came.
+    /// Returns whether the program of a caller, or of a service on the cancel path, ended the call on purpose: a cancel
+    /// (codes 12007 to 12012 and gRPC's 1). False for a closed connection and for a timeout, which the peer's Rst reports
+    /// as a cancel too. Alerts should not fire for it: the user has pressed Stop.
+    pub fn is_user_cancel(&self) -> bool {
+        let of_code = |code: Code| (Code::CANCELED..=Code::HANDLER_RETURNED).contains(&code);
+        let error = self.stream().or_else(|| self.grpc_origin());
+        self.is_canceled() && error.is_none_or(|error| of_code(error.code()))
+    }
+
+    /// Returns the cancel path: the services that a cancel passed, over TTHeader Streaming or gRPC.
     pub fn path(&self) -> Option<&CancelPath> {
-        self.stream().and_then(StreamError::path)
+        self.stream().or_else(|| self.grpc_origin()).and_then(StreamError::path)
+    }
+
+    fn grpc_origin(&self) -> Option<&StreamError> {
+        self.grpc_status().and_then(GrpcStatus::origin)
     }
 }
 
@@ -132,7 +182,7 @@ impl fmt::Display for Error {
             Self::Connect { address, source } => write!(f, "cannot connect to {address}: {source}"),
             Self::Network(error) => write!(f, "remote or network error: {error}"),
             Self::Timeout(text) => write!(f, "rpc timeout: {text}"),
-            Self::Codec(error) | Self::Other(error) => error.fmt(f),
+            Self::Codec(error) | Self::Other(error) | Self::Context { reason: error, .. } => error.fmt(f),
         }
     }
 }
@@ -142,7 +192,10 @@ impl StdError for Error {
         match self {
             Self::Stream(error) => error.source(),
             Self::Connect { source, .. } => Some(&**source),
-            Self::Network(error) | Self::Codec(error) | Self::Other(error) => error.source(),
+            Self::Network(error)
+            | Self::Codec(error)
+            | Self::Other(error)
+            | Self::Context { reason: error, .. } => error.source(),
             Self::Grpc(_) | Self::Biz(_) | Self::Remote(_) | Self::Timeout(_) => None,
         }
     }

@@ -1,4 +1,4 @@
-//! The wire form of an error: a Thrift binary message of type EXCEPTION that holds a
+//! The wire form of an error: a Thrift binary message of type EXCEPTION with a
 //! TApplicationException {1: string message, 2: i32 type}. Owns the message envelope too, since an
 //! error cannot be written without one. Every read is checked against what remains.
 
@@ -7,18 +7,19 @@ use std::fmt;
 use thiserror::Error;
 
 use crate::text::{bounded, write_escaped};
+use crate::{Code, ErrorKind};
 
-/// What a Thrift message is for.
+/// The type of a Thrift message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum MessageKind {
-    /// A call that waits for an answer.
+    /// A call that expects a response.
     Call = 1,
-    /// An answer.
+    /// A response.
     Reply = 2,
-    /// An answer that is an [`ApplicationException`].
+    /// A response that is an [`ApplicationException`].
     Exception = 3,
-    /// A call that waits for nothing.
+    /// A call without a response.
     Oneway = 4,
 }
 
@@ -34,11 +35,11 @@ impl MessageKind {
     }
 }
 
-/// Why bytes are no Thrift message, or no exception.
+/// Why bytes are not a Thrift message, or not an exception.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ExceptionError {
-    /// A length leads past the end, or the end comes too early.
+    /// A length exceeds the remaining bytes, or bytes are missing.
     #[error("thrift message is cut short")]
     Truncated,
     /// The first bytes are not those of a strict binary message of version 1.
@@ -56,22 +57,22 @@ pub enum ExceptionError {
     /// The message is not an exception.
     #[error("thrift message type want Exception, but got {0:?}")]
     NotAnException(MessageKind),
-    /// A field of a type that does not exist.
+    /// A field has an unknown type.
     #[error("unknown thrift type {0}")]
     UnknownType(u8),
-    /// Structs nested deeper than 64.
+    /// Structs are nested deeper than 64 levels.
     #[error("thrift value is nested deeper than 64")]
     TooDeep,
 }
 
-/// What stands before the struct of a Thrift message.
+/// The envelope before the struct of a Thrift message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MessageBegin<'a> {
     /// The method's name as the peer wrote it.
     pub name: &'a [u8],
-    /// What the message is for.
+    /// The type of the message.
     pub kind: MessageKind,
-    /// The number that an answer repeats.
+    /// The sequence number, which a response repeats.
     pub sequence_id: i32,
 }
 
@@ -83,10 +84,10 @@ impl<'a> MessageBegin<'a> {
         out.extend_from_slice(&self.sequence_id.to_be_bytes());
     }
 
-    /// Reads the envelope of a strict binary message, and gives the bytes after it too.
+    /// Reads the envelope of a strict binary message, and returns it with the bytes after it.
     ///
     /// # Errors
-    /// [`ExceptionError`] if the bytes are no such message.
+    /// [`ExceptionError`] if the bytes are not such a message.
     pub fn read(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), ExceptionError> {
         let mut input = Input(bytes);
         let version = u16::from_be_bytes(input.take()?);
@@ -100,55 +101,66 @@ impl<'a> MessageBegin<'a> {
     }
 }
 
-/// What a handler's error becomes on the wire.
+/// A Thrift TApplicationException: the wire form of a handler's error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApplicationException {
-    /// Thrift's own types are 0 to 10; a stream error's code stands here too.
+    /// The type: 0 to 10 are defined by Thrift; the code of a stream error is used here too.
     pub type_id: i32,
-    /// The text; empty means the type's own sentence.
+    /// The text; if empty, the type's own text is shown.
     pub message: String,
 }
 
 impl ApplicationException {
-    /// The called method is not there.
+    /// The method does not exist.
     pub const UNKNOWN_METHOD: i32 = 1;
-    /// The answer holds neither a result nor an exception.
+    /// The response has neither a result nor an exception.
     pub const MISSING_RESULT: i32 = 5;
     /// The handler failed.
     pub const INTERNAL_ERROR: i32 = 6;
-    /// The message cannot be read.
+    /// The message cannot be decoded.
     pub const PROTOCOL_ERROR: i32 = 7;
-    /// The called service is not there (Kitex's own number).
+    /// The service does not exist (a number defined by Kitex).
     pub const UNKNOWN_SERVICE: i32 = 20;
 
-    /// An exception with its text.
+    /// Returns an exception with this type and text.
     pub fn new(type_id: i32, message: impl Into<String>) -> Self {
         Self { type_id, message: message.into() }
     }
 
-    /// What a handler's error becomes: its text after `biz error: `.
+    /// Returns the exception of a handler's error: its text after `biz error: `.
     pub fn failed(error: &dyn std::error::Error) -> Self {
         Self::new(Self::INTERNAL_ERROR, format!("biz error: {error}"))
     }
 
-    /// What a handler's panic becomes. `called` is `Service.Method`.
+    /// Returns the exception of a handler's panic. `called` is `Service.Method`.
     pub fn panicked(called: &str, text: &str) -> Self {
         let sentence = "please check the panic at the server side";
         let text = format!("panic: [happened in biz handler, method={called}, {sentence}] {text}");
         Self::new(Self::INTERNAL_ERROR, text)
     }
 
-    /// The answer to a call of a method that is not there.
+    /// Returns the exception of a call of an unknown method.
     pub fn unknown_method(method: &str) -> Self {
         Self::new(Self::UNKNOWN_METHOD, format!("unknown method {method}"))
     }
 
-    /// The answer to a call of a service that is not there.
+    /// Returns the exception of a call of an unknown service.
     pub fn unknown_service(service: &str) -> Self {
         Self::new(Self::UNKNOWN_SERVICE, format!("unknown service {service}"))
     }
 
-    /// The message of type EXCEPTION, named after `method`.
+    /// Returns the kind: of a stream error's code that of the code, else what the type says, and for a failure the text.
+    pub fn kind(&self) -> ErrorKind {
+        match self.type_id {
+            Self::UNKNOWN_METHOD | Self::UNKNOWN_SERVICE => ErrorKind::Unimplemented,
+            // A message of an unknown type, a wrong name, a bad sequence, no result, a message that cannot be read.
+            2..=5 | Self::PROTOCOL_ERROR..=9 => ErrorKind::Protocol,
+            code if Code::ALL.contains(&Code::new(code)) => Code::new(code).kind(),
+            _ => ErrorKind::of_failure(&self.text()),
+        }
+    }
+
+    /// Returns the message of type EXCEPTION, named after `method`.
     pub fn encode(&self, method: &str, sequence_id: i32) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.message.len().saturating_add(method.len()).saturating_add(32));
         let name = method.as_bytes();
@@ -157,7 +169,7 @@ impl ApplicationException {
         out
     }
 
-    /// The struct alone, for an envelope of the caller's.
+    /// Returns only the struct, for a separate envelope.
     pub fn encode_body(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.message.len().saturating_add(16));
         self.put_body(&mut out);
@@ -183,7 +195,7 @@ impl ApplicationException {
         }
     }
 
-    /// Reads the struct behind an envelope.
+    /// Reads the struct after an envelope.
     ///
     /// # Errors
     /// [`ExceptionError`] if the bytes are something else.
@@ -200,7 +212,7 @@ impl ApplicationException {
         }
     }
 
-    /// The text, or the type's own sentence if there is none.
+    /// Returns the text, or the type's own text if there is none.
     pub fn text(&self) -> std::borrow::Cow<'_, str> {
         if !self.message.is_empty() {
             return (&*self.message).into();

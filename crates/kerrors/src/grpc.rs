@@ -1,4 +1,4 @@
-//! The status of a gRPC call: code, text and details, and the sentence that Kitex makes of them.
+//! The status of a gRPC call: code, text and details, and Kitex's text for them.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::text::{bounded, write_escaped};
-use crate::{Kind, RecvTimeout};
+use crate::{ErrorKind, RecvTimeout, StreamError};
 
 /// How a gRPC stream or call ended. Cheap to clone.
 ///
@@ -16,7 +16,7 @@ use crate::{Kind, RecvTimeout};
 /// ```
 /// let status = kerrors::GrpcStatus::new(1, "context canceled");
 /// assert_eq!(status.to_string(), "rpc error: code = 1 desc = context canceled");
-/// assert_eq!(status.kind(), kerrors::Kind::Canceled);
+/// assert_eq!(status.kind(), kerrors::ErrorKind::Canceled);
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct GrpcStatus(Arc<Parts>);
@@ -26,22 +26,26 @@ struct Parts {
     code: u32,
     message: Cow<'static, str>,
     details: Vec<u8>,
-    kind: Kind,
-    /// Whether the text is the message alone.
+    kind: ErrorKind,
+    /// Whether the text is only the message.
     bare: bool,
     retryable: bool,
+    /// The cancel behind it.
+    origin: Option<StreamError>,
 }
 
 /// Names of the codes that gRPC and Kitex define.
 impl GrpcStatus {
     /// Success.
     pub const OK: u32 = 0;
-    /// Somebody canceled. Kitex also uses it for an unknown method.
+    /// The call was canceled. Kitex also uses it for an unknown method.
     pub const CANCELED: u32 = 1;
     /// The peer sent no code.
     pub const UNKNOWN: u32 = 2;
     /// The deadline passed.
     pub const DEADLINE_EXCEEDED: u32 = 4;
+    /// The server does not implement what was asked for.
+    pub const UNIMPLEMENTED: u32 = 12;
     /// Not permitted. Kitex also uses it for a message that cannot be decoded.
     pub const PERMISSION_DENIED: u32 = 7;
     /// A limit was exceeded.
@@ -52,7 +56,7 @@ impl GrpcStatus {
     pub const UNAVAILABLE: u32 = 14;
     /// The caller is not authenticated.
     pub const UNAUTHENTICATED: u32 = 16;
-    /// Kitex: no message came within the Recv timeout.
+    /// Kitex: no message was received within the Recv timeout.
     pub const RECV_TIMEOUT: u32 = 17;
     /// Kitex: the called service does not exist.
     pub const UNKNOWN_SERVICE: u32 = 20;
@@ -62,17 +66,18 @@ impl GrpcStatus {
     /// Returns a status of this end. Its kind follows from its code.
     pub fn new(code: u32, message: impl Into<Cow<'static, str>>) -> Self {
         let (message, kind) = (message.into(), kind_of(code));
-        Self(Arc::new(Parts { code, message, details: Vec::new(), kind, bare: false, retryable: false }))
+        let (details, bare, retryable, origin) = (Vec::new(), false, false, None);
+        Self(Arc::new(Parts { code, message, details, kind, bare, retryable, origin }))
     }
 
-    /// Returns a status whose message a peer sent. At most 4 KiB of the message are kept.
+    /// Returns a status with a message received from a peer. At most 4 KiB of the message are kept.
     pub fn received(code: u32, message: &[u8]) -> Self {
         Self::new(code, bounded(message))
     }
 
-    /// Returns a violation of the protocol: code 13, kind [`Kind::Protocol`].
+    /// Returns a violation of the protocol: code 13, kind [`ErrorKind::Protocol`].
     pub fn protocol(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Self::INTERNAL, message).with_kind(Kind::Protocol)
+        Self::new(Self::INTERNAL, message).with_kind(ErrorKind::Protocol)
     }
 
     /// Returns the status of a stream that waited too long in Recv: code 17.
@@ -81,16 +86,16 @@ impl GrpcStatus {
         Self::new(Self::RECV_TIMEOUT, text).map(|parts| parts.retryable = config.disable_cancel_remote)
     }
 
-    /// Returns the status of a stream whose connection was lost: code 2, kind [`Kind::Protocol`].
+    /// Returns the status of a stream whose connection was lost: code 2, kind [`ErrorKind::Connection`].
     pub fn connection_lost(remote: &dyn fmt::Display, error: &dyn fmt::Display) -> Self {
         let text = format!("error reading from server, remoteAddress={remote}, error={error}");
         let text = format!("connection error: desc = \"{text}\"");
-        Self::new(Self::UNKNOWN, text).with_kind(Kind::Protocol).bare()
+        Self::new(Self::UNKNOWN, text).with_kind(ErrorKind::Connection).bare()
     }
 
     /// Returns the same status with another kind.
     #[must_use]
-    pub fn with_kind(self, kind: Kind) -> Self {
+    pub fn with_kind(self, kind: ErrorKind) -> Self {
         self.map(|parts| parts.kind = kind)
     }
 
@@ -100,10 +105,23 @@ impl GrpcStatus {
         self.map(|parts| parts.details = details.into())
     }
 
-    /// Returns the same status, whose text is its message alone.
+    /// Returns the same status, with only the message as its text.
     #[must_use]
     pub fn bare(self) -> Self {
         self.map(|parts| parts.bare = true)
+    }
+
+    /// Returns the same status with the cancel behind it: code, path and cause, in the terms of TTHeader Streaming.
+    /// Neither text nor kind change.
+    #[must_use]
+    pub fn with_origin(self, origin: StreamError) -> Self {
+        self.map(|parts| parts.origin = Some(origin))
+    }
+
+    /// Returns the cancel behind the status: code, path and cause. `None` if nothing was canceled, or if the peer
+    /// does not say more than the status does.
+    pub fn origin(&self) -> Option<&StreamError> {
+        self.0.origin.as_ref()
     }
 
     /// Returns the code.
@@ -111,12 +129,17 @@ impl GrpcStatus {
         self.0.code
     }
 
-    /// Returns the kind: what a program should branch on.
-    pub fn kind(&self) -> Kind {
-        self.0.kind
+    /// Returns the kind, on which a program should branch.
+    pub fn kind(&self) -> ErrorKind {
+        match self.0.kind {
+            ErrorKind::Application => ErrorKind::of_failure(&self.0.message),
+            // Kitex's code of an unknown method is that of a cancel.
+            ErrorKind::Canceled => ErrorKind::of_missing(&self.0.message, ErrorKind::Canceled),
+            kind => kind,
+        }
     }
 
-    /// Returns the text without the code: what travels in `grpc-message`.
+    /// Returns the text without the code, as sent in `grpc-message`.
     pub fn message(&self) -> &str {
         &self.0.message
     }
@@ -126,7 +149,7 @@ impl GrpcStatus {
         &self.0.details
     }
 
-    /// Returns whether the text is the message alone, as that of a lost connection is.
+    /// Returns whether the text is only the message, as for a lost connection.
     pub fn is_bare(&self) -> bool {
         self.0.bare
     }
@@ -142,12 +165,13 @@ impl GrpcStatus {
     }
 }
 
-fn kind_of(code: u32) -> Kind {
+fn kind_of(code: u32) -> ErrorKind {
     match code {
-        GrpcStatus::CANCELED => Kind::Canceled,
-        GrpcStatus::DEADLINE_EXCEEDED | GrpcStatus::RECV_TIMEOUT => Kind::Timeout,
-        GrpcStatus::RESOURCE_EXHAUSTED | GrpcStatus::UNAVAILABLE => Kind::Refused,
-        _ => Kind::Application,
+        GrpcStatus::CANCELED => ErrorKind::Canceled,
+        GrpcStatus::DEADLINE_EXCEEDED | GrpcStatus::RECV_TIMEOUT => ErrorKind::Timeout,
+        GrpcStatus::RESOURCE_EXHAUSTED | GrpcStatus::UNAVAILABLE => ErrorKind::Refused,
+        GrpcStatus::UNIMPLEMENTED | GrpcStatus::UNKNOWN_SERVICE => ErrorKind::Unimplemented,
+        _ => ErrorKind::Application,
     }
 }
 
@@ -164,7 +188,7 @@ impl fmt::Debug for GrpcStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GrpcStatus")
             .field("code", &self.0.code)
-            .field("kind", &self.0.kind)
+            .field("kind", &self.kind())
             .field("message", &self.0.message)
             .field("details", &self.0.details.len())
             .finish()

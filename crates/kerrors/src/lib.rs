@@ -1,7 +1,7 @@
-//! How a stream ends, and in which words: codes, kinds, sides, cancel paths, business errors, and the
-//! wire form of an error. The sentences are those of CloudWeGo Kitex v0.16.3, character for character.
+//! Errors of Kitex calls and streams: codes, kinds, sides, cancel paths, business errors, gRPC statuses, and the
+//! wire form of an error. The texts are exactly those of CloudWeGo Kitex v0.16.3.
 //!
-//! Knows no stream, no socket and no other crate of this workspace.
+//! Depends on no stream, no socket and no other crate of this workspace.
 //!
 //! ```
 //! use kerrors::{CancelPath, Code, Side, StreamError};
@@ -30,16 +30,18 @@ mod code;
 mod error;
 mod exception;
 mod grpc;
+mod kind;
 mod path;
 mod stream;
 mod text;
 mod timeout;
 
 pub use biz::BizStatusError;
-pub use code::{Code, Kind};
+pub use code::Code;
 pub use error::{Error, Result};
 pub use exception::{ApplicationException, ExceptionError, MessageBegin, MessageKind};
 pub use grpc::GrpcStatus;
+pub use kind::ErrorKind;
 pub use path::{BadServiceName, CancelPath, NON_TTSTREAM_PATH, check_service_name};
 pub use stream::{Side, StreamError};
 pub use timeout::{GoDuration, RecvTimeout};

@@ -1,26 +1,26 @@
-//! The cancel path: who canceled, and through whom the cancel came. Owns its wire form ("A,B,C"),
-//! its sentence ("A -> B -> C") and its bounds.
+//! The cancel path: the canceling service, and the services that the cancel passed. Owns its wire form ("A,B,C"),
+//! its text ("A -> B -> C") and its bounds.
 
 use std::fmt;
 
 use thiserror::Error;
 
-use crate::text::write_escaped;
+use crate::text::{lossy, write_escaped};
 
-/// The first name of a path whose beginning is no TTHeader stream (a gRPC handler, for one).
+/// The first name of a path that did not begin with a TTHeader stream, but with a gRPC handler for example.
 pub const NON_TTSTREAM_PATH: &str = "non-ttstream path";
 
 const MAX_HOPS: usize = 64;
 const MAX_BYTES: usize = 4096;
 const ELISION: &str = "...";
 
-/// Service names, the first canceler first. Never longer than 64 names or 4 KiB: what a peer sends
-/// beyond that is cut in the middle, as `first,...,last names`.
+/// Service names, the canceling service first. At most 64 names and 4 KiB: the middle of a longer path is omitted, as
+/// `first,...,last names`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CancelPath(Box<str>);
 
 impl CancelPath {
-    /// A path of one name. Of an empty one, a path that says nothing and is not sent.
+    /// Returns a path of one name. With an empty name the path is empty, and is not sent.
     pub fn of(service: &str) -> Self {
         Self(service.into())
     }
@@ -30,10 +30,10 @@ impl CancelPath {
         if bytes.is_empty() {
             return None;
         }
-        Some(Self(cut(&String::from_utf8_lossy(bytes))))
+        Some(Self(cut(&lossy(bytes))))
     }
 
-    /// The path with one more name at its end. A service without a name adds nothing.
+    /// Returns the path with one more name at its end. A service without a name adds nothing.
     #[must_use]
     pub fn then(&self, service: &str) -> Self {
         if service.is_empty() || self.0.is_empty() {
@@ -42,12 +42,12 @@ impl CancelPath {
         Self(cut(&format!("{},{service}", self.0)))
     }
 
-    /// The wire form: names parted by commas.
+    /// Returns the wire form: names separated by commas.
     pub fn as_wire(&self) -> &str {
         &self.0
     }
 
-    /// The names in order.
+    /// Returns the names in order.
     pub fn services(&self) -> impl Iterator<Item = &str> {
         self.0.split(',')
     }
@@ -86,7 +86,7 @@ fn ceil(text: &str, at: usize) -> usize {
     (at..=text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or(text.len())
 }
 
-/// A service name that cannot stand in a cancel path.
+/// A service name that is not valid in a cancel path.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "service name {name:?} cannot stand in a cancel path: use 1 to 255 bytes, no comma, no control character"
@@ -95,7 +95,7 @@ pub struct BadServiceName {
     name: String,
 }
 
-/// Checks a service's own name, once, when it starts.
+/// Checks the name of a service.
 ///
 /// # Errors
 /// [`BadServiceName`] if it is empty, longer than 255 bytes, or has a comma or a control character.

@@ -1,4 +1,4 @@
-//! Why a stream ended: code, kind, side, path and text, and the sentence they make.
+//! Why a stream ended: code, kind, side, path and message, and the text they form.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -7,29 +7,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::text::{bounded, write_escaped};
-use crate::{CancelPath, Code, GoDuration, Kind, RecvTimeout};
+use crate::{CancelPath, Code, ErrorKind, GoDuration, RecvTimeout};
 
-/// Which end of a stream an error was seen at.
+/// The end of a stream at which an error occurred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
     /// The end that opened the stream.
     Client,
-    /// The end whose handler serves it.
+    /// The end whose handler serves the stream.
     Server,
 }
 
-/// Why a stream ended. Cheap to clone: a cascade hands one reason to many.
+/// Why a stream ended. A clone is cheap: a cascade gives one reason to many streams.
 ///
 /// Its text is
-/// `[ttstream error, code=N] [client-side stream] [canceled path: A -> B] message`, side and path where
-/// they are known; control characters that a peer put there are escaped.
+/// `[ttstream error, code=N] [client-side stream] [canceled path: A -> B] message`, with side and path if known. Control
+/// characters from a peer are escaped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StreamError(Arc<Parts>);
 
 #[derive(Clone)]
 struct Parts {
     code: Code,
-    kind: Kind,
+    kind: ErrorKind,
     side: Option<Side>,
     path: Option<CancelPath>,
     message: Cow<'static, str>,
@@ -38,7 +38,7 @@ struct Parts {
 }
 
 impl StreamError {
-    /// An error that arises here, with the code's own sentence.
+    /// Returns an error that occurs on this side, with the code's own text.
     pub fn new(code: Code) -> Self {
         Self(Arc::new(Parts {
             code,
@@ -51,16 +51,16 @@ impl StreamError {
         }))
     }
 
-    /// What an Rst frame brought. `side` is the receiver's; the kind is always [`Kind::Canceled`].
+    /// What an Rst frame brought. `side` is the receiver's; the kind is always [`ErrorKind::Canceled`].
     pub fn received(side: Side, code: Code, message: &[u8], path: Option<CancelPath>) -> Self {
         Self::new(code).with_cause(bounded(message)).map(|parts| {
-            parts.kind = Kind::Canceled;
+            parts.kind = ErrorKind::Canceled;
             parts.side = Some(side);
             parts.path = path;
         })
     }
 
-    /// 12014: no message came within the Recv timeout.
+    /// Returns [`Code::RECV_TIMEOUT`]: no message was received within the Recv timeout.
     pub fn recv_timeout(side: Side, config: RecvTimeout) -> Self {
         let text = format!("{}, timeout config={config}", Code::RECV_TIMEOUT.message());
         Self::new(Code::RECV_TIMEOUT).with_cause(text).map(|parts| {
@@ -69,20 +69,20 @@ impl StreamError {
         })
     }
 
-    /// 12904: a message could not be queued within the Send timeout.
+    /// Returns [`Code::SEND_TIMEOUT`]: a message could not be queued within the Send timeout.
     pub fn send_timeout(side: Side, timeout: Duration) -> Self {
         let text = format!("{}, timeout={}", Code::SEND_TIMEOUT.message(), GoDuration(timeout));
         Self::new(Code::SEND_TIMEOUT).with_cause(text).on_side(side)
     }
 
-    /// 12905: no message went either way for this long.
+    /// Returns [`Code::IDLE_TIMEOUT`]: no message was sent or received for this long.
     pub fn idle_timeout(side: Side, timeout: Duration) -> Self {
         let text = format!("{}, timeout={}", Code::IDLE_TIMEOUT.message(), GoDuration(timeout));
         Self::new(Code::IDLE_TIMEOUT).with_cause(text).on_side(side)
     }
 
-    /// 12015: the deadline of the caller's context passed. `timeout` is what was left of it when the
-    /// stream was opened.
+    /// Returns [`Code::STREAM_TIMEOUT`]: the deadline of the caller's context passed. `timeout` is the time that was left
+    /// when the stream was opened.
     pub fn stream_timeout(timeout: Option<Duration>) -> Self {
         let sentence = Code::STREAM_TIMEOUT.message();
         let text = match timeout {
@@ -92,25 +92,25 @@ impl StreamError {
         Self::new(Code::STREAM_TIMEOUT).with_cause(text).on_side(Side::Client)
     }
 
-    /// The same error as seen at `side`.
+    /// Returns the same error as seen at `side`.
     #[must_use]
     pub fn on_side(self, side: Side) -> Self {
         self.map(|parts| parts.side = Some(side))
     }
 
-    /// The same error with the path along which it came.
+    /// Returns the same error with a cancel path.
     #[must_use]
     pub fn with_path(self, path: CancelPath) -> Self {
         self.map(|parts| parts.path = Some(path))
     }
 
-    /// The same error with `cause` instead of the code's own sentence.
+    /// Returns the same error with `cause` instead of the code's own text.
     #[must_use]
     pub fn with_cause(self, cause: impl Into<String>) -> Self {
         self.map(|parts| parts.message = Cow::Owned(cause.into()))
     }
 
-    /// The same error with `source` instead of the code's own sentence, and as its
+    /// Returns the same error with `source` instead of the code's own text, and as its
     /// [`source`](Error::source).
     #[must_use]
     pub fn with_source(self, source: Arc<dyn Error + Send + Sync>) -> Self {
@@ -120,37 +120,40 @@ impl StreamError {
         })
     }
 
-    /// The code.
+    /// Returns the code.
     pub fn code(&self) -> Code {
         self.0.code
     }
 
-    /// The kind: what a program should branch on.
-    pub fn kind(&self) -> Kind {
-        self.0.kind
+    /// Returns the kind, on which a program should branch.
+    pub fn kind(&self) -> ErrorKind {
+        match self.0.kind {
+            ErrorKind::Application => ErrorKind::of_failure(&self.0.message),
+            kind => kind,
+        }
     }
 
-    /// Which end this was seen at, if known.
+    /// Returns the end at which the error occurred, if known.
     pub fn side(&self) -> Option<Side> {
         self.0.side
     }
 
-    /// The services along which a cancel came, if it came from a peer that told.
+    /// Returns the cancel path, if the peer sent one.
     pub fn path(&self) -> Option<&CancelPath> {
         self.0.path.as_ref()
     }
 
-    /// The text without code, side and path: what travels on the wire.
+    /// Returns the text without code, side and path, as sent on the wire.
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// Whether somebody canceled.
+    /// Returns whether the stream was canceled.
     pub fn is_canceled(&self) -> bool {
-        self.0.kind == Kind::Canceled
+        self.kind() == ErrorKind::Canceled
     }
 
-    /// Whether the stream still stands and Recv may be called again.
+    /// Returns whether the stream is still open and Recv may be called again.
     pub fn is_retryable(&self) -> bool {
         self.0.retryable
     }
@@ -162,7 +165,7 @@ impl StreamError {
 }
 
 impl PartialEq for Parts {
-    /// The source is left out: it is the message, kept for those who downcast.
+    /// The source is left out: it is the message, kept for downcasts.
     fn eq(&self, other: &Self) -> bool {
         let seen = |parts: &Self| (parts.code, parts.kind, parts.side, parts.retryable);
         seen(self) == seen(other) && self.path == other.path && self.message == other.message
@@ -190,7 +193,7 @@ impl fmt::Debug for StreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StreamError")
             .field("code", &self.0.code)
-            .field("kind", &self.0.kind)
+            .field("kind", &self.kind())
             .field("side", &self.0.side)
             .field("path", &self.0.path.as_ref().map(CancelPath::as_wire))
             .field("message", &self.0.message)

@@ -1,9 +1,9 @@
-//! Timeouts as Kitex says them. Owns the Go duration text, which stands in the sentences of 12014 and 12015.
+//! Timeouts in Kitex's texts. Owns Go's format of durations, used in the texts of 12014 and 12015.
 
 use std::fmt;
 use std::time::Duration;
 
-/// A duration in Go's text: `1m30s`, `199.95ms`, `1.5µs`, `0s`.
+/// A duration in Go's format: `1m30s`, `199.95ms`, `1.5µs`, `0s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GoDuration(pub Duration);
 
@@ -35,7 +35,7 @@ impl GoDuration {
     }
 }
 
-/// `nanos` in `unit`s, with the digits after the point that are not trailing zeroes.
+/// Writes `nanos` in `unit`s, without trailing zeros.
 fn write_decimal(f: &mut fmt::Formatter<'_>, nanos: u128, unit: u128, name: &str) -> fmt::Result {
     let (whole, fraction) =
         (nanos.checked_div(unit).unwrap_or_default(), nanos.checked_rem(unit).unwrap_or_default());
@@ -47,18 +47,18 @@ fn write_decimal(f: &mut fmt::Formatter<'_>, nanos: u128, unit: u128, name: &str
     write!(f, "{whole}.{}{name}", digits.trim_end_matches('0'))
 }
 
-/// How long one Recv may wait, and what happens to the stream when it has.
+/// The timeout of each Recv, and what happens to the stream when it passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecvTimeout {
     /// The longest wait for one message.
     pub timeout: Duration,
-    /// `false`: the stream ends here and, by an Rst frame, at the peer. `true`: nothing is sent and the
-    /// stream stays usable, the error is [retryable](crate::StreamError::is_retryable).
+    /// `false`: the stream ends here and, by an Rst frame, at the peer. `true`: no frame is sent, the stream
+    /// remains usable, and the error is [retryable](crate::StreamError::is_retryable).
     pub disable_cancel_remote: bool,
 }
 
 impl RecvTimeout {
-    /// A timeout that ends the stream.
+    /// Returns a timeout that ends the stream.
     pub const fn new(timeout: Duration) -> Self {
         Self { timeout, disable_cancel_remote: false }
     }

@@ -1,4 +1,4 @@
-//! An IDL file as a tree. Owns its shape, with the line of whatever an error may name; judges nothing.
+//! The syntax tree of an IDL file, with the lines that errors may name. Checks nothing.
 
 /// A file.
 #[derive(Debug, Default)]
@@ -10,7 +10,7 @@ pub(crate) struct File {
     pub(crate) items: Vec<Item>,
 }
 
-/// What a file defines.
+/// A definition of a file.
 #[derive(Debug)]
 pub(crate) struct Item {
     pub(crate) name: String,
@@ -58,7 +58,7 @@ pub(crate) struct Function {
     pub(crate) annotations: Annotations,
 }
 
-/// A field of a struct, an argument, or what a method throws.
+/// A field of a struct, an argument, or an exception of a method.
 #[derive(Debug)]
 pub(crate) struct Field {
     pub(crate) id: i16,
@@ -98,7 +98,7 @@ pub(crate) enum TypeKind {
     List(Box<Type>),
     Set(Box<Type>),
     Map(Box<Type>, Box<Type>),
-    /// Also `uuid`, which an IDL may define as it likes.
+    /// Also `uuid`, which an IDL may define as a name of its own.
     Named(String),
     Void,
 }
@@ -129,7 +129,7 @@ impl Annotations {
         self.0.iter().filter(move |(known, _)| known == key).map(|(_, value)| value.as_str())
     }
 
-    /// The value of the first of these keys that is there.
+    /// Returns the value of the first of these keys that is present.
     pub(crate) fn first(&self, keys: &[&str]) -> Option<&str> {
         keys.iter()
             .find_map(|key| self.0.iter().find(|(known, _)| known == key))
@@ -138,7 +138,7 @@ impl Annotations {
 }
 
 impl Item {
-    /// The fields of what travels as a struct.
+    /// Returns the fields of a struct, union or exception.
     pub(crate) fn fields(&self) -> Option<&[Field]> {
         match &self.kind {
             ItemKind::Struct(fields) | ItemKind::Union(fields) | ItemKind::Exception(fields) => Some(fields),

@@ -1,5 +1,4 @@
-//! The door: which IDLs, where to look, where to write. Owns files and the order of the steps; each step is
-//! elsewhere.
+//! The public API: inputs, include directories, output. Owns files and the order of the steps; each step is a module.
 
 use std::{
     collections::HashSet,
@@ -7,14 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Error, emit, generate, idl::Idl, options::Options};
+use crate::{Error, emit, input::Input, options::Options};
 
-/// Generates Rust from Thrift IDLs.
+/// Generates Rust from Thrift IDLs and, with the feature `protobuf`, from `.proto` files.
 ///
-/// Each IDL becomes one file `<name>.rs` with a module for each namespace, that of everything it includes among
-/// them. IDLs that include the same file, or whose namespaces begin with the same name, share modules: their code
-/// is in the file of the first of them, and the files of the others hold a note. So all files may be included side
-/// by side.
+/// Each IDL becomes one file `<name>.rs` with a module for each namespace or package, including those of the files that it includes.
+/// IDLs that include the same file, or whose namespaces begin with the same name, share modules: their code is in the file
+/// of the first of them, and the files of the others contain only a comment. So all files can be included.
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     idls: Vec<PathBuf>,
@@ -23,19 +21,19 @@ pub struct Builder {
     options: Options,
 }
 
-/// The code that was made of one IDL. Nothing is written before [`write`](Self::write).
+/// The code generated from one IDL. Nothing is written before [`write`](Self::write).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Generated {
-    /// Where it belongs.
+    /// The path of the file.
     pub path: PathBuf,
     /// The formatted code.
     pub text: String,
-    /// The IDL and all that it includes.
+    /// The IDL and all files that it includes.
     pub inputs: Vec<PathBuf>,
 }
 
 impl Builder {
-    /// A builder without an IDL.
+    /// Returns a builder without an IDL.
     pub fn new() -> Self {
         Self::default()
     }
@@ -54,7 +52,7 @@ impl Builder {
         self
     }
 
-    /// Sets the directory where the code belongs. Default: `OUT_DIR`, as cargo sets it for a `build.rs`.
+    /// Sets the directory for the code. Default: `OUT_DIR`, as cargo sets it for a `build.rs`.
     #[must_use]
     pub fn out_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.out_dir = Some(path.into());
@@ -81,12 +79,12 @@ impl Builder {
         self
     }
 
-    /// Generates the code of all IDLs and writes nothing, to the standard output neither.
+    /// Generates the code of all IDLs without writing files or output.
     ///
     /// # Errors
     ///
-    /// [`Error::Idl`] with file and line for what is wrong in an IDL, [`Error::Io`] for files that cannot be
-    /// read, [`Error::Usage`] without an IDL, without a place to write to, or with two IDLs of one file name.
+    /// [`Error::Idl`] with file and line for an error in an IDL, [`Error::Io`] for files that cannot be read,
+    /// [`Error::Usage`] without an IDL, without an output directory, or with two IDLs of one file name.
     pub fn generate(&self) -> Result<Vec<Generated>, Error> {
         if self.idls.is_empty() {
             return Err(Error::Usage("no idl given, name one with idl"));
@@ -96,8 +94,8 @@ impl Builder {
             return Err(Error::Usage("two idls have the same file name, give each a builder and an out_dir"));
         }
         let out_dir = self.destination()?;
-        let idls = self.idls.iter().map(|path| Idl::read(std::slice::from_ref(path), &self.include_dirs));
-        let idls: Vec<Idl> = idls.collect::<Result<_, _>>()?;
+        let idls = self.idls.iter().map(|path| Input::read(std::slice::from_ref(path), &self.include_dirs));
+        let idls: Vec<Input> = idls.collect::<Result<_, _>>()?;
         let first = first_of_each(&idls);
         let mut generated = Vec::new();
         for (at, (path, idl)) in self.idls.iter().zip(&idls).enumerate() {
@@ -109,14 +107,12 @@ impl Builder {
                 let other = file_name(&self.idls[first[at]]);
                 emit::elsewhere(path, &other.display().to_string())
             };
-            let inputs = idl.sources.iter().map(|source| source.shown.clone()).collect();
-            generated.push(Generated { path: out_dir.join(file_name(path)), text, inputs });
+            generated.push(Generated { path: out_dir.join(file_name(path)), text, inputs: idl.files() });
         }
         Ok(generated)
     }
 
-    /// Generates and writes the code of all IDLs: what a `build.rs` calls. Tells cargo to run it again when
-    /// an IDL changes.
+    /// Generates and writes the code of all IDLs, for a `build.rs`. Makes cargo run it again when an IDL changes.
     ///
     /// # Errors
     ///
@@ -138,10 +134,10 @@ impl Builder {
         self.out_dir.clone().or_else(from_cargo).ok_or(missing)
     }
 
-    /// The code of IDLs that share modules, in the file of `path`.
+    /// Returns the code of IDLs that share modules, in the file of `path`.
     fn text(&self, path: &Path, paths: &[PathBuf]) -> Result<String, Error> {
-        let idl = Idl::read(paths, &self.include_dirs)?;
-        Ok(emit::text(path, generate::modules(&idl, &self.options)?))
+        let idl = Input::read(paths, &self.include_dirs)?;
+        Ok(emit::text(path, idl.modules(&self.options)?))
     }
 }
 
@@ -149,16 +145,12 @@ fn file_name(idl: &Path) -> PathBuf {
     Path::new(idl.file_stem().unwrap_or_default()).with_extension("rs")
 }
 
-/// For each IDL the first one that shares modules with it, itself if none does.
-fn first_of_each(idls: &[Idl]) -> Vec<usize> {
-    let roots = |idl: &Idl| -> HashSet<String> {
-        let root = |namespace: String| namespace.split('.').next().unwrap_or_default().to_owned();
-        idl.sources.iter().map(|source| root(source.namespace())).collect()
-    };
+/// Returns for each IDL the first one that shares modules with it, or itself.
+fn first_of_each(idls: &[Input]) -> Vec<usize> {
     let mut groups: Vec<(usize, HashSet<String>)> = Vec::new();
     let mut first: Vec<usize> = (0..idls.len()).collect();
     for (at, idl) in idls.iter().enumerate() {
-        let mut mine = (at, roots(idl));
+        let mut mine = (at, idl.roots());
         let (shared, apart): (Vec<_>, Vec<_>) =
             groups.into_iter().partition(|(_, roots)| !roots.is_disjoint(&mine.1));
         groups = apart;
@@ -178,11 +170,11 @@ fn first_of_each(idls: &[Idl]) -> Vec<usize> {
 }
 
 impl Generated {
-    /// Whether the file at [`path`](Self::path) holds this code already.
+    /// Returns whether the file at [`path`](Self::path) is up to date.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if it is there and cannot be read.
+    /// [`Error::Io`] if it exists and cannot be read.
     pub fn is_current(&self) -> Result<bool, Error> {
         match fs::read(&self.path) {
             Ok(bytes) => Ok(bytes == self.text.as_bytes()),
@@ -191,8 +183,7 @@ impl Generated {
         }
     }
 
-    /// Writes the file, and its directory if need be. Leaves a current file as it is, so that nothing is
-    /// built again.
+    /// Writes the file, and creates its directory. Does not touch a file that is up to date, so that nothing is rebuilt.
     ///
     /// # Errors
     ///

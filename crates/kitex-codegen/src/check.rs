@@ -1,5 +1,6 @@
-//! Refuses what would not compile or what no peer could serve, with file, line and remedy. Changes nothing.
+//! Refuses definitions that would not compile or that no peer could serve, with file, line and remedy. Changes nothing.
 
+pub(crate) mod annotations;
 mod methods;
 mod uses;
 
@@ -27,7 +28,7 @@ pub(crate) fn check(scope: &Scope<'_>) -> Result<(), Error> {
     methods::check(scope)
 }
 
-/// Refuses a name that two items of one namespace have: which is meant would be a guess.
+/// Refuses a name that two items of one namespace have, because a use of it would be ambiguous.
 fn names(scope: &Scope<'_>) -> Result<(), Error> {
     let mut seen: HashMap<(String, &str), Id> = HashMap::new();
     for (id, item) in scope.ids() {
@@ -51,7 +52,7 @@ fn fields(scope: &Scope<'_>, id: Id, fields: &[Field]) -> Result<(), Error> {
     for field in fields {
         let name = field.name.as_str();
         let problem = if !names.insert(name) {
-            format!("field `{name}` is there twice in `{item}`, rename one of them")
+            format!("field `{name}` is defined twice in `{item}`, rename one of them")
         } else if !ids.insert(field.id) {
             format!("field id {} is used twice in `{item}`, give `{name}` an id of its own", field.id)
         } else {
@@ -69,9 +70,9 @@ fn values(scope: &Scope<'_>, id: Id, values: &[EnumValue]) -> Result<(), Error> 
     for value in values {
         let (name, number) = (value.name.as_str(), value.number);
         let problem = if !names.insert(name) {
-            format!("value `{name}` is there twice in `{item}`, rename one of them")
+            format!("value `{name}` is defined twice in `{item}`, rename one of them")
         } else if i32::try_from(number).is_err() {
-            format!("number {number} of `{name}` is no i32, use a smaller one")
+            format!("number {number} of `{name}` is not an i32, use a smaller one")
         } else if !numbers.insert(number) {
             format!("number {number} is used twice in `{item}`, give `{name}` one of its own")
         } else {

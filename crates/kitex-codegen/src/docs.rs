@@ -1,6 +1,6 @@
-//! Comments of an IDL as lines of Rust documentation. Owns what must not reach rustdoc; knows no item.
+//! Comments of an IDL as lines of Rust documentation. Owns the escaping for rustdoc; does not depend on items.
 
-/// The lines of a comment, without its marks.
+/// Returns the lines of a comment, without its marks.
 ///
 /// Indentation goes too, because rustdoc takes four spaces for code and would compile it as a test; so does
 /// the language of a fence.
@@ -37,7 +37,7 @@ fn fence(line: &str, fenced: &mut bool) -> String {
     if *fenced { "```text".to_owned() } else { "```".to_owned() }
 }
 
-/// Brackets and tags are no links and no HTML to who wrote the IDL.
+/// Brackets and tags of an IDL's comment are neither links nor HTML.
 fn escaped(line: &str) -> String {
     let mut escaped = String::with_capacity(line.len());
     let mut is_code = false;
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_go_and_words_stay() {
+    fn docs_lose_markup_and_keep_text() {
         check("// one", &["one"]);
         check("/// one\n//! two", &["one", "two"]);
         check("# one", &["one"]);
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_becomes_a_test_a_link_or_html() {
+    fn docs_never_become_doctests_links_or_html() {
         check("//     let x = 1;", &["let x = 1;"]);
         check("// ```go\n// a[0] < b\n// ```", &["```text", "a[0] < b", "```"]);
         check("// a list<i64>, `list<i64>`, [no link]", &["a list\\<i64>, `list<i64>`, \\[no link]"]);

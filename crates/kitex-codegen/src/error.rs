@@ -1,11 +1,12 @@
-//! Why nothing was generated. Owns the one line a user sees; knows no IDL.
+//! The errors of generation. Owns their text, one line each; does not depend on the IDL.
 
-use std::{io, path::PathBuf};
+use std::{fmt, io, path::PathBuf};
 
 use thiserror::Error;
 
-/// Why code cannot be generated. Each is one line that says where and what to do.
-#[derive(Debug, Error)]
+/// Why code cannot be generated. Each error is one line with the place, the problem and a suggestion; its `Debug` form is the
+/// same line, because that is what a `main` that returns an error prints.
+#[derive(Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Something is wrong in an IDL file.
@@ -25,10 +26,16 @@ pub enum Error {
         path: PathBuf,
         /// What was tried, `cannot read` for example.
         action: &'static str,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
     /// The builder lacks something.
     #[error("{0}")]
     Usage(&'static str),
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }

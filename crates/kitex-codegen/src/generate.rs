@@ -1,4 +1,4 @@
-//! All code of some IDLs, module by module. Owns the order of what stands in a module; each part is written
+//! All code of some IDLs, module by module. Owns the order of items in a module; each part is written
 //! elsewhere.
 
 use syn::{Item, ItemMod, parse_quote};
@@ -27,10 +27,11 @@ struct Module {
     messages: Vec<String>,
 }
 
-/// The modules of a checked IDL, the outermost ones.
+/// Returns the modules of a checked IDL, the outermost ones.
 pub(crate) fn modules(idl: &Idl, options: &Options) -> Result<Vec<ItemMod>, Error> {
     let scope = Scope::new(idl);
     crate::check::check(&scope)?;
+    crate::check::annotations::check(&scope, options)?;
     let rust = Rust::new(&scope);
     let mut modules: Vec<Module> = Vec::new();
     for (file, source) in idl.sources.iter().enumerate() {
@@ -72,14 +73,14 @@ fn parsed(idl: &Idl, module: Module) -> Result<Vec<Item>, Error> {
     let code = Wrappers::finish(types + &services + &wrappers, &messages);
     let file = syn::parse_file(&code).map_err(|error| {
         let source = &idl.sources[0];
-        // Attributes of the user's are the only text that was not ours.
+        // Only the user's attributes can be invalid Rust.
         source.error(1, format!("generated code is no Rust ({error}), look at your attributes and names"))
     })?;
     Ok(file.items)
 }
 
-/// Puts items into the module at `path`, which is made if it is not there.
-fn insert(modules: &mut Vec<ItemMod>, path: &[String], items: Vec<Item>) {
+/// Adds items to the module at `path`, which is created if it does not exist.
+pub(crate) fn insert(modules: &mut Vec<ItemMod>, path: &[String], items: Vec<Item>) {
     let Some((name, rest)) = path.split_first() else { return };
     let ident: syn::Ident =
         syn::parse_str(name).unwrap_or_else(|_| syn::Ident::new("unnamed", proc_macro2::Span::call_site()));
@@ -89,7 +90,7 @@ fn insert(modules: &mut Vec<ItemMod>, path: &[String], items: Vec<Item>) {
     });
     let content = &mut modules[at].content.get_or_insert_default().1;
     if rest.is_empty() {
-        // Before the modules within.
+        // Before the nested modules.
         content.splice(0..0, items);
         return;
     }

@@ -1,4 +1,4 @@
-//! Reads an IDL and all that it includes. Owns files, paths and syntax errors; judges nothing that is written
+//! Reads an IDL and all that it includes. Owns files, paths and syntax errors; checks nothing else
 //! in them.
 
 use std::{
@@ -8,7 +8,7 @@ use std::{
 
 use crate::{Error, ast::File, parse};
 
-/// IDL files with all that they include, each file once, an including one before what it includes.
+/// IDL files with all that they include, each file once, an including file before the files it includes.
 #[derive(Debug)]
 pub(crate) struct Idl {
     pub(crate) sources: Vec<Source>,
@@ -19,7 +19,7 @@ pub(crate) struct Idl {
 pub(crate) struct Source {
     /// The path without links and dots.
     pub(crate) path: PathBuf,
-    /// The path as a person wrote it, for messages.
+    /// The path as the user wrote it, for messages.
     pub(crate) shown: PathBuf,
     pub(crate) file: File,
     /// The prefix of an included file's names, and where that file is in [`Idl::sources`]. Several files may
@@ -40,18 +40,30 @@ impl Idl {
 }
 
 impl Source {
-    /// What is wrong at `line` of this file, and what to do about it.
+    /// Returns what is wrong at `line` of this file, and what to do about it.
     pub(crate) fn error(&self, line: usize, problem: impl Into<String>) -> Error {
         Error::Idl { file: self.shown.clone(), line, problem: problem.into() }
     }
 
-    /// The namespace: of Rust, else of Go, else of all, else the file's name.
+    /// Returns the namespace: of Rust, else of Go, else of all, else the file's name.
     pub(crate) fn namespace(&self) -> String {
         let of = |language: &str| self.file.namespaces.iter().rev().find(|(known, _)| known == language);
         match ["rs", "rust", "go", "*"].iter().find_map(|language| of(language)) {
             Some((_, name)) => name.clone(),
             None => stem(&self.path).replace('.', "_"),
         }
+    }
+}
+
+impl Source {
+    /// The package in the path of a gRPC request, as Kitex has it: the last part of the namespace of Go, else of that
+    /// of all, else of the file's name, in lower case.
+    pub(crate) fn package(&self) -> String {
+        let namespaces = &self.file.namespaces;
+        let go = namespaces.iter().find(|(language, _)| language == "go");
+        let name = go.or_else(|| namespaces.iter().rev().find(|(language, _)| language == "*"));
+        let name = name.map_or_else(|| stem(&self.path), |(_, name)| name.clone());
+        name.rsplit('.').next().unwrap_or_default().to_lowercase()
     }
 }
 

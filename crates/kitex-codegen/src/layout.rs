@@ -1,4 +1,4 @@
-//! How much room a type takes, what holds itself, and what can be hashed. Owns the choice of boxes and of sets
+//! The size of types, which of them are recursive, and which can be hashed. Owns the choice of boxes and of sets
 //! and maps; writes no code.
 
 use std::{
@@ -11,25 +11,25 @@ use crate::{
     scope::{Id, Scope, Ty},
 };
 
-/// Above this estimate in bytes an optional struct stands in a box, so that one that is absent costs little.
+/// An optional struct whose estimated size in bytes is above this is boxed, so that an absent one takes little memory.
 const OPTIONAL: usize = 128;
 
-/// The same for a required one, which costs its room anyway.
+/// The same for a required one, which is always present.
 const REQUIRED: usize = 1024;
 
-/// What there is to know of the types of all files.
+/// Properties of the types of all files.
 pub(crate) struct Layout<'a> {
     scope: &'a Scope<'a>,
     /// Structs whose values have no hash and no order.
     unhashable: HashSet<Id>,
-    /// For each struct those that it holds without a container between.
+    /// For each struct, the structs that it contains directly, not in a container.
     held: HashMap<Id, HashSet<Id>>,
     /// The same through required fields alone.
     required: HashMap<Id, HashSet<Id>>,
     sizes: RefCell<HashMap<Id, usize>>,
 }
 
-/// How a field of a struct is kept.
+/// How a field of a struct is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
     /// In an `Option`.
@@ -55,19 +55,19 @@ impl<'a> Layout<'a> {
         layout
     }
 
-    /// The type of a field.
+    /// Returns the type of a field.
     pub(crate) fn field_ty(&self, file: usize, field: &Field) -> Ty {
         self.scope.ty_with(file, &field.ty, &field.annotations)
     }
 
-    /// How `owner` keeps a field.
+    /// Returns how `owner` stores a field.
     pub(crate) fn slot(&self, owner: Id, field: &Field) -> Slot {
         let ty = self.field_ty(owner.0, field);
         let is_required = field.requiredness == Requiredness::Required;
         let wish = |key: &str| field.annotations.first(&[key]);
         let shared = field.annotations.first(&["rust.arc", "pilota.rust_wrapper_arc"]) == Some("true");
         let Some(id) = ty.as_struct() else { return Slot { optional: !is_required, boxed: false, shared } };
-        // A value that must hold itself has no end: Kitex leaves it nil.
+        // A value that must contain itself cannot exist: Kitex leaves it nil.
         let is_endless = self.required.get(&id).is_some_and(|held| held.contains(&owner));
         let holds_owner = self.held.get(&id).is_some_and(|held| held.contains(&owner));
         let limit = if is_required { REQUIRED } else { OPTIONAL };
@@ -80,7 +80,7 @@ impl<'a> Layout<'a> {
         Slot { optional: !is_required || is_endless, boxed, shared }
     }
 
-    /// Whether values of the type can be keys of a hash table or a B-tree.
+    /// Returns whether values of the type can be keys of a hash table or a B-tree.
     pub(crate) fn is_hashable(&self, ty: &Ty) -> bool {
         match ty {
             Ty::Double => false,
@@ -118,8 +118,8 @@ impl<'a> Layout<'a> {
         self.scope.ids().filter_map(|(id, item)| Some((id, item.fields()?)))
     }
 
-    /// For each struct those that can be reached through fields of structs. `counts` gets whether the owner is
-    /// no union, and the field.
+    /// For each struct, the structs that are reachable through fields. `counts` selects fields; its first argument
+    /// is whether the owner is not a union.
     fn reached(&self, counts: impl Fn(bool, &Field) -> bool) -> HashMap<Id, HashSet<Id>> {
         let direct: HashMap<Id, Vec<Id>> = self
             .structs()
@@ -138,13 +138,13 @@ impl<'a> Layout<'a> {
                     }
                 }
             }
-            // A struct that holds itself is reached from itself; one that does not is not.
+            // A recursive struct is reachable from itself.
             seen
         };
         direct.keys().map(|id| (*id, reached(id))).collect()
     }
 
-    /// An estimate, for a machine of 64 bits.
+    /// Returns an estimate for a 64-bit machine.
     pub(crate) fn size(&self, ty: &Ty) -> usize {
         match ty {
             Ty::Bool | Ty::I8 => 1,
@@ -166,7 +166,7 @@ impl<'a> Layout<'a> {
         if let Some(size) = self.sizes.borrow().get(&id) {
             return *size;
         }
-        // What holds itself is in a box and asks for no size; should it do so, it is large.
+        // A recursive struct is boxed, so its size is not used; if it were, it is large.
         self.sizes.borrow_mut().insert(id, REQUIRED * 2);
         let item = self.scope.item(id);
         let fields = item.fields().unwrap_or_default().iter().map(|field| self.slot_size(id, field));

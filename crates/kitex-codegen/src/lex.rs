@@ -1,6 +1,6 @@
-//! The words of an IDL file. Owns comments, strings, numbers and where each stands; knows no grammar.
+//! The tokens of an IDL file: comments, strings, numbers, with their positions. Knows no grammar.
 
-/// A word with its place and the comments before it.
+/// A token with its position and the comments before it.
 #[derive(Clone, Debug)]
 pub(crate) struct Token {
     pub(crate) kind: Kind,
@@ -15,7 +15,7 @@ pub(crate) enum Kind {
     Word(String),
     /// A number as it is written, with its sign.
     Number(String),
-    /// What stands between the quotes, escapes as they are written.
+    /// The text between the quotes, with escapes as written.
     Text(String),
     /// Any other character.
     Symbol(char),
@@ -28,14 +28,14 @@ pub(crate) struct Comment {
     pub(crate) text: String,
     /// The lines it begins and ends on.
     pub(crate) lines: (usize, usize),
-    /// Whether it stands behind something on its line.
+    /// Whether another token precedes it on its line.
     pub(crate) is_behind: bool,
 }
 
-/// What is wrong, and on which line.
+/// An error and its line.
 pub(crate) type Wrong = (usize, String);
 
-/// The words of `text`; the last one is [`Kind::End`].
+/// Returns the tokens of `text`; the last one is [`Kind::End`].
 pub(crate) fn tokens(text: &str) -> Result<Vec<Token>, Wrong> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut lexer = Lexer { rest: text, line: 1, comments: Vec::new(), tokens: Vec::new() };
@@ -61,7 +61,7 @@ struct Lexer<'a> {
 }
 
 impl<'a> Lexer<'a> {
-    /// Passes over space and comments.
+    /// Skips whitespace and comments.
     fn skip(&mut self) -> Result<(), Wrong> {
         loop {
             let space = self.rest.len() - self.rest.trim_start().len();
@@ -117,7 +117,7 @@ impl<'a> Lexer<'a> {
     fn take(&mut self, length: usize) -> &'a str {
         let (taken, rest) = self.rest.split_at(length);
         self.rest = rest;
-        // Old files end lines with a lone carriage return.
+        // Some old files end lines with a carriage return only.
         let returns = taken.matches('\r').count() - taken.matches("\r\n").count();
         self.line += taken.matches('\n').count() + returns;
         taken
@@ -128,7 +128,7 @@ fn is_letter(c: char) -> bool {
     c.is_ascii_alphabetic() || c == '_'
 }
 
-/// The length of the number that `text` begins with.
+/// Returns the length of the number that `text` begins with.
 fn number(text: &str) -> usize {
     let digits = |text: &str| text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let sign = usize::from(text.starts_with(['+', '-']));

@@ -1,4 +1,4 @@
-//! `kitex-codegen`: the generator as a program. Owns its words; the work is the library's.
+//! `kitex-codegen`: the generator as a program. Owns its arguments and output; the library does the work.
 //!
 //! The standard output has the path of each file that was written and nothing else. An error is one line on the
 //! standard error, `file:line: what is wrong, what to do` for an IDL, and exit code 1.
@@ -12,20 +12,22 @@ use std::process::ExitCode;
 use kitex_codegen::{Builder, Generated};
 
 const HELP: &str = "\
-Generates Rust clients and servers for the crate kitex from Thrift IDL.
+Generates Rust clients and servers for the crate kitex from Thrift IDL, and from .proto files if
+it was built with the feature protobuf.
 
 Usage: kitex-codegen --idl FILE... --out DIR [--include DIR...] [--check]
 
-  --idl FILE      an IDL; each becomes DIR/<name of the file>.rs; may be given more than once
+  --idl FILE      an IDL, Protobuf if its name ends with .proto; each becomes DIR/<name of the file>.rs; may be given
+                  more than once
   --out DIR       folder for the code; made if it is missing
   --include DIR   folder where included files are looked for, after that of the including file; may be given more
                   than once
-  --check         writes nothing, and fails if a file is not what its IDL gives
+  --check         writes nothing, and fails if a file is out of date
   --help          prints this
   --version       prints the version
 ";
 
-/// What the words ask for.
+/// The arguments.
 #[derive(Debug, Default)]
 struct Words {
     idls: Vec<PathBuf>,
@@ -48,7 +50,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
-            // Nowhere is left to say that it cannot be written.
+            // If this fails, there is no other place to report it.
             let _ = writeln!(io::stderr(), "{problem}");
             ExitCode::FAILURE
         }
@@ -106,13 +108,13 @@ fn write(generated: &[Generated]) -> Result<(), String> {
 fn check(generated: &[Generated]) -> Result<(), String> {
     for generated in generated {
         if !generated.is_current().map_err(|error| error.to_string())? {
-            return Err(format!("{}: not what its IDL gives, generate it again", generated.path.display()));
+            return Err(format!("{}: out of date, generate it again", generated.path.display()));
         }
     }
     Ok(())
 }
 
-/// A reader that has gone is an error, not a panic.
+/// A closed standard output is an error, not a panic.
 fn print(text: &str) -> Result<(), String> {
     io::stdout().write_all(text.as_bytes()).map_err(|error| format!("standard output: {error}"))
 }

@@ -1,12 +1,12 @@
-//! The streaming mode of a method. Owns the annotation that says it and the refusals that Kitex's own
-//! generator makes.
+//! The streaming mode of a method. Owns its annotation, and refuses what Kitex's own
+//! generator refuses.
 
 use crate::ast::Function;
 
 /// The annotation that Kitex reads.
 const KEY: &str = "streaming.mode";
 
-/// How many messages travel which way.
+/// The directions of streaming.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// No annotation: one thrift message each way.
@@ -19,7 +19,7 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
-    /// The mode of `function`, or what is wrong with its annotation and what to do.
+    /// Returns the mode of `function`, or what is wrong with its annotation and what to do.
     pub(crate) fn of(function: &Function) -> Result<Self, String> {
         let mut modes = function.annotations.all(KEY);
         let Some(mode) = modes.next() else { return Ok(Self::PingPong) };
@@ -38,12 +38,12 @@ impl Mode {
         }
     }
 
-    /// Whether messages travel as bare structs in a stream, not as arguments and result of a call.
+    /// Returns whether messages are sent as bare structs in a stream, not as arguments and result of a call.
     pub(crate) fn is_stream(self) -> bool {
         matches!(self, Self::Client | Self::Server | Self::Bidirectional)
     }
 
-    /// The variant of the facade's `StreamingMode`.
+    /// Returns the variant of the facade's `StreamingMode`.
     pub(crate) fn variant(self) -> &'static str {
         match self {
             Self::PingPong => "PingPong",

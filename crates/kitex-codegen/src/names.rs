@@ -1,7 +1,7 @@
-//! Rust names for what an IDL names. Owns case, keywords and collisions; knows no code.
+//! Rust names for the items of an IDL. Owns case, keywords and collisions; writes no code.
 //!
-//! Within a module the types of the IDL get their names first, then the services, then what is generated for
-//! them. A name that is taken already gets an underscore at its end.
+//! Within a module the types of the IDL get their names first, then the services, then the items generated for
+//! them. A name that is already taken gets an underscore at its end.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,7 +13,7 @@ use crate::{
     scope::{Id, Scope},
 };
 
-/// The names of all items, and of what is generated for services.
+/// The names of all items, including those generated for services.
 pub(crate) struct Names {
     /// The module of each file.
     modules: Vec<Vec<String>>,
@@ -21,7 +21,7 @@ pub(crate) struct Names {
     services: HashMap<Id, ServiceNames>,
 }
 
-/// What is generated for a service.
+/// The items generated for a service.
 pub(crate) struct ServiceNames {
     pub(crate) server: String,
     pub(crate) client: String,
@@ -30,7 +30,7 @@ pub(crate) struct ServiceNames {
     pub(crate) wrappers: Vec<Wrappers>,
 }
 
-/// What is generated for a method.
+/// The items generated for a method.
 #[derive(Clone)]
 pub(crate) struct Wrappers {
     pub(crate) args: String,
@@ -41,7 +41,7 @@ pub(crate) struct Wrappers {
 /// Annotations that name an item or a field.
 const NAME: [&str; 2] = ["rust.name", "pilota.name"];
 
-/// What `async_trait` writes without a path.
+/// Names that `async_trait` writes without a path.
 const MACROS: &str = "Box";
 
 impl Names {
@@ -92,7 +92,7 @@ impl Names {
         names
     }
 
-    /// The modules that lead to a file's.
+    /// Returns the modules that lead to a file's.
     pub(crate) fn module(&self, file: usize) -> &[String] {
         &self.modules[file]
     }
@@ -105,12 +105,12 @@ impl Names {
         &self.services[&id]
     }
 
-    /// The path from the module of the file `from` to an item.
+    /// Returns the path from the module of the file `from` to an item.
     pub(crate) fn path(&self, from: usize, id: Id) -> String {
         self.path_to(from, id.0, self.item(id))
     }
 
-    /// The path from the module of the file `from` to `name` in that of `file`.
+    /// Returns the path from the module of the file `from` to `name` in that of `file`.
     pub(crate) fn path_to(&self, from: usize, file: usize, name: &str) -> String {
         let (from, to) = (&self.modules[from], &self.modules[file]);
         if from == to {
@@ -134,7 +134,7 @@ struct Taken {
 
 fn wrappers(stem: &str, function: &Function, taken: &mut Taken) -> Wrappers {
     let stem = format!("{stem}{}", camel(&function.name));
-    // A stream has none, so it takes no name from others.
+    // A stream has none, so it reserves no name.
     let is_stream = Mode::of(function).is_ok_and(Mode::is_stream);
     let mut name = |suffix: &str, exists: bool| {
         let name = format!("{stem}{suffix}");
@@ -147,22 +147,22 @@ fn wrappers(stem: &str, function: &Function, taken: &mut Taken) -> Wrappers {
     }
 }
 
-/// The name that an annotation gives, or else another.
+/// Returns the name that an annotation gives, or else another.
 fn chosen(annotations: &Annotations, or: impl FnOnce() -> String) -> String {
     annotations.first(&NAME).map_or_else(or, ident)
 }
 
-/// `name`, with as many underscores behind it as keep it apart from what is taken.
+/// Returns `name` with enough trailing underscores to differ from the names that are taken.
 pub(crate) fn unique(taken: &mut HashSet<String>, name: String) -> String {
     let mut name = name;
     while !taken.insert(name.clone()) {
-        // `r#type_` is no worse than `type_`, but nobody writes it.
+        // `r#type_` would be valid too, but is unusual.
         name = format!("{}_", name.strip_prefix("r#").unwrap_or(&name));
     }
     name
 }
 
-/// The names of fields, arguments or methods, in their order.
+/// Returns the names of fields, arguments or methods, in their order.
 pub(crate) fn snakes<'a>(
     members: impl Iterator<Item = (&'a str, &'a Annotations)>,
     taken: &[&str],
@@ -171,7 +171,7 @@ pub(crate) fn snakes<'a>(
     members.map(|(name, annotations)| unique(&mut taken, chosen(annotations, || snake(name)))).collect()
 }
 
-/// The names of variants, in their order.
+/// Returns the names of variants, in their order.
 pub(crate) fn camels<'a>(
     members: impl Iterator<Item = (&'a str, &'a Annotations)>,
     taken: &[&str],
@@ -180,7 +180,7 @@ pub(crate) fn camels<'a>(
     members.map(|(name, annotations)| unique(&mut taken, chosen(annotations, || camel(name)))).collect()
 }
 
-/// The names of an enum's values, in their order.
+/// Returns the names of an enum's values, in their order.
 pub(crate) fn shouties<'a>(members: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut taken = HashSet::new();
     members.map(|name| unique(&mut taken, shouty(name))).collect()
@@ -198,17 +198,17 @@ fn snake(name: &str) -> String {
     cased(name, ToSnakeCase::to_snake_case)
 }
 
-fn shouty(name: &str) -> String {
+pub(crate) fn shouty(name: &str) -> String {
     cased(name, ToShoutySnakeCase::to_shouty_snake_case)
 }
 
-/// Another case, with the underscores at the beginning as they are.
+/// Returns the name in another case; leading underscores are kept.
 fn cased(name: &str, case: impl FnOnce(&str) -> String) -> String {
     let rest = name.trim_start_matches('_');
     ident(&format!("{}{}", &name[..name.len() - rest.len()], case(rest)))
 }
 
-/// `name` as Rust takes it for a name.
+/// Returns `name` as a valid Rust identifier.
 fn ident(name: &str) -> String {
     let mut name: String = name.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
     if name.chars().all(|c| c == '_') || matches!(name.as_str(), "self" | "Self" | "super" | "crate") {

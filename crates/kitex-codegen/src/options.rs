@@ -1,4 +1,4 @@
-//! What a user adds to generated types. Owns which attributes stand at which type; writes no code of its own.
+//! Attributes that a user adds to generated types.
 
 use crate::ast::{Annotations, Field, Item};
 
@@ -15,13 +15,13 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// The attributes of a type.
+    /// Returns the attributes of a type.
     pub(crate) fn item(&self, item: &Item) -> String {
         let chosen = self.types.iter().filter(|(name, _)| name == "." || *name == item.name);
         joined(chosen.map(|(_, attribute)| attribute.as_str()), &item.annotations)
     }
 
-    /// The attributes of a field or variant of the type `owner`.
+    /// Returns the attributes of a field or variant of the type `owner`.
     pub(crate) fn field(&self, owner: &str, field: &Field) -> String {
         let path = format!("{owner}.{}", field.name);
         let chosen = self.fields.iter().filter(|(name, _)| *name == path);

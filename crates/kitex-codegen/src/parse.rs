@@ -1,5 +1,5 @@
-//! Thrift's grammar, as thriftgo reads it. Owns what may stand where; which names and values make sense is
-//! `check`'s.
+//! Thrift's grammar, as thriftgo reads it. Owns the syntax; `check` interprets names and
+//! values.
 
 mod members;
 mod types;
@@ -10,7 +10,7 @@ use crate::{
     lex::{self, Comment, Kind, Token, Wrong},
 };
 
-/// The tree of a file, or what is wrong with its text.
+/// Returns the syntax tree of a file, or its syntax error.
 pub(crate) fn file(text: &str) -> Result<File, Wrong> {
     Parser { tokens: lex::tokens(text)?, at: 0 }.file()
 }
@@ -107,10 +107,10 @@ impl Parser {
 
     fn unknown_definition(&self) -> Wrong {
         let known = "include, namespace, const, typedef, enum, struct, union, exception or service";
-        (self.line(), format!("{} begins no definition, use {known}", self.found()))
+        (self.line(), format!("{} cannot begin a definition, use {known}", self.found()))
     }
 
-    /// `(key = "value", key)`, any number of times.
+    /// Reads `(key = "value", key)`, any number of times.
     fn annotations(&mut self) -> Parsed<Annotations> {
         let mut annotations = Annotations::default();
         while self.symbol('(') {
@@ -128,7 +128,7 @@ impl Parser {
         match self.peek().clone() {
             Kind::Text(text) => {
                 self.next();
-                // Quotes alone are escaped here.
+                // Only quotes are escaped here.
                 Ok(text.replace("\\\"", "\"").replace("\\'", "'"))
             }
             Kind::Word(word) | Kind::Number(word) => {
@@ -139,7 +139,7 @@ impl Parser {
         }
     }
 
-    /// `@Name{...}`, which says nothing about code.
+    /// Reads `@Name{...}`, which does not affect code.
     fn structured_annotations(&mut self) -> Parsed<()> {
         while self.symbol('@') {
             self.word("the name of an annotation")?;
@@ -217,9 +217,9 @@ impl Parser {
         }
     }
 
-    /// What is wrong where something else must stand.
+    /// Returns the error of an unexpected token.
     fn wrong(&self, wanted: &str) -> Wrong {
-        (self.line(), format!("{} stands where something else must, write {wanted}", self.found()))
+        (self.line(), format!("found {}, expected {wanted}", self.found()))
     }
 
     fn found(&self) -> String {
@@ -231,7 +231,7 @@ impl Parser {
         }
     }
 
-    /// The comment right above the next token.
+    /// Returns the comment right above the next token.
     fn docs_above(&self) -> Vec<String> {
         let Some(token) = self.tokens.get(self.at) else { return Vec::new() };
         let (mut below, mut chosen) = (token.line, Vec::new());
@@ -245,7 +245,7 @@ impl Parser {
         lines(chosen.into_iter().rev())
     }
 
-    /// `docs`, or if there are none the comment behind what was just read, on its line.
+    /// Returns `docs`, or if there are none the comment that follows on the same line.
     fn docs_or_behind(&self, docs: Vec<String>) -> Vec<String> {
         if !docs.is_empty() || self.at == 0 {
             return docs;

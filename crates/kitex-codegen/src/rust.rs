@@ -1,4 +1,4 @@
-//! Types of the IDL as Rust text. Owns which Rust type stands for which; its table is in docs/idl.md.
+//! Types of the IDL as Rust text. Owns the mapping of types; its table is in docs/idl.md.
 
 use std::collections::HashSet;
 
@@ -9,10 +9,10 @@ use crate::{
     scope::{Id, Scope, Ty},
 };
 
-/// Where generated code finds its types.
+/// The path of the crate that generated code uses.
 pub(crate) const LIB: &str = "::kitex::generated";
 
-/// What all writers of code look at.
+/// The input of all code templates.
 pub(crate) struct Rust<'a> {
     pub(crate) scope: &'a Scope<'a>,
     pub(crate) names: Names,
@@ -24,7 +24,7 @@ impl<'a> Rust<'a> {
         Self { scope, names: Names::new(scope), layout: Layout::new(scope) }
     }
 
-    /// A type as it is written in the module of the file `from`.
+    /// Returns a type as it is written in the module of the file `from`.
     pub(crate) fn ty(&self, from: usize, ty: &Ty) -> String {
         match ty {
             Ty::Bool => "bool".to_owned(),
@@ -47,7 +47,7 @@ impl<'a> Rust<'a> {
         }
     }
 
-    /// The path of the set or map that stands for a type.
+    /// Returns the path of the Rust set or map of a type.
     pub(crate) fn container(&self, ty: &Ty) -> String {
         let (key, is_btree, kind) = match ty {
             Ty::Set(element, is_btree) => (element, *is_btree, "Set"),
@@ -62,7 +62,7 @@ impl<'a> Rust<'a> {
         format!("{LIB}::{family}{kind}")
     }
 
-    /// The type of a field of `owner`.
+    /// Returns the type of a field of `owner`.
     pub(crate) fn field(&self, owner: Id, field: &Field) -> String {
         let slot = self.layout.slot(owner, field);
         let mut ty = self.ty(owner.0, &self.layout.field_ty(owner.0, field));
@@ -77,13 +77,13 @@ impl<'a> Rust<'a> {
 }
 
 impl Rust<'_> {
-    /// The names of a struct's fields, in their order.
+    /// Returns the names of a struct's fields, in their order.
     pub(crate) fn field_names(&self, id: Id) -> Vec<String> {
         let fields = self.scope.item(id).fields().unwrap_or_default();
         names::snakes(fields.iter().map(|field| (field.name.as_str(), &field.annotations)), &[])
     }
 
-    /// The names of a union's variants, in their order, and of the one for what is not known.
+    /// Returns the names of a union's variants, in their order, and of the one for unknown fields.
     pub(crate) fn variant_names(&self, id: Id) -> (Vec<String>, String) {
         let fields = self.scope.item(id).fields().unwrap_or_default();
         let names = names::camels(fields.iter().map(|field| (field.name.as_str(), &field.annotations)), &[]);
@@ -91,7 +91,7 @@ impl Rust<'_> {
         (names, names::unique(&mut taken, "Unknown".to_owned()))
     }
 
-    /// The path of an enum's value; of any number if it has no name.
+    /// Returns the path of an enum's value; of any number if it has no name.
     pub(crate) fn enum_value(&self, from: usize, id: Id, number: i64) -> String {
         let path = self.names.path(from, id);
         let ItemKind::Enum(values) = &self.scope.item(id).kind else { return path };

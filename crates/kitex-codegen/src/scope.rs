@@ -1,4 +1,4 @@
-//! What a name in an IDL file stands for. Owns lookup through includes and typedefs; refuses nothing by
+//! The meaning of names in an IDL file. Owns lookup through includes and typedefs; refuses nothing
 //! itself.
 
 use std::collections::HashMap;
@@ -26,13 +26,13 @@ pub(crate) enum Ty {
     I32,
     I64,
     Double,
-    /// A `String` of Rust's if so.
+    /// Whether it is a Rust `String`.
     Text(bool),
-    /// A `Vec<u8>` if so.
+    /// Whether it is a `Vec<u8>`.
     Binary(bool),
     Uuid,
     List(Box<Ty>),
-    /// A B-tree if so.
+    /// Whether it is a B-tree.
     Set(Box<Ty>, bool),
     Map(Box<Ty>, Box<Ty>, bool),
     Enum(Id),
@@ -42,7 +42,7 @@ pub(crate) enum Ty {
 }
 
 impl Ty {
-    /// The type without its alias.
+    /// Returns the type without its alias.
     pub(crate) fn peeled(&self) -> &Self {
         match self {
             Self::Alias(_, ty) => ty.peeled(),
@@ -50,7 +50,7 @@ impl Ty {
         }
     }
 
-    /// What it is if it travels as a struct.
+    /// Returns its kind if it is encoded as a struct.
     pub(crate) fn as_struct(&self) -> Option<Id> {
         match self.peeled() {
             Self::Struct(id) => Some(*id),
@@ -59,7 +59,7 @@ impl Ty {
     }
 }
 
-/// What a name in a value stands for.
+/// The meaning of a name in a value.
 pub(crate) enum Named<'a> {
     Const(Id, &'a Value),
     /// A value of an enum.
@@ -85,14 +85,14 @@ impl<'a> Scope<'a> {
         &self.idl.sources[file].file.items[at]
     }
 
-    /// All items, in the order of the files.
+    /// Returns all items, in the order of the files.
     pub(crate) fn ids(&self) -> impl Iterator<Item = (Id, &'a Item)> + use<'a> {
         self.idl.sources.iter().enumerate().flat_map(|(file, source)| {
             source.file.items.iter().enumerate().map(move |(at, item)| ((file, at), item))
         })
     }
 
-    /// What `name` or `prefix.name` means in `file`. Of several files with one prefix, the first that has it.
+    /// Returns what `name` or `prefix.name` means in `file`. Of several files with one prefix, the first that has it.
     pub(crate) fn find(&self, file: usize, name: &str) -> Option<Id> {
         if let Some(at) = self.items.get(&(file, name)) {
             return Some((file, *at));
@@ -102,12 +102,12 @@ impl<'a> Scope<'a> {
         included.into_iter().find_map(|(_, file)| Some((*file, *self.items.get(&(*file, name))?)))
     }
 
-    /// The type with its names looked up. `check` has seen that they are there and that typedefs end.
+    /// Returns the type with its names looked up. `check` has verified that they exist and that typedefs are not cyclic.
     pub(crate) fn ty(&self, file: usize, ty: &Type) -> Ty {
         self.ty_with(file, ty, &ty.annotations)
     }
 
-    /// As [`ty`](Self::ty), of a field with annotations of its own.
+    /// Returns the type of a field like [`ty`](Self::ty), with the field's own annotations.
     pub(crate) fn ty_with(&self, file: usize, ty: &Type, annotations: &Annotations) -> Ty {
         let rust_type = annotations.first(&RUST_TYPE).or_else(|| ty.annotations.first(&RUST_TYPE));
         let is = |name: &str| rust_type == Some(name);
@@ -136,7 +136,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// What `name` means as a value in `file`: a constant, or `Enum.VALUE`.
+    /// Returns what `name` means as a value in `file`: a constant, or `Enum.VALUE`.
     pub(crate) fn value(&self, file: usize, name: &str) -> Option<Named<'a>> {
         if let Some(id) = self.find(file, name)
             && let ItemKind::Const(_, value) = &self.item(id).kind
@@ -147,7 +147,7 @@ impl<'a> Scope<'a> {
         self.enum_value(self.find(file, of)?, value).map(Named::Number)
     }
 
-    /// The number of a value of an enum, which may be called by a typedef.
+    /// Returns the number of a value of an enum, which may be called by a typedef.
     pub(crate) fn enum_value(&self, id: Id, value: &str) -> Option<i64> {
         match &self.item(id).kind {
             ItemKind::Enum(values) => {
@@ -161,7 +161,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// The service that a service extends.
+    /// Returns the service that a service extends.
     pub(crate) fn base(&self, file: usize, service: &Service) -> Option<(Id, &'a Service)> {
         let id = self.find(file, service.extends.as_ref()?)?;
         match &self.item(id).kind {
@@ -171,5 +171,5 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// What makes another Rust type of a base type or container.
+/// The annotation that selects another Rust type for a base type or container.
 const RUST_TYPE: [&str; 2] = ["rust.type", "pilota.rust_type"];

@@ -1,5 +1,5 @@
 //! The code of a service: the handlers' trait, the table of methods, the server, the client, the errors. Owns
-//! the templates of what people call; encodes nothing, the structs do that.
+//! the templates of the public interface; the structs do the encoding.
 
 mod client;
 mod errors;
@@ -7,9 +7,9 @@ mod server;
 
 pub(crate) use client::RESERVED;
 
-use crate::model::{Method, Service};
+use crate::model::{Codec, Method, Service};
 
-/// All items of a service, in the order in which one reads them.
+/// Returns all items of a service, in reading order.
 pub(crate) fn code(service: &Service) -> String {
     let mut code = table(service);
     code.push_str(&server::handlers(service));
@@ -26,7 +26,7 @@ pub(crate) fn code(service: &Service) -> String {
 
 fn table(service: &Service) -> String {
     let Service { wire_name, table, methods, .. } = service;
-    let entries: String = methods.iter().map(|method| entry(wire_name, method)).collect();
+    let entries: String = methods.iter().map(|method| entry(service, method)).collect();
     let count = methods.len();
     format!(
         "/// Names and modes of the methods of `{wire_name}`, in the order of their numbers.
@@ -34,10 +34,16 @@ fn table(service: &Service) -> String {
     )
 }
 
-fn entry(service: &str, method: &Method) -> String {
+fn entry(service: &Service, method: &Method) -> String {
+    let Service { package, wire_name: service, .. } = service;
     let (name, mode) = (&method.wire_name, method.mode.variant());
-    match method.oneway {
-        true => format!("::kitex::Method::oneway({service:?}, {name:?}),"),
-        false => format!("::kitex::Method::new({service:?}, {name:?}, ::kitex::StreamingMode::{mode}),"),
-    }
+    let made = match method.oneway {
+        true => format!("::kitex::Method::oneway({service:?}, {name:?})"),
+        false => format!("::kitex::Method::new({service:?}, {name:?}, ::kitex::StreamingMode::{mode})"),
+    };
+    let codec = match method.codec {
+        Codec::Thrift => "",
+        Codec::Protobuf => ".with_codec(::kitex::PayloadCodec::Protobuf)",
+    };
+    format!("{made}.with_package({package:?}){codec},")
 }

@@ -1,4 +1,4 @@
-//! Services as the templates need them. Owns the way from the IDL's tree to the models, and the arguments and
+//! Builds the input of the service templates. Owns the conversion of the syntax tree to models, and the arguments and
 //! results of calls; the templates are in `service`.
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     value::{Values, Written},
 };
 
-/// What every client has beside the methods of its service.
+/// Methods that every client has in addition to those of its service.
 const RESERVED: [&str; 4] = service::RESERVED;
 
 /// Writes the services of one file.
@@ -23,7 +23,7 @@ pub(crate) struct Services<'a, 'b> {
 }
 
 impl<'a> Services<'a, '_> {
-    /// The model of a service.
+    /// Returns the model of a service.
     pub(crate) fn model(&self, id: Id, item: &'a Item, service: &'a Service) -> model::Service {
         let generated = self.rust.names.service(id);
         let all = self.all(id, service);
@@ -34,6 +34,7 @@ impl<'a> Services<'a, '_> {
             .zip(names)
             .map(|((owner, at, function), name)| self.method(id, *owner, *at, function, name));
         model::Service {
+            package: self.rust.scope.source(id.0).package(),
             wire_name: item.name.clone(),
             name: self.rust.names.item(id).to_owned(),
             server: generated.server.clone(),
@@ -44,7 +45,7 @@ impl<'a> Services<'a, '_> {
         }
     }
 
-    /// Its methods, those of the services that it extends first, each with its owner and its place there.
+    /// Returns its methods, inherited ones first, each with its owner and its index there.
     fn all(&self, id: Id, service: &'a Service) -> Vec<(Id, usize, &'a Function)> {
         let mut chain = vec![(id, service)];
         while let Some((id, service)) = chain.last()
@@ -74,6 +75,7 @@ impl<'a> Services<'a, '_> {
             name,
             docs: function.docs.clone(),
             mode,
+            codec: model::Codec::Thrift,
             oneway: function.oneway,
             args: self.args(owner, function, mode),
             result: match &function.result {
@@ -92,15 +94,15 @@ impl<'a> Services<'a, '_> {
         let names = names::snakes(members(&function.arguments), &[]);
         let args = function.arguments.iter().zip(names).map(|(arg, name)| {
             let ty = self.rust.ty(self.file, &self.rust.layout.field_ty(owner.0, arg));
-            // A stream's message is not a field and is always there.
+            // The message of a stream is not a field and is always present.
             let optional = arg.requiredness == Requiredness::Optional && !mode.is_stream();
             (name, if optional { format!("::core::option::Option<{ty}>") } else { ty })
         });
         args.collect()
     }
 
-    /// Variant and type of what a method throws. The type is the exception itself, whatever it was called, so
-    /// that two are told apart.
+    /// Returns the variants and types of the exceptions of a method. The type is the exception itself, not an alias of it, so
+    /// that two aliases of one exception are found.
     fn throws(&self, owner: Id, function: &Function) -> Vec<(String, String)> {
         let names = names::camels(members(&function.throws), &["Ok", "Other"]);
         let throws = function.throws.iter().zip(names);
@@ -112,7 +114,7 @@ impl<'a> Services<'a, '_> {
             .collect()
     }
 
-    /// The structs of the arguments and the enums of the outcomes of a service's own calls.
+    /// Returns the structs of the arguments and the enums of the outcomes of a service's own calls.
     pub(crate) fn wrappers(&self, id: Id, service: &Service) -> Result<Wrappers, Error> {
         let mut made = Wrappers::default();
         for (function, names) in service.functions.iter().zip(&self.rust.names.service(id).wrappers) {
@@ -142,6 +144,7 @@ impl<'a> Services<'a, '_> {
                 wire_name: arg.name.clone(),
                 optional: arg.requiredness == Requiredness::Optional,
                 required: arg.requiredness == Requiredness::Required,
+                has_default: arg.default.is_some(),
             })
             .collect();
         let has_default = function.arguments.iter().any(|arg| arg.default.is_some());
@@ -198,7 +201,7 @@ impl<'a> Services<'a, '_> {
     }
 }
 
-/// The code of wrappers, and which of them are messages without more code.
+/// The code of wrappers, and which of them are messages without further code.
 #[derive(Default)]
 pub(crate) struct Wrappers {
     pub(crate) code: String,
@@ -206,7 +209,7 @@ pub(crate) struct Wrappers {
 }
 
 impl Wrappers {
-    /// The code, with what makes messages of types.
+    /// Returns the code, including the implementations that make types messages.
     pub(crate) fn finish(code: String, messages: &[String]) -> String {
         if messages.is_empty() {
             return code;
@@ -215,7 +218,7 @@ impl Wrappers {
     }
 }
 
-/// The services of a file.
+/// Returns the services of a file.
 pub(crate) fn of<'a>(rust: &Rust<'a>, file: usize) -> Vec<(Id, &'a Item, &'a Service)> {
     let items = rust.scope.source(file).file.items.iter().enumerate();
     let services = items.filter_map(|(at, item)| match &item.kind {

@@ -1,5 +1,5 @@
-//! Paths become as short as a person would write them: `Option<i64>`, not `::core::option::Option<i64>`. Only
-//! for names that the module does not give to something else.
+//! Shortens paths to what a person would write: `Option<i64>`, not `::core::option::Option<i64>`. Only
+//! for names that the module does not define itself.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use syn::{
     visit_mut::{self, VisitMut},
 };
 
-/// Module and name of what every Rust module sees.
+/// Module and name of the items in the prelude.
 const PRELUDE: [(&str, &str); 13] = [
     ("boxed", "Box"),
     ("clone", "Clone"),
@@ -26,16 +26,16 @@ const PRELUDE: [(&str, &str); 13] = [
     ("vec", "Vec"),
 ];
 
-/// Variants that are seen without their enum.
+/// Variants in the prelude.
 const VARIANTS: [(&str, &str); 4] =
     [("Option", "Some"), ("Option", "None"), ("Result", "Ok"), ("Result", "Err")];
 
-/// The names that a module gives to its items.
+/// Returns the names that a module gives to its items.
 pub(crate) fn names(items: &[Item]) -> HashSet<String> {
     items.iter().filter_map(name).collect()
 }
 
-/// An item of a module in which `taken` have a meaning of their own.
+/// Returns an item of a module in which `taken` have a meaning of their own.
 pub(crate) fn item(mut item: Item, taken: &HashSet<String>) -> Item {
     Shorten { taken }.visit_item_mut(&mut item);
     item
@@ -69,7 +69,7 @@ impl VisitMut for Shorten<'_> {
 }
 
 impl Shorten<'_> {
-    /// How many segments of a path say nothing that its rest does not.
+    /// Returns the number of redundant segments of a path.
     fn superfluous(&self, path: &Path) -> Option<usize> {
         path.leading_colon?;
         let names: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();

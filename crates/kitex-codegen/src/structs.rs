@@ -1,5 +1,5 @@
-//! Structs, unions, exceptions, enums, typedefs and constants as Rust text. Owns their definitions and how they
-//! travel; what reads and writes a value is `kitex-thrift`'s.
+//! Structs, unions, exceptions, enums, typedefs and constants as Rust text. Owns their definitions and
+//! their encoding by `kitex-thrift`, which reads and writes single values.
 
 mod wire;
 
@@ -24,7 +24,7 @@ pub(crate) struct Structs<'a, 'b> {
 }
 
 impl Structs<'_, '_> {
-    /// The code of an item that is no service.
+    /// Returns the code of an item that is no service.
     pub(crate) fn item(&self, id: Id, item: &Item) -> Result<String, Error> {
         let name = self.rust.names.item(id);
         match &item.kind {
@@ -68,7 +68,7 @@ impl Structs<'_, '_> {
         Ok(code)
     }
 
-    /// Documentation and attributes of a type.
+    /// Returns the documentation and attributes of a type.
     fn head(&self, item: &Item, derives: &[&str]) -> String {
         let (docs, attributes) = (docs::attributes(&item.docs), self.options.item(item));
         format!("{docs} #[derive({})] {attributes}", derives.join(", "))

@@ -1,5 +1,5 @@
-//! Constants and defaults as Rust text. Owns which value fits which type, as Kitex's generator takes it; the
-//! types are `rust`'s.
+//! Constants and defaults as Rust text. Owns which value fits which type, as in Kitex's generator; `rust`
+//! writes the types.
 
 mod text;
 
@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use crate::{
     Error,
-    ast::{Field, ItemKind, Value, ValueKind},
+    ast::{Field, ItemKind, Requiredness, Value, ValueKind},
     layout::Slot,
     rust::{LIB, Rust},
     scope::{Id, Named, Ty},
@@ -20,8 +20,11 @@ pub(crate) struct Written<'a> {
     pub(crate) file: usize,
 }
 
-/// How many constants may stand for one another, and how deep they may nest.
-const LONGEST: usize = 100;
+/// How deep values may nest, through constants.
+const DEEPEST: usize = 100;
+
+/// How many constants may refer to one another in a row.
+const LONGEST: usize = 10_000;
 
 type Made<T = String> = Result<T, Error>;
 
@@ -32,9 +35,9 @@ pub(crate) struct Values<'a, 'b> {
 }
 
 impl<'a> Values<'a, '_> {
-    /// An expression of a type.
+    /// Returns an expression of a type.
     pub(crate) fn expr(&self, ty: &Ty, written: Written<'_>) -> Made {
-        self.expr_within(ty, written, LONGEST)
+        self.expr_within(ty, written, DEEPEST)
     }
 
     fn expr_within(&self, ty: &Ty, written: Written<'_>, levels: usize) -> Made {
@@ -81,7 +84,7 @@ impl<'a> Values<'a, '_> {
                 Ok(self.collected(ty, &made))
             }
             (Ty::Struct(id), ValueKind::Map(entries)) => self.literal(*id, entries, at, levels),
-            // Nothing in any brackets is an empty container or struct.
+            // Empty brackets of any kind are an empty container or struct.
             (Ty::List(_) | Ty::Set(..), ValueKind::Map(entries)) if entries.is_empty() => {
                 Ok(DEFAULT.to_owned())
             }
@@ -97,7 +100,7 @@ impl<'a> Values<'a, '_> {
         values.iter().map(|value| self.expr_within(element, Written { value, ..at }, levels)).collect()
     }
 
-    /// A set or map of `items`.
+    /// Returns a set or map of `items`.
     fn collected(&self, ty: &Ty, items: &[String]) -> String {
         match items {
             [] => DEFAULT.to_owned(),
@@ -105,8 +108,8 @@ impl<'a> Values<'a, '_> {
         }
     }
 
-    /// A struct or union. What a struct's literal does not name has no value, or the zero of its type if it has a
-    /// default: so Kitex's Go has it.
+    /// Returns a struct or union. A field that the literal does not name has no value, or the zero of its type if it has
+    /// a default and is no optional container, as in Kitex's Go.
     fn literal(&self, id: Id, entries: &[(Value, Value)], at: Written<'_>, levels: usize) -> Made {
         let item = self.rust.scope.item(id);
         let fields = item.fields().unwrap_or_default();
@@ -155,9 +158,9 @@ impl<'a> Values<'a, '_> {
         Ok(format!("{path}::{}({})", names[field], slot_value(slot, expr)))
     }
 
-    /// The value of a field as the struct keeps it.
+    /// Returns the value of a field as the struct stores it.
     pub(crate) fn field(&self, owner: Id, field: &Field, written: Written<'_>) -> Made {
-        self.field_within(owner, field, written, LONGEST)
+        self.field_within(owner, field, written, DEEPEST)
     }
 
     fn field_within(&self, owner: Id, field: &Field, written: Written<'_>, levels: usize) -> Made {
@@ -166,13 +169,18 @@ impl<'a> Values<'a, '_> {
         Ok(slot_value(slot, expr))
     }
 
-    /// What a struct's literal has in a field that it does not name. Not the default of a struct: that may hold
-    /// this literal in turn.
+    /// Returns the value of a field that a literal does not name. Not the default of a struct, which may contain
+    /// this literal itself.
     fn absent(&self, owner: Id, field: &Field, at: Written<'_>, levels: usize) -> Made {
         let slot = self.rust.layout.slot(owner, field);
-        let of_struct = self.rust.layout.field_ty(owner.0, field).as_struct();
-        Ok(match (slot.optional, of_struct) {
-            (true, None) if field.default.is_some() => format!("::core::option::Option::Some({DEFAULT})"),
+        let ty = self.rust.layout.field_ty(owner.0, field);
+        // A container is nil in Go, and so absent where it may be; a number or text is zero, and so set.
+        let may_be_nil = matches!(ty.peeled(), Ty::List(_) | Ty::Set(..) | Ty::Map(..));
+        let is_nil = may_be_nil && field.requiredness == Requiredness::Optional;
+        Ok(match (slot.optional, ty.as_struct()) {
+            (true, None) if field.default.is_some() && !is_nil => {
+                format!("::core::option::Option::Some({DEFAULT})")
+            }
             (true, _) => "::core::option::Option::None".to_owned(),
             (false, Some(id)) => {
                 let levels = levels.checked_sub(1).ok_or_else(|| self.endless(at))?;
@@ -182,7 +190,7 @@ impl<'a> Values<'a, '_> {
         })
     }
 
-    /// A value behind all names of constants, and where it is written.
+    /// Resolves all names of constants, and returns the value and its file.
     fn resolved<'v>(&self, ty: &Ty, written: Written<'v>) -> Made<(Cow<'v, ValueKind>, Written<'v>)>
     where
         'a: 'v,
@@ -231,6 +239,10 @@ impl<'a> Values<'a, '_> {
             }
             (Ty::Double, ValueKind::Int(int)) => format!("{int}.0"),
             (Ty::Double, ValueKind::Double(double)) if double.is_finite() => format!("{double:?}"),
+            (_, ValueKind::Double(double)) if !double.is_finite() => {
+                let problem = "number is too large for a double, use one up to 1.7976931348623157e308";
+                return Err(self.error(at, problem.to_owned()));
+            }
             (Ty::Uuid, ValueKind::Text(text)) => {
                 text::uuid(text).ok_or_else(|| self.mismatch(wanted(ty), at, kind))?
             }
@@ -247,7 +259,7 @@ impl<'a> Values<'a, '_> {
         }
     }
 
-    /// The type and the value of a constant that Rust can have as `const`: without a heap.
+    /// Returns the type and the value of a constant that Rust can have as `const`: without a heap.
     pub(crate) fn constant(&self, ty: &Ty, written: Written<'_>) -> Made<Option<(String, String)>> {
         if let Some(wide) = self.wide(ty, written)? {
             return Ok(Some(wide));
@@ -256,7 +268,7 @@ impl<'a> Values<'a, '_> {
         Ok(Some((text, self.const_expr(ty, written)?)))
     }
 
-    /// A number that does not fit its type is an `i64`: Go's constants have no type of their own, so Kitex takes it.
+    /// A number that does not fit its type is an `i64`: Go's constants are untyped, so Kitex accepts it.
     fn wide(&self, ty: &Ty, written: Written<'_>) -> Made<Option<(String, String)>> {
         let (kind, _) = self.resolved(ty, written)?;
         let fits = match (ty.peeled(), &*kind) {
@@ -306,7 +318,7 @@ impl<'a> Values<'a, '_> {
         }
     }
 
-    /// About how many bytes of heap the value takes.
+    /// Returns an estimate of the heap bytes of the value.
     pub(crate) fn heap(&self, ty: &Ty, written: Written<'_>) -> usize {
         let Ok((kind, at)) = self.resolved(ty, written) else { return 0 };
         let layout = &self.rust.layout;
@@ -322,7 +334,7 @@ impl<'a> Values<'a, '_> {
                 entries.iter().map(|(k, v)| (part(key, k) + part(value, v)) * 3).sum()
             }
             (Ty::Struct(id), ValueKind::Map(entries)) => {
-                // The room of a box, and what the fields hold.
+                // The box, and the contents of the fields.
                 let fields = self.rust.scope.item(*id).fields().unwrap_or_default();
                 let field = |key: &Value| match &key.kind {
                     ValueKind::Text(name) => fields.iter().find(|field| field.name == *name),
@@ -346,11 +358,14 @@ impl<'a> Values<'a, '_> {
             ValueKind::List(_) => "a list".to_owned(),
             ValueKind::Map(_) => "a map".to_owned(),
         };
-        self.error(at, format!("{found} stands where something else must, write {wanted}"))
+        self.error(at, format!("found {found}, expected {wanted}"))
     }
 
     fn endless(&self, at: Written<'_>) -> Error {
-        self.error(at, "constant refers to itself, give it a value".to_owned())
+        self.error(
+            at,
+            "constant refers to itself or nests more than 100 levels deep, give it another value".to_owned(),
+        )
     }
 
     fn error(&self, at: Written<'_>, problem: String) -> Error {
@@ -358,7 +373,7 @@ impl<'a> Values<'a, '_> {
     }
 }
 
-/// A value as a field keeps it.
+/// Returns a value as a field stores it.
 fn slot_value(slot: Slot, mut expr: String) -> String {
     if slot.boxed {
         expr = format!("::std::boxed::Box::new({expr})");

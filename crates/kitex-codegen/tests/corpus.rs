@@ -1,5 +1,6 @@
 //! One small IDL a kind: each generates, and all of them compile with the facade, without a warning. A case is an
-//! IDL in `tests/corpus`, or a folder there with a `main.thrift`; the folder `inc` holds what some include.
+//! IDL in `tests/corpus`, or a folder there: its `main.thrift`, or else all of its IDLs, for one builder. The folder `inc`
+//! holds what some include.
 
 use std::{
     fmt::Write,
@@ -20,7 +21,16 @@ const LINTS: &str = "//! Generated.
 ";
 
 /// Those whose types get serde's derives too.
-const SERIALIZED: [&str; 3] = ["set_and_key_types", "unions", "recursive"];
+const SERIALIZED: [&str; 8] = [
+    "set_and_key_types",
+    "unions",
+    "recursive",
+    "all_keys",
+    "recursive_key",
+    "union_empties",
+    "union_containers",
+    "underscores",
+];
 
 /// Name and IDLs of each case. All IDLs of one case are given to one builder.
 fn cases() -> Vec<(String, Vec<PathBuf>)> {
@@ -36,11 +46,17 @@ fn cases() -> Vec<(String, Vec<PathBuf>)> {
                 let idls = ["model", "gateway", "agent"].map(|idl| path.join(idl).with_extension("thrift"));
                 cases.push((name, idls.into()));
             }
-            true => {}
+            true if name == "inc" => {}
+            true => {
+                let idls = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+                let mut idls: Vec<PathBuf> = idls.filter(|path| path.is_file()).collect();
+                idls.sort();
+                cases.push((name, idls));
+            }
         }
     }
     cases.sort();
-    assert!(cases.len() > 100, "{} cases", cases.len());
+    assert!(cases.len() > 200, "{} cases", cases.len());
     cases
 }
 
@@ -81,17 +97,19 @@ fn every_kind_of_idl_compiles_without_a_warning() {
     fs::create_dir_all(root.join("src")).unwrap();
     write_crate(&root);
     let kitex = workspace.join("crates/kitex");
-    let manifest = format!(
-        "[package]\nname = \"corpus\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\nkitex = {{ path = {kitex:?}, features = [\"serde\"] }}\nserde = {{ version = \"1\", features = [\"derive\"] }}\n\n[workspace]\n"
-    );
-    fs::write(root.join("Cargo.toml"), manifest).unwrap();
     // The versions that this workspace has been tested with, and which are here.
     fs::copy(workspace.join("Cargo.lock"), root.join("Cargo.lock")).unwrap();
-    let checked = Command::new(env!("CARGO"))
-        .args(["clippy", "--quiet", "--offline", "--message-format", "short"])
-        .current_dir(&root)
-        .env("CARGO_TARGET_DIR", root.join("target"))
-        .output()
-        .unwrap();
-    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    for edition in ["2024", "2021"] {
+        let manifest = format!(
+            "[package]\nname = \"corpus\"\nversion = \"0.1.0\"\nedition = \"{edition}\"\n\n[dependencies]\nkitex = {{ path = {kitex:?}, features = [\"serde\"] }}\nserde = {{ version = \"1\", features = [\"derive\"] }}\n\n[workspace]\n"
+        );
+        fs::write(root.join("Cargo.toml"), manifest).unwrap();
+        let checked = Command::new(env!("CARGO"))
+            .args(["clippy", "--quiet", "--offline", "--message-format", "short"])
+            .current_dir(&root)
+            .env("CARGO_TARGET_DIR", root.join("target"))
+            .output()
+            .unwrap();
+        assert!(checked.status.success(), "{edition}: {}", String::from_utf8_lossy(&checked.stderr));
+    }
 }

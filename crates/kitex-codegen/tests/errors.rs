@@ -32,19 +32,19 @@ fn a_method_that_no_peer_could_serve_is_refused() {
     let rows = [
         (
             r#"S M(1: string a) (streaming.mode="client")"#,
-            "argument `a` of streaming method `M` is no struct, wrap it in one",
+            "argument `a` of streaming method `M` is not a struct, wrap it in one",
         ),
         (
             r#"S M(1: list<S> a) (streaming.mode="bidirectional")"#,
-            "argument `a` of streaming method `M` is no struct, wrap it in one",
+            "argument `a` of streaming method `M` is not a struct, wrap it in one",
         ),
         (
             r#"i64 M(1: S a) (streaming.mode="server")"#,
-            "result of streaming method `M` is no struct, wrap it in one",
+            "result of streaming method `M` is not a struct, wrap it in one",
         ),
         (
             r#"void M(1: S a) (streaming.mode="server")"#,
-            "result of streaming method `M` is no struct, wrap it in one",
+            "result of streaming method `M` is not a struct, wrap it in one",
         ),
         (r#"S M() (streaming.mode="server")"#, "streaming method `M` has 0 arguments, give it exactly one"),
         (
@@ -69,7 +69,7 @@ fn a_method_that_no_peer_could_serve_is_refused() {
         ),
         ("oneway i32 M()", "oneway method `M` has a result, make it void"),
         ("oneway void M() throws (1: E e)", "oneway method `M` cannot throw, remove throws"),
-        ("void M() throws (1: S e)", "`e` that method `M` throws is no exception, define it as one"),
+        ("void M() throws (1: S e)", "`e` that method `M` throws is not an exception, define it as one"),
         ("void M(1: i32 a, 1: i32 b)", "method `M` has the id or the name of `b` twice, change one of them"),
         ("void M(1: void a)", "`a` cannot be void, only the result of a method can"),
         ("void M(1: Nope a)", "unknown type `Nope`, define it or include its file"),
@@ -103,7 +103,7 @@ fn a_method_that_kitex_serves_is_accepted() {
 }
 
 #[test]
-fn a_name_stands_for_one_thing() {
+fn names_must_be_unique() {
     let rows = [
         (
             "struct A {}\nenum A {}",
@@ -115,7 +115,7 @@ fn a_name_stands_for_one_thing() {
         ),
         (
             "struct S {\n  1: i32 a\n  2: i32 a\n}",
-            "main.thrift:3: field `a` is there twice in `S`, rename one of them",
+            "main.thrift:3: field `a` is defined twice in `S`, rename one of them",
         ),
         (
             "enum E {\n  A = 1\n  B = 1\n}",
@@ -123,11 +123,11 @@ fn a_name_stands_for_one_thing() {
         ),
         (
             "enum E {\n  A = 1\n  A = 2\n}",
-            "main.thrift:3: value `A` is there twice in `E`, rename one of them",
+            "main.thrift:3: value `A` is defined twice in `E`, rename one of them",
         ),
         (
             "enum E {\n  A = 4294967296\n}",
-            "main.thrift:2: number 4294967296 of `A` is no i32, use a smaller one",
+            "main.thrift:2: number 4294967296 of `A` is not an i32, use a smaller one",
         ),
     ];
     for (idl, expected) in rows {
@@ -136,7 +136,7 @@ fn a_name_stands_for_one_thing() {
 }
 
 #[test]
-fn what_is_named_must_be_there() {
+fn unknown_names_are_refused() {
     let rows = [
         ("struct S {\n  1: Nope a\n}", "main.thrift:2: unknown type `Nope`, define it or include its file"),
         (
@@ -165,9 +165,12 @@ fn what_is_named_must_be_there() {
             "enum E { A }\nconst E X = E.B",
             "main.thrift:2: unknown constant `E.B`, define it or include its file",
         ),
-        ("typedef A A", "main.thrift:1: `A` holds itself, put a struct between"),
-        ("typedef list<B> A\ntypedef A B", "main.thrift:1: `A` holds itself, put a struct between"),
-        ("const i32 A = B\nconst i32 B = A", "main.thrift:1: constant refers to itself, give it a value"),
+        ("typedef A A", "main.thrift:1: `A` contains itself, put a struct between"),
+        ("typedef list<B> A\ntypedef A B", "main.thrift:1: `A` contains itself, put a struct between"),
+        (
+            "const i32 A = B\nconst i32 B = A",
+            "main.thrift:1: constant refers to itself or nests more than 100 levels deep, give it another value",
+        ),
     ];
     for (idl, expected) in rows {
         check(idl, expected);
@@ -180,25 +183,21 @@ fn a_syntax_error_has_its_line() {
     let rows = [
         (
             "struct S {\n  1: i32\n}",
-            "main.thrift:3: `}` stands where something else must, write the name of a field, as in `1: i32 name`"
-                .to_owned(),
+            "main.thrift:3: found `}`, expected the name of a field, as in `1: i32 name`".to_owned(),
         ),
-        ("\n\nstrukt S {}", format!("main.thrift:3: `strukt` begins no definition, {definitions}")),
-        ("{}", format!("main.thrift:1: `{{` begins no definition, {definitions}")),
+        ("\n\nstrukt S {}", format!("main.thrift:3: `strukt` cannot begin a definition, {definitions}")),
+        ("{}", format!("main.thrift:1: `{{` cannot begin a definition, {definitions}")),
         (
             "struct S {\n  99999: i32 a\n}",
             "main.thrift:2: field id 99999 of `a` does not fit in an i16, use one up to 32767".to_owned(),
         ),
-        (
-            "service S {\n  void M(1: i32 a,,)\n}",
-            "main.thrift:2: `,` stands where something else must, write a type".to_owned(),
-        ),
+        ("service S {\n  void M(1: i32 a,,)\n}", "main.thrift:2: found `,`, expected a type".to_owned()),
         ("\n/* x\n", "main.thrift:2: comment has no end, close it with `*/`".to_owned()),
         ("\ninclude \"x", "main.thrift:2: string has no end, close it with \"".to_owned()),
-        ("struct S {\n  1: i32 a\n", "main.thrift:3: the end of the file stands where something else must, write `}`".to_owned()),
+        ("struct S {\n  1: i32 a\n", "main.thrift:3: found the end of the file, expected `}`".to_owned()),
         (
             "enum E { A = 99999999999999999999 }",
-            "main.thrift:1: `99999999999999999999` is no whole number of 64 bits, use one".to_owned(),
+            "main.thrift:1: `99999999999999999999` is not a whole number of 64 bits, use one".to_owned(),
         ),
     ];
     for (idl, expected) in rows {
@@ -207,31 +206,101 @@ fn a_syntax_error_has_its_line() {
 }
 
 #[test]
-fn a_value_fits_its_type() {
+fn constants_and_defaults_must_fit_their_type() {
     let rows = [
-        ("i32 X = \"a\"", "a text stands where something else must, write a whole number"),
-        ("i32 X = 1.5", "`1.5` stands where something else must, write a whole number"),
+        ("i32 X = \"a\"", "found a text, expected a whole number"),
+        ("i32 X = 1.5", "found `1.5`, expected a whole number"),
+        ("double X = 1e400", "number is too large for a double, use one up to 1.7976931348623157e308"),
+        (
+            "list<double> X = [-2e999]",
+            "number is too large for a double, use one up to 1.7976931348623157e308",
+        ),
         ("list<i8> X = [128]", "128 does not fit in an i8, use another number or type"),
         ("set<i32> X = [4294967296]", "4294967296 does not fit in an i32, use another number or type"),
-        ("string X = 1", "`1` stands where something else must, write a text in quotes"),
-        ("bool X = \"a\"", "a text stands where something else must, write true or false"),
-        ("list<i32> X = {1: 2}", "a map stands where something else must, write a list, as [1, 2]"),
-        ("map<i32, i32> X = [1]", "a list stands where something else must, write a map, as {\"key\": 1}"),
+        ("string X = 1", "found `1`, expected a text in quotes"),
+        ("bool X = \"a\"", "found a text, expected true or false"),
+        ("list<i32> X = {1: 2}", "found a map, expected a list, as [1, 2]"),
+        ("map<i32, i32> X = [1]", "found a list, expected a map, as {\"key\": 1}"),
         ("S X = {\"b\": 1}", "`S` has no field `b`, correct its name"),
-        ("S X = {1: 1}", "`1` stands where something else must, write the name of a field in quotes"),
+        ("S X = {1: 1}", "found `1`, expected the name of a field in quotes"),
         ("U X = {\"a\": 1, \"b\": 2}", "`U` is a union and holds one value, name one"),
         ("E X = E.B", "unknown constant `E.B`, define it or include its file"),
-        ("E X = \"A\"", "a text stands where something else must, write a value of the enum, as Color.RED"),
-        ("string X = \"\\q\"", "escape `\\q` in a string is none of Go's, write `\\\\` for a backslash"),
+        ("E X = \"A\"", "found a text, expected a value of the enum, as Color.RED"),
+        ("string X = \"\\q\"", "escape `\\q` in a string is not valid in Go, write `\\\\` for a backslash"),
         ("string X = \"\\xff\"", "string is not utf-8, use the type binary or another escape"),
         (
             "uuid X = \"1\"",
-            "a text stands where something else must, write a uuid in quotes, as \"00112233-4455-6677-8899-aabbccddeeff\"",
+            "found a text, expected a uuid in quotes, as \"00112233-4455-6677-8899-aabbccddeeff\"",
         ),
     ];
     let types = "struct S { 1: i32 a } union U { 1: i32 a, 2: i32 b } enum E { A }";
     for (value, problem) in rows {
         check(&format!("{types}\nconst {value}"), &format!("main.thrift:2: {problem}"));
+    }
+}
+
+#[test]
+fn an_annotation_that_cannot_be_followed_is_refused() {
+    let name = "a name in Rust, of letters, digits and underscores";
+    let rows = [
+        (r#"struct T {} (rust.name = "1x")"#, format!("`rust.name` cannot be \"1x\", use {name}")),
+        (r#"struct T {} (pilota.name = "")"#, format!("`pilota.name` cannot be \"\", use {name}")),
+        (r#"enum T {} (rust.name = "a-b")"#, format!("`rust.name` cannot be \"a-b\", use {name}")),
+        (r#"service T {} (rust.name = "a b")"#, format!("`rust.name` cannot be \"a b\", use {name}")),
+        (r#"service V { void M() (rust.name = "-") }"#, format!("`rust.name` cannot be \"-\", use {name}")),
+        (
+            r#"struct S { 1: i32 a (rust.name = "x.y") }"#,
+            format!("`rust.name` cannot be \"x.y\", use {name}"),
+        ),
+        (
+            r#"service V { void M(1: i32 a (rust.name = "é")) }"#,
+            format!("`rust.name` cannot be \"é\", use {name}"),
+        ),
+        (
+            r#"struct S { 1: string a (rust.type = "bytes") }"#,
+            "`rust.type` cannot be \"bytes\", use \"btree\", \"string\" or \"vec\"".to_owned(),
+        ),
+        (
+            r#"typedef list<map<i32, i32> (rust.type = "tree")> T"#,
+            "`rust.type` cannot be \"tree\", use \"btree\", \"string\" or \"vec\"".to_owned(),
+        ),
+        (
+            r#"struct S { 1: i32 a (rust.box = "yes") }"#,
+            "`rust.box` cannot be \"yes\", use \"true\" or \"false\"".to_owned(),
+        ),
+        (
+            r#"union S { 1: i32 a (rust.arc = "1") }"#,
+            "`rust.arc` cannot be \"1\", use \"true\" or \"false\"".to_owned(),
+        ),
+    ];
+    for (idl, expected) in rows {
+        check(&format!("\n{idl}"), &format!("main.thrift:2: annotation {expected}"));
+    }
+}
+
+#[test]
+fn attributes_that_are_not_rust_are_refused() {
+    let rows = [
+        "struct T { 1: i32 a } (rust.attributes = \"#[foo\")",
+        "struct T {\n 1: i32 a (rust.attributes = \"fn x() {}\")\n}",
+        "enum T { A } (rust.attributes = \"derive(Hash)\")",
+        "union T { 1: i32 a } (rust.attributes = \"#[a] struct X;\")",
+    ];
+    for idl in rows {
+        let line = 2 + idl.matches('\n').count() / 2;
+        let error = error(&format!("\n{idl}"), &[]).unwrap();
+        assert!(error.starts_with(&format!("main.thrift:{line}: attributes `")), "{error}");
+        assert!(error.ends_with("` are not valid in Rust, write them as `#[derive(Name)]`"), "{error}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("main.thrift");
+    fs::write(&path, "\nstruct T {\n  1: i32 a\n}").unwrap();
+    let builder = || Builder::new().idl(&path).out_dir("out");
+    for (builder, line) in
+        [(builder().type_attribute("T", "#["), 2), (builder().field_attribute("T.a", "x"), 3)]
+    {
+        let error = builder.generate().unwrap_err().to_string();
+        assert!(error.contains(&format!("main.thrift:{line}: attributes `")), "{error}");
     }
 }
 
@@ -259,9 +328,10 @@ fn includes_are_found_or_named() {
 }
 
 #[test]
-fn a_builder_says_what_it_lacks() {
+fn builder_without_input_is_an_error() {
     let error = Builder::new().generate().unwrap_err();
     assert_eq!(error.to_string(), "no idl given, name one with idl");
+    assert_eq!(format!("{error:?}"), error.to_string(), "what a build script prints that returns it");
     let error = Builder::new().idl("a/x.thrift").idl("b/x.thrift").out_dir("out").generate().unwrap_err();
     let text = "two idls have the same file name, give each a builder and an out_dir";
     assert_eq!(error.to_string(), text);

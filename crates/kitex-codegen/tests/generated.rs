@@ -217,7 +217,7 @@ fn arguments_keep_their_requiredness_and_their_names() {
 }
 
 #[test]
-fn void_and_oneway_methods_end_with_nothing() {
+fn void_and_oneway_methods_return_unit() {
     block_on(zoo().feed(&Context, Food::Plant("hay".into()), 1, 1)).unwrap();
     let error = block_on(zoo().feed(&Context, Food::Plant("hay".into()), 1, 2)).unwrap_err();
     assert!(
@@ -318,7 +318,7 @@ fn the_deepest_value_fits_into_a_small_stack() {
 
 /// A caller that knows fewer arguments, or one whose union is nil: Kitex's handler gets zero values.
 #[test]
-fn an_argument_that_is_missing_is_a_zero_value() {
+fn missing_argument_is_a_zero_value() {
     use kitex_thrift::Payload;
     let nothing = || Bytes::from_static(&[0]);
     let args = zoo::ZooGetArgs::decode(nothing()).unwrap();
@@ -332,7 +332,7 @@ fn an_argument_that_is_missing_is_a_zero_value() {
     assert_eq!(zoo::ZooLookArgs::decode(nothing()).unwrap().r#type, zoo::Result::default());
 }
 
-/// A union that Go left nil is an answer; no answer at all is none.
+/// A union that Go left nil is a response; a missing result is an error.
 #[test]
 fn a_result_may_be_a_union_without_a_variant() {
     use kitex_thrift::{Fault, Payload};

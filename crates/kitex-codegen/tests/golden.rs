@@ -13,7 +13,7 @@ fn generate(name: &str) -> Generated {
 }
 
 #[test]
-fn the_text_is_what_is_checked_in() {
+fn generated_code_equals_the_checked_in_files() {
     for name in ["lab", "zoo"] {
         let generated = generate(name);
         let golden = fs::read_to_string(&generated.path).unwrap();
@@ -27,7 +27,7 @@ fn the_text_is_what_is_checked_in() {
 }
 
 #[test]
-fn two_runs_give_the_same_bytes() {
+fn generation_is_deterministic() {
     assert_eq!(generate("zoo").text, generate("zoo").text);
 }
 
@@ -39,7 +39,7 @@ fn inputs_are_the_idl_and_what_it_includes() {
 }
 
 #[test]
-fn nothing_in_the_text_is_unsafe_or_reads_without_a_bound() {
+fn generated_code_has_no_unsafe_and_no_unbounded_reads() {
     let text = generate("zoo").text;
     for left_over in [
         "unsafe",
@@ -54,7 +54,7 @@ fn nothing_in_the_text_is_unsafe_or_reads_without_a_bound() {
 }
 
 #[test]
-fn a_current_file_is_left_as_it_is() {
+fn unchanged_files_are_not_rewritten() {
     let dir = tempfile::tempdir().unwrap();
     let idl = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/idl/lab.thrift");
     let generated = Builder::new().idl(idl).out_dir(dir.path().join("deep/er")).generate().unwrap().remove(0);
@@ -90,7 +90,7 @@ fn idls_that_share_modules_are_generated_together() {
 }
 
 #[test]
-fn attributes_stand_where_they_were_asked_for() {
+fn type_and_field_attributes_are_generated() {
     let idl = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/idl/lab.thrift");
     let builder = Builder::new().idl(idl).out_dir("out");
     let text = builder
@@ -105,4 +105,25 @@ fn attributes_stand_where_they_were_asked_for() {
     assert_eq!(text.matches("#[derive(One)]").count(), 1);
     assert!(text.contains("#[derive(One)]\n    pub struct Req {"), "{text}");
     assert!(text.contains("#[field]\n        pub seq: Option<i64>,"), "{text}");
+}
+
+/// Kitex puts it before the service's name in the path of a gRPC request.
+#[test]
+fn methods_of_a_thrift_have_the_package_of_kitex() {
+    let rows = [
+        ("namespace go lab", "lab"),
+        ("namespace go acme.Chat.V1", "v1"),
+        ("namespace go one\nnamespace go two", "one"),
+        ("namespace * all.of", "of"),
+        ("namespace * all\nnamespace go own", "own"),
+        ("namespace rs other", "some_file"),
+        ("", "some_file"),
+    ];
+    for (namespaces, package) in rows {
+        let dir = tempfile::tempdir().unwrap();
+        let idl = dir.path().join("Some_File.thrift");
+        fs::write(&idl, format!("{namespaces}\nservice S {{ void M() }}\n")).unwrap();
+        let text = Builder::new().idl(idl).out_dir("out").generate().unwrap().remove(0).text;
+        assert!(text.contains(&format!(".with_package({package:?})")), "{namespaces}: {text}");
+    }
 }

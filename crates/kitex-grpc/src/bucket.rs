@@ -1,8 +1,8 @@
-//! A rate limit. Time is an argument.
+//! A rate limit (token bucket). Time is an argument.
 
 use std::time::Instant;
 
-/// Tokens that come back at a rate, up to ten seconds' worth.
+/// Tokens that are refilled at a rate, up to ten seconds' worth.
 #[derive(Debug)]
 pub(crate) struct Bucket {
     per_second: f64,
@@ -10,7 +10,7 @@ pub(crate) struct Bucket {
     last: Instant,
 }
 
-/// Seconds of the rate that may be used at once.
+/// The burst, in seconds of the rate.
 const BURST: f64 = 10.0;
 
 impl Bucket {
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bucket_allows_a_burst_and_then_the_rate() {
+    fn rate_limit_bucket_allows_a_burst_and_then_the_rate() {
         let start = Instant::now();
         let mut bucket = Bucket::new(2, start);
         let taken = |bucket: &mut Bucket, now| (0..100).filter(|_| bucket.take(now)).count();

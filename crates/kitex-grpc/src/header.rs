@@ -1,5 +1,5 @@
-//! Names and values of headers: what a call starts with, metadata and metainfo, to a header map and back. Owns
-//! which name says what; knows nothing of statuses.
+//! Names and values of headers: converts the head of a call, metadata and metainfo to a header map and back.
+//! Owns the meaning of the names; knows nothing of statuses.
 
 use base64::Engine;
 use base64::alphabet::STANDARD;
@@ -7,13 +7,16 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, TE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, Uri, Version};
+use kerrors::{Code, Side, StreamError};
 use stream_core::call::OutgoingCall;
-use stream_core::{Metadata, Metainfo, Pair, PayloadCodec};
+use stream_core::{Metadata, Metainfo, Method, Pair, PayloadCodec};
 
+use crate::compression::{Compression, UnknownEncoding};
 use crate::timeout;
 
 pub(crate) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 pub(crate) const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+pub(crate) const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 pub(crate) const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 pub(crate) const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
@@ -30,6 +33,7 @@ const BINARY_SUFFIX: &str = "-bin";
 
 const THRIFT: &str = "application/grpc+thrift";
 const PROTOBUF: &str = "application/grpc";
+const AGENT_NAME: &str = "kitex-grpc-rust/";
 const AGENT: &str = concat!("kitex-grpc-rust/", env!("CARGO_PKG_VERSION"));
 
 /// Headers that belong to the protocol: neither set by users nor shown to them.
@@ -46,7 +50,7 @@ const RESERVED: [&str; 10] = [
     "te",
 ];
 
-/// Headers that a user cannot set, though they are shown.
+/// Headers that users see but cannot set.
 const FIXED: [&str; 7] = [
     "content-type",
     "user-agent",
@@ -74,7 +78,7 @@ pub(crate) fn encode_binary(bytes: &[u8]) -> String {
     BASE64.encode(bytes)
 }
 
-/// Returns the bytes that the text of a `-bin` value says; `None` if it is no base64.
+/// Returns the bytes of a `-bin` value; `None` if it is not valid base64.
 pub(crate) fn decode_binary(text: &[u8]) -> Option<Vec<u8>> {
     BASE64.decode(text).ok()
 }
@@ -87,8 +91,8 @@ pub(crate) fn content_type(codec: PayloadCodec) -> HeaderValue {
     })
 }
 
-/// Returns the encoding that a `content-type` names; `None` if it is none of gRPC's. Everything but `+thrift` is
-/// Protobuf, as for Kitex.
+/// Returns the encoding of a `content-type`; `None` if it is not one of gRPC's. Everything but `+thrift` is
+/// Protobuf, as in Kitex.
 pub(crate) fn codec(content_type: &[u8]) -> Option<PayloadCodec> {
     let subtype = content_type.strip_prefix(PROTOBUF.as_bytes())?;
     match subtype {
@@ -98,9 +102,25 @@ pub(crate) fn codec(content_type: &[u8]) -> Option<PayloadCodec> {
     }
 }
 
-/// Returns the request that starts `call`; `None` if its names cannot stand in a request.
-pub(crate) fn request(call: &OutgoingCall<'_>, left: Option<std::time::Duration>) -> Option<Request<()>> {
-    let path = format!("/{}/{}", call.method.service(), call.method.name());
+/// Returns the encoding of messages that `grpc-encoding` names; `None` without one.
+pub(crate) fn compression(headers: &HeaderMap) -> Result<Option<Compression>, UnknownEncoding> {
+    headers.get(GRPC_ENCODING).map_or(Ok(None), |name| Compression::of(name.as_bytes()))
+}
+
+/// Returns whether `grpc-accept-encoding` names `compression`, in a list with or without spaces.
+pub(crate) fn accepts(headers: &HeaderMap, compression: Compression) -> bool {
+    let name = compression.name();
+    let lists = headers.get_all(GRPC_ACCEPT_ENCODING).into_iter().map(HeaderValue::as_bytes);
+    lists.flat_map(|list| list.split(|byte| *byte == b',')).any(|item| item.trim_ascii() == name.as_bytes())
+}
+
+/// Returns the request that starts `call`; `None` if its names are not valid in a request.
+pub(crate) fn request(
+    call: &OutgoingCall<'_>,
+    left: Option<std::time::Duration>,
+    compression: Option<Compression>,
+) -> Option<Request<()>> {
+    let path = path(call.method);
     let uri =
         Uri::builder().scheme("http").authority(authority(call.callee)).path_and_query(path).build().ok()?;
     let mut request = Request::new(());
@@ -111,6 +131,11 @@ pub(crate) fn request(call: &OutgoingCall<'_>, left: Option<std::time::Duration>
     headers.insert(CONTENT_TYPE, content_type(call.method.codec()));
     headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
     headers.insert(TE, HeaderValue::from_static("trailers"));
+    // Never unasked: a Kitex server that knows none of the accepted encodings fails.
+    if let Some(compression) = compression {
+        headers.insert(GRPC_ENCODING, compression.name());
+        headers.insert(GRPC_ACCEPT_ENCODING, compression.name());
+    }
     if let Some(left) = left {
         put(headers, GRPC_TIMEOUT, timeout::encode(left).as_bytes());
     }
@@ -123,30 +148,37 @@ pub(crate) fn request(call: &OutgoingCall<'_>, left: Option<std::time::Duration>
     Some(request)
 }
 
-/// Kitex reads the source's name from here, for the text of a cancel.
+/// Returns `/package.Service/Method`, or `/Service/Method` without a package.
+fn path(method: &Method) -> String {
+    let (package, service, name) = (method.package(), method.service(), method.name());
+    let dot = if package.is_empty() { "" } else { "." };
+    format!("/{package}{dot}{service}/{name}")
+}
+
+/// Adds the names of services and methods. Kitex uses the source's name in the text of a cancel.
 fn put_names(headers: &mut HeaderMap, call: &OutgoingCall<'_>) {
     put(headers, DESTINATION_SERVICE, call.callee.as_bytes());
     put(headers, DESTINATION_METHOD, call.method.name().as_bytes());
     if !call.caller.is_empty() {
         put(headers, SOURCE_SERVICE, call.caller.as_bytes());
-        put(headers, SOURCE_METHOD, b"");
+        put(headers, SOURCE_METHOD, call.caller_method.as_bytes());
     }
 }
 
-/// Returns `name` if it can stand in `:authority`, else a name that can.
+/// Returns `name` if it is valid as `:authority`, else a valid name.
 fn authority(name: &str) -> &str {
     if name.parse::<http::uri::Authority>().is_ok() { name } else { "localhost" }
 }
 
-/// Adds a pair. Drops what no header can say, as Kitex does.
+/// Adds a pair, unless it is not valid as a header, as Kitex does.
 fn put(headers: &mut HeaderMap, name: HeaderName, value: &[u8]) {
     if let Ok(value) = HeaderValue::from_bytes(value) {
-        // The map is full: the peer would refuse so many headers anyway.
+        // The map is full: the peer would refuse this many headers anyway.
         let _ = headers.try_insert(name, value);
     }
 }
 
-/// Adds headers of the user's. Keys that no header can have are dropped.
+/// Adds the user's headers. Invalid keys are dropped.
 pub(crate) fn put_metadata(headers: &mut HeaderMap, metadata: &Metadata) {
     for (key, value) in metadata.iter() {
         let Ok(name) = HeaderName::from_bytes(key) else { continue };
@@ -172,7 +204,7 @@ fn put_metainfo(headers: &mut HeaderMap, prefix: &str, pairs: &[Pair]) {
     }
 }
 
-/// Returns what a user sees of headers: all but those of the protocol, `-bin` values decoded.
+/// Returns the headers that users see: all but those of the protocol, with `-bin` values decoded.
 pub(crate) fn metadata(headers: &HeaderMap) -> Metadata {
     let shown = headers.iter().filter(|(name, _)| !RESERVED.contains(&name.as_str()));
     shown
@@ -186,10 +218,11 @@ fn plain(name: &HeaderName, value: &HeaderValue) -> Bytes {
     binary.map_or_else(|| Bytes::copy_from_slice(bytes), Bytes::from)
 }
 
-/// Returns the metainfo among headers, in Kitex's form of keys: upper case, with `_` for `-`.
+/// Returns the metainfo among headers, in Kitex's form of keys: upper case, with `_` for `-`. Of duplicates the first, as
+/// Kitex does.
 pub(crate) fn metainfo(headers: &HeaderMap) -> Option<Metainfo> {
     let mut metainfo = Metainfo::default();
-    for (name, value) in headers {
+    for (name, value) in headers.keys().filter_map(|name| Some((name, headers.get(name)?))) {
         let pairs = match name.as_str() {
             name if name.starts_with(TRANSIENT_PREFIX) => &mut metainfo.transient,
             name if name.starts_with(PERSISTENT_PREFIX) => &mut metainfo.persistent,
@@ -202,11 +235,33 @@ pub(crate) fn metainfo(headers: &HeaderMap) -> Option<Metainfo> {
     (!metainfo.is_empty()).then_some(metainfo)
 }
 
-/// Returns service and method that a path names: the text after the last `/`, and before it, after the last `.`;
-/// `None` if there is no `/`.
+/// Returns the service and method of a path: the method follows the last `/`, the service the last `.` before
+/// it; `None` if there is no `/`.
 pub(crate) fn names(path: &str) -> Option<(&str, &str)> {
     let (service, method) = path.strip_prefix('/').unwrap_or(path).rsplit_once('/')?;
     Some((service.rsplit_once('.').map_or(service, |(_, service)| service), method))
+}
+
+/// Checks that a header list is not larger than `limit`, counted as HTTP/2 does: what is larger would cost the whole
+/// connection at the peer.
+///
+/// # Errors
+/// Code 12005.
+pub(crate) fn check_size(headers: &HeaderMap, limit: u32) -> Result<(), StreamError> {
+    let pairs = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len().saturating_add(value.len()).saturating_add(32));
+    let size = pairs.fold(0_usize, usize::saturating_add);
+    if size <= usize::try_from(limit).unwrap_or(usize::MAX) {
+        return Ok(());
+    }
+    let text = format!("header list is too large ({size} vs. {limit})");
+    Err(StreamError::new(Code::ILLEGAL_OPERATION).on_side(Side::Client).with_cause(text))
+}
+
+/// Returns whether a request is one of this crate's.
+pub(crate) fn is_ours(headers: &HeaderMap) -> bool {
+    headers.get(USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(AGENT_NAME.as_bytes()))
 }
 
 /// Marks values that must not stand in the compression table of the connection.
@@ -218,30 +273,34 @@ pub(crate) fn hide_secrets(headers: &mut HeaderMap) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::{Arc, LazyLock};
     use std::time::Duration;
 
-    use stream_core::{Method, StreamingMode};
+    use stream_core::StreamingMode;
 
     use super::*;
 
+    static CALLEE: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("ServiceB"));
+
     fn call<'a>(method: &'a Method, caller: &'a Arc<str>, headers: &'a Metadata) -> OutgoingCall<'a> {
-        OutgoingCall {
-            method,
-            callee: "ServiceB",
-            caller,
-            metainfo: None,
-            headers,
-            scope: None,
-            deadline: None,
-            wire_deadline: None,
-            recv_timeout: None,
-            send_timeout: None,
-        }
+        let mut call = OutgoingCall::new(method, &CALLEE, caller);
+        call.headers = headers;
+        call
     }
 
     fn pair(key: &'static str, value: &'static str) -> Pair {
         (key.into(), value.into())
+    }
+
+    #[test]
+    fn metainfo_of_a_header_that_comes_twice_is_its_first() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("rpc-persist-k", "first"), ("rpc-persist-k", "last"), ("rpc-transit-t", "x")] {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        let metainfo = metainfo(&headers).unwrap();
+        assert_eq!(metainfo.persistent, [pair("K", "first")]);
+        assert_eq!(metainfo.transient, [pair("T", "x")]);
     }
 
     #[test]
@@ -268,8 +327,9 @@ mod tests {
             ],
             persistent: vec![pair("pk", "pval")],
         };
-        let call = OutgoingCall { metainfo: Some(&metainfo), ..call(&method, &caller, &headers) };
-        let request = request(&call, Some(Duration::from_nanos(97_181_896))).unwrap();
+        let mut call = call(&method, &caller, &headers);
+        (call.metainfo, call.caller_method) = (Some(&metainfo), "Ask");
+        let request = request(&call, Some(Duration::from_nanos(97_181_896)), None).unwrap();
         assert_eq!(request.uri(), "http://ServiceB/Lab/Down");
         let mut found: Vec<_> =
             request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
@@ -283,7 +343,7 @@ mod tests {
             ("rpc-persist-pk", b"pval"),
             ("rpc-transit-tk", b"tval"),
             ("rpc-transit-under-score", b"1"),
-            ("source-method", b""),
+            ("source-method", b"Ask"),
             ("source-service", b"ServiceA"),
             ("te", b"trailers"),
             ("uni", "é".as_bytes()),
@@ -302,7 +362,45 @@ mod tests {
     }
 
     #[test]
-    fn names_and_types_are_read_as_kitex_reads_them() {
+    fn encodings_of_messages_are_read_from_headers() {
+        let headers = |pairs: &[(&'static str, &str)]| -> HeaderMap {
+            pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+        };
+        assert_eq!(compression(&HeaderMap::new()).ok(), Some(None));
+        let rows = [
+            ("", Some(None)),
+            ("identity", Some(None)),
+            ("gzip", Some(Some(Compression::Gzip))),
+            ("snappy", None),
+        ];
+        for (name, expected) in rows {
+            let headers = headers(&[("grpc-encoding", name)]);
+            assert_eq!(compression(&headers).ok(), expected, "{name}");
+        }
+        let rows = [
+            ("gzip", true),
+            ("identity, gzip", true),
+            ("identity,gzip,x", true),
+            ("gzipx", false),
+            ("", false),
+        ];
+        for (list, expected) in rows {
+            let headers = headers(&[("grpc-accept-encoding", list)]);
+            assert_eq!(accepts(&headers, Compression::Gzip), expected, "{list}");
+        }
+    }
+
+    #[test]
+    fn a_path_has_the_package_of_the_method_before_its_service() {
+        let method = |package| Method::new("Lab", "Down", StreamingMode::Server).with_package(package);
+        let rows = [("", "/Lab/Down"), ("lab", "/lab.Lab/Down"), ("a.b.lab", "/a.b.lab.Lab/Down")];
+        for (package, expected) in rows {
+            assert_eq!(path(&method(package)), expected);
+        }
+    }
+
+    #[test]
+    fn path_and_content_type_are_parsed_as_by_kitex() {
         let paths = [
             ("/lab.Lab/Down", Some(("Lab", "Down"))),
             ("/Lab/Down", Some(("Lab", "Down"))),
@@ -329,23 +427,36 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_no_authority_is_replaced_and_a_bad_path_is_refused() {
+    fn an_invalid_authority_is_replaced_and_an_invalid_path_is_refused() {
         let (caller, headers) = (Arc::from(""), Metadata::new());
         let method = Method::new("Lab", "Down", StreamingMode::Server);
-        let odd = OutgoingCall { callee: "a b", ..call(&method, &caller, &headers) };
-        let request = super::request(&odd, None).unwrap();
+        let callee = Arc::from("a b");
+        let mut odd = call(&method, &caller, &headers);
+        odd.callee = &callee;
+        let request = super::request(&odd, None, None).unwrap();
         assert_eq!(request.uri().authority().unwrap(), "localhost");
-        assert!(!request.headers().contains_key(SOURCE_SERVICE), "a caller without a name");
+        assert!(!request.headers().contains_key(SOURCE_SERVICE), "the caller has no name");
         let method = Method::new("Lab", "Do wn", StreamingMode::Server);
-        assert!(super::request(&call(&method, &caller, &headers), None).is_none());
+        assert!(super::request(&call(&method, &caller, &headers), None, None).is_none());
     }
 
     #[test]
-    fn binary_values_are_read_with_and_without_padding() {
+    fn binary_headers_are_decoded_with_and_without_padding() {
         assert_eq!(encode_binary(&[0, 0xff]), "AP8");
         for text in [&b"AP8"[..], b"AP8="] {
             assert_eq!(decode_binary(text), Some(vec![0, 0xff]));
         }
         assert_eq!(decode_binary(b"!"), None);
+    }
+
+    #[test]
+    fn a_header_list_beyond_the_limit_is_refused_here() {
+        let headers: HeaderMap = [(TE, HeaderValue::from_static("trailers"))].into_iter().collect();
+        assert!(check_size(&headers, 42).is_ok());
+        let error = check_size(&headers, 41).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "[ttstream error, code=12005] [client-side stream] header list is too large (42 vs. 41)"
+        );
     }
 }

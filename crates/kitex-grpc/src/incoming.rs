@@ -1,22 +1,23 @@
-//! The receiving half of a stream: chunks of its body to messages, and the Recv timeout.
+//! The receiving half of a stream: decodes the chunks of its body to messages, with flow control, and the
+//! Recv timeout.
 
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
-use bytes::Bytes;
 use h2::RecvStream;
 use kerrors::RecvTimeout;
 use stream_core::clock;
 use stream_core::rt::Timer;
 
-use crate::message::{Decoder, MessageError};
+use crate::compression::Compression;
+use crate::message::{Decoder, MessageError, Received};
 
-/// What a body brings next.
+/// The next event of a body.
 pub(crate) enum Event {
-    Message(Bytes),
+    Message(Received),
     /// The body has ended, at the end of a message.
     End,
-    /// It is no sequence of messages.
+    /// It is not a sequence of messages.
     Malformed(MessageError),
     /// The stream was reset, or its connection lost.
     Lost(h2::Error),
@@ -29,11 +30,16 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    pub(crate) fn new(body: RecvStream, limit: usize) -> Self {
-        Self { body, decoder: Decoder::new(limit) }
+    pub(crate) fn new(body: RecvStream, limit: usize, compression: Option<Compression>) -> Self {
+        Self { body, decoder: Decoder::new(limit, compression) }
     }
 
-    /// Takes the body's next message. Its bytes give their place in the windows back as they are taken.
+    /// Returns the bytes that were received and not taken as messages.
+    pub(crate) fn held(&mut self) -> usize {
+        self.body.flow_control().used_capacity().saturating_add(self.decoder.held())
+    }
+
+    /// Returns the body's next message. Its bytes are released to the flow control windows as they are taken.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         loop {
             match self.decoder.next() {
@@ -44,7 +50,7 @@ impl Incoming {
             match self.body.poll_data(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(Ok(chunk))) => {
-                    // Fails only if more is given back than was taken.
+                    // Fails only if more is released than was received.
                     let _ = self.body.flow_control().release_capacity(chunk.len());
                     self.decoder.push(chunk);
                 }
@@ -60,7 +66,7 @@ impl Incoming {
     }
 }
 
-/// How long one Recv may wait, and who waits.
+/// The timeout of a Recv, and the waker of the waiting task.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
     timeout: Option<RecvTimeout>,
@@ -74,16 +80,18 @@ impl Waiting {
         Self { timeout, ..Self::default() }
     }
 
-    /// Sets the task that is woken when the stream ends here.
-    pub(crate) fn wait(&mut self, cx: &Context<'_>) {
-        if !self.waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-            self.waker = Some(cx.waker().clone());
+    /// Sets the task to wake when the stream ends here. Returns the one before if it is another, to be dropped without
+    /// a lock: a waker is foreign code.
+    #[must_use]
+    pub(crate) fn wait(&mut self, cx: &Context<'_>) -> Option<Waker> {
+        match self.waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            true => None,
+            false => self.waker.replace(cx.waker().clone()),
         }
     }
 
-    /// A Recv is pending: returns the timeout if it has waited too long.
+    /// Polls the timeout of a Recv that has begun to [`wait`](Self::wait): returns it if it has passed.
     pub(crate) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<RecvTimeout> {
-        self.wait(cx);
         let Some(timeout) = self.timeout else { return Poll::Pending };
         let due = self.due.get_or_insert_with(|| {
             let now = clock::now();
@@ -94,12 +102,17 @@ impl Waiting {
         Poll::Ready(timeout)
     }
 
-    /// No Recv is pending any more.
+    /// Returns whether a task was set to be woken.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waker.is_some()
+    }
+
+    /// Ends the pending Recv.
     pub(crate) fn stop(&mut self) {
         self.due = None;
     }
 
-    /// Returns the task that waits, to be woken.
+    /// Returns the waker of the waiting task.
     pub(crate) fn take(&mut self) -> Option<Waker> {
         self.waker.take()
     }

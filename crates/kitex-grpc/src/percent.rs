@@ -1,4 +1,4 @@
-//! The encoding of `grpc-message`. Knows nothing of what a message says.
+//! The percent encoding of `grpc-message`.
 
 /// Returns `text` with every byte but printable ASCII, and `%`, as `%XX`.
 pub(crate) fn encode(text: &str) -> String {
@@ -20,7 +20,7 @@ fn hex(nibble: u8) -> char {
     char::from_digit(u32::from(nibble), 16).unwrap_or_default().to_ascii_uppercase()
 }
 
-/// Returns the bytes that `text` encodes. An escape that is malformed stays as it is.
+/// Returns the bytes that `text` encodes. Malformed escapes are kept unchanged.
 pub(crate) fn decode(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_encoded_and_decoded_as_by_kitex() {
+    fn grpc_message_is_encoded_and_decoded_as_by_kitex() {
         let rows = [
             ("", ""),
             ("handler failed [biz error]", "handler failed [biz error]"),
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_escape_stays_as_it_is() {
+    fn grpc_message_keeps_malformed_escapes() {
         let rows: [(&[u8], &[u8]); 5] = [
             (b"%zz%2", b"%zz%2"),
             (b"%", b"%"),

@@ -1,15 +1,15 @@
-//! Codes of RST_STREAM frames: their names, the statuses that a client makes of them, and the texts of a server.
+//! Codes of RST_STREAM frames: their names, their statuses at a client, and their texts at a server.
 
 use std::borrow::Cow;
 
-use kerrors::{GrpcStatus, Kind};
+use kerrors::{Code, ErrorKind, GrpcStatus, Side, StreamError};
 
-/// Kitex's own code: the server shuts down.
+/// Kitex's own code: graceful shutdown of the server.
 pub(crate) const GRACEFUL_SHUTDOWN: u32 = 1000;
 
 const SHUTDOWN_TEXT: &str = "graceful shutdown";
 
-/// Name of the code and the status that a client makes of it.
+/// Name of the code, and its status at a client.
 const TABLE: [(&str, u32); 14] = [
     ("NO_ERROR", GrpcStatus::INTERNAL),
     ("PROTOCOL_ERROR", GrpcStatus::INTERNAL),
@@ -35,12 +35,12 @@ fn name(code: u32) -> Cow<'static, str> {
     row(code).map_or_else(|| format!("unknown error code {code:#x}").into(), |(name, _)| name.into())
 }
 
-/// Returns the status of a stream that is reset because the server shuts down.
+/// Returns the status of a stream that is reset by a graceful shutdown of the server.
 pub(crate) fn shutdown() -> GrpcStatus {
-    GrpcStatus::new(GrpcStatus::UNAVAILABLE, SHUTDOWN_TEXT).with_kind(Kind::Canceled)
+    GrpcStatus::new(GrpcStatus::UNAVAILABLE, SHUTDOWN_TEXT).with_kind(ErrorKind::Canceled)
 }
 
-/// Returns what a client's stream ends with when the server resets it. `late`: the client's own deadline has
+/// Returns the status of a client's stream that the server has reset. `late`: the client's own deadline has
 /// passed.
 pub(crate) fn at_client(code: u32, late: bool) -> GrpcStatus {
     if code == GRACEFUL_SHUTDOWN {
@@ -54,7 +54,7 @@ pub(crate) fn at_client(code: u32, late: bool) -> GrpcStatus {
     GrpcStatus::new(status, format!("stream terminated by RST_STREAM with error code: {}", name(code)))
 }
 
-/// Returns what a server's stream ends with when the client, of service `source`, resets it.
+/// Returns the status of a server's stream that the client, of service `source`, has reset.
 pub(crate) fn at_server(code: u32, source: &str) -> GrpcStatus {
     if code == GRACEFUL_SHUTDOWN {
         return shutdown();
@@ -64,19 +64,20 @@ pub(crate) fn at_server(code: u32, source: &str) -> GrpcStatus {
     GrpcStatus::new(GrpcStatus::CANCELED, text)
 }
 
-/// Returns what a server's stream ends with when its connection is lost.
+/// Returns the status of a server's stream whose connection was lost.
 pub(crate) fn connection_closed() -> GrpcStatus {
     GrpcStatus::new(GrpcStatus::CANCELED, "transport: connection EOF [triggered by remote service]")
 }
 
-/// Returns what a server's stream ends with when its handler has returned.
+/// Returns the status of a server's stream whose handler has returned.
 pub(crate) fn handler_returned() -> GrpcStatus {
     GrpcStatus::new(GrpcStatus::CANCELED, "transport: canceled by business handler returning")
 }
 
 /// Returns what a Send ends with after this direction has ended.
-pub(crate) fn stream_done() -> GrpcStatus {
-    GrpcStatus::protocol("the stream is done")
+pub(crate) fn stream_done(side: Side) -> GrpcStatus {
+    let origin = StreamError::new(Code::ILLEGAL_OPERATION).on_side(side).with_cause("the stream is done");
+    GrpcStatus::protocol("the stream is done").with_origin(origin)
 }
 
 #[cfg(test)]
@@ -84,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_makes_the_status_of_kitex_of_each_code() {
+    fn rst_stream_codes_become_kitexs_statuses_at_a_client() {
         let rows = [
             (0, 13, "NO_ERROR"),
             (1, 13, "PROTOCOL_ERROR"),
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_names_the_code_and_the_source_service() {
+    fn rst_stream_text_at_a_server_has_the_code_and_the_source_service() {
         let text = |code, source| at_server(code, source).to_string();
         let start = "rpc error: code = 1 desc = transport: RSTStream Frame received with error code:";
         assert_eq!(text(8, "ServiceA"), format!("{start} CANCEL [triggered by ServiceA]"));

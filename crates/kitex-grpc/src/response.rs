@@ -1,26 +1,20 @@
-//! The header of a response, as a client reads it: whether it is one of gRPC at all.
+//! Checks that the header of a response is one of gRPC.
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use kerrors::{GrpcStatus, Kind};
+use kerrors::{ErrorKind, GrpcStatus};
 
+use crate::compression::Compression;
 use crate::header;
-use crate::header::GRPC_ENCODING;
 
-/// Checks that a response is one of gRPC.
+/// Checks that a response is one of gRPC, and returns the encoding of its messages.
 ///
 /// # Errors
-/// What Kitex says of a response that is none.
-pub(crate) fn check(status: StatusCode, headers: &HeaderMap) -> Result<(), GrpcStatus> {
+/// Kitex's error for a response that is not gRPC.
+pub(crate) fn check(status: StatusCode, headers: &HeaderMap) -> Result<Option<Compression>, GrpcStatus> {
     let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     if content_type.is_some_and(|value| header::codec(value).is_some()) {
-        return match headers.get(GRPC_ENCODING).map(HeaderValue::as_bytes) {
-            None | Some(b"" | b"identity") => Ok(()),
-            Some(name) => {
-                let name = String::from_utf8_lossy(name.get(..64).unwrap_or(name));
-                Err(GrpcStatus::protocol(format!("no kitex compressor registered found for:{name}")))
-            }
-        };
+        return header::compression(headers).map_err(|unknown| GrpcStatus::protocol(unknown.text()));
     }
     let found = match content_type {
         None => "transport: missing content-type field".to_owned(),
@@ -31,7 +25,7 @@ pub(crate) fn check(status: StatusCode, headers: &HeaderMap) -> Result<(), GrpcS
     };
     let reason = status.canonical_reason().unwrap_or_default();
     let text = format!("{reason}: HTTP status code {}; {found}", status.as_u16());
-    Err(GrpcStatus::new(code_of(status), text).with_kind(Kind::Protocol))
+    Err(GrpcStatus::new(code_of(status), text).with_kind(ErrorKind::Protocol))
 }
 
 fn code_of(status: StatusCode) -> u32 {
@@ -48,9 +42,10 @@ fn code_of(status: StatusCode) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::header::GRPC_ENCODING;
 
     #[test]
-    fn a_response_that_is_none_of_grpc_says_what_it_is() {
+    fn a_non_grpc_response_error_describes_the_response() {
         let html = "transport: received the unexpected content-type \"text/html\"";
         let rows = [
             (200, Some("text/html"), 2, format!("OK: HTTP status code 200; {html}")),
@@ -66,18 +61,20 @@ mod tests {
             headers.extend(content_type.map(|value| (CONTENT_TYPE, value.parse().unwrap())));
             let error = check(StatusCode::from_u16(status).unwrap(), &headers).unwrap_err();
             assert_eq!((error.code(), error.message()), (code, &*text));
-            assert_eq!(error.kind(), Kind::Protocol);
+            assert_eq!(error.kind(), ErrorKind::Protocol);
         }
     }
 
     #[test]
-    fn any_subtype_is_accepted_and_an_encoding_is_not() {
+    fn any_content_subtype_is_accepted_and_no_unknown_grpc_encoding() {
         for content_type in ["application/grpc", "application/grpc+thrift", "application/grpc+json"] {
             let mut headers: HeaderMap =
                 [(CONTENT_TYPE, content_type.parse().unwrap())].into_iter().collect();
-            assert_eq!(check(StatusCode::OK, &headers), Ok(()));
+            assert_eq!(check(StatusCode::OK, &headers), Ok(None));
             headers.insert(GRPC_ENCODING, "identity".parse().unwrap());
-            assert_eq!(check(StatusCode::OK, &headers), Ok(()));
+            assert_eq!(check(StatusCode::OK, &headers), Ok(None));
+            headers.insert(GRPC_ENCODING, "gzip".parse().unwrap());
+            assert_eq!(check(StatusCode::OK, &headers), Ok(Some(Compression::Gzip)));
             headers.insert(GRPC_ENCODING, "snappy".parse().unwrap());
             let error = check(StatusCode::OK, &headers).unwrap_err();
             assert_eq!(error.message(), "no kitex compressor registered found for:snappy");

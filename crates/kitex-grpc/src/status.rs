@@ -1,19 +1,21 @@
-//! Statuses of this end: what a canceled scope, a lost connection and a timeout become.
+//! The statuses of a canceled scope, a lost connection and a timeout.
 
+use std::io;
 use std::time::Duration;
 
-use kerrors::{GoDuration, GrpcStatus, Kind};
+use kerrors::{Code, ErrorKind, GoDuration, GrpcStatus, Side, StreamError};
 use stream_core::cancel::Reason;
 use stream_core::io::Address;
 
+use crate::message::MessageError;
 use crate::reset;
 
-/// Returns what a client's stream ends with when its scope is canceled for `reason`.
+/// Returns the status of a client's stream whose scope was canceled for `reason`.
 pub(crate) fn canceled(reason: &Reason) -> GrpcStatus {
     let unexpected = |reason: &Reason| {
-        let kind = reason.stream().map_or(Kind::Canceled, |error| match error.kind() {
-            Kind::Timeout => Kind::Timeout,
-            _ => Kind::Canceled,
+        let kind = reason.stream().map_or(ErrorKind::Canceled, |error| match error.kind() {
+            ErrorKind::Timeout => ErrorKind::Timeout,
+            _ => ErrorKind::Canceled,
         });
         let text = format!("Unexpected error from context packet: {reason}");
         GrpcStatus::new(GrpcStatus::INTERNAL, text).with_kind(kind)
@@ -41,13 +43,14 @@ pub(crate) fn deadline_exceeded() -> GrpcStatus {
     GrpcStatus::new(GrpcStatus::DEADLINE_EXCEEDED, "context deadline exceeded")
 }
 
-/// Returns the status of a stream on which a Send has waited for `timeout`.
+/// Returns the status of a stream on which a Send has timed out after `timeout`.
 pub(crate) fn send_timeout(timeout: Duration) -> GrpcStatus {
     let text = format!("stream Send timeout, timeout={}", GoDuration(timeout));
     GrpcStatus::new(GrpcStatus::DEADLINE_EXCEEDED, text)
 }
 
-/// Returns what a client's stream ends with when h2 fails it. `late`: the client's own deadline has passed.
+/// Returns the status of a client's stream that failed with an h2 error. `late`: the client's own deadline
+/// has passed.
 pub(crate) fn failed(error: &h2::Error, peer: &Address, late: bool) -> GrpcStatus {
     match error.reason() {
         Some(h2::Reason::PROTOCOL_ERROR) if error.is_reset() && error.is_library() => {
@@ -57,42 +60,77 @@ pub(crate) fn failed(error: &h2::Error, peer: &Address, late: bool) -> GrpcStatu
         Some(_) if error.is_go_away() && error.is_remote() => {
             GrpcStatus::new(GrpcStatus::UNAVAILABLE, "the connection is draining")
         }
-        Some(_) if error.is_go_away() => GrpcStatus::connection_lost(peer, error),
-        _ => GrpcStatus::connection_lost(peer, &"EOF peer close"),
+        Some(_) if error.is_go_away() => lost(peer, error),
+        _ => match refused_below(error) {
+            Some(error) => lost(peer, error),
+            None => lost(peer, &"EOF peer close"),
+        },
     }
+}
+
+/// Returns the error of a secure layer below HTTP/2 that has refused the connection, or whose peer has: unlike an error of
+/// the socket it says what to change.
+pub(crate) fn refused_below(error: &h2::Error) -> Option<&io::Error> {
+    error.get_io().filter(|error| error.kind() == io::ErrorKind::InvalidData)
+}
+
+/// Returns the status of a client's stream whose connection is lost.
+pub(crate) fn lost(peer: &Address, error: &dyn std::fmt::Display) -> GrpcStatus {
+    let origin = StreamError::new(Code::TRANSPORT_CLOSING).on_side(Side::Client);
+    GrpcStatus::connection_lost(peer, error).with_origin(origin)
+}
+
+/// Returns the status of a stream on which no message has passed for `timeout`.
+pub(crate) fn idle_timeout(timeout: Duration) -> GrpcStatus {
+    let text = format!("stream idle timeout, timeout={}", GoDuration(timeout));
+    GrpcStatus::new(GrpcStatus::DEADLINE_EXCEEDED, text)
+}
+
+/// Returns the status of a Send whose message is refused at `side`.
+pub(crate) fn no_memory() -> GrpcStatus {
+    GrpcStatus::new(GrpcStatus::RESOURCE_EXHAUSTED, stream_core::memory::NO_MEMORY)
+}
+
+pub(crate) fn refused(error: MessageError, side: Side) -> GrpcStatus {
+    let origin = StreamError::new(Code::ILLEGAL_OPERATION).on_side(side).with_cause(error.to_string());
+    GrpcStatus::from(error).with_origin(origin)
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use kerrors::{CancelPath, Code, Side, StreamError};
+    use kerrors::CancelPath;
 
     use super::*;
 
     #[test]
-    fn a_canceled_scope_becomes_the_status_of_kitex() {
+    fn a_canceled_scope_becomes_kitexs_status() {
         let tt =
             StreamError::received(Side::Server, Code::CANCELED, b"why", Some(CancelPath::of("ServiceA")));
         let above = reset::at_server(8, "ServiceA");
         let rows = [
-            (Reason::Canceled, "rpc error: code = 1 desc = context canceled", Kind::Canceled),
+            (Reason::Canceled, "rpc error: code = 1 desc = context canceled", ErrorKind::Canceled),
             (
                 Reason::Cause(Arc::from(Box::<dyn std::error::Error + Send + Sync>::from("stop"))),
                 "rpc error: code = 1 desc = context canceled",
-                Kind::Canceled,
+                ErrorKind::Canceled,
             ),
-            (Reason::DeadlineExceeded, "rpc error: code = 4 desc = context deadline exceeded", Kind::Timeout),
+            (
+                Reason::DeadlineExceeded,
+                "rpc error: code = 4 desc = context deadline exceeded",
+                ErrorKind::Timeout,
+            ),
             (
                 Reason::Foreign(Arc::new(above)),
                 "rpc error: code = 1 desc = transport: RSTStream Frame received with error code: CANCEL [triggered by ServiceA]",
-                Kind::Canceled,
+                ErrorKind::Canceled,
             ),
             (
                 Reason::Stream(tt),
                 "rpc error: code = 13 desc = Unexpected error from context packet: [ttstream error, code=12007] \
                  [server-side stream] [canceled path: ServiceA] why",
-                Kind::Canceled,
+                ErrorKind::Canceled,
             ),
         ];
         for (reason, text, kind) in rows {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The largest number of eight digits.
+/// The largest number with eight digits.
 const MAX: u128 = 99_999_999;
 
 /// Units with their nanoseconds, the finest first.
@@ -25,7 +25,7 @@ pub(crate) fn encode(left: Duration) -> String {
     UNITS.iter().find_map(fits).unwrap_or_else(|| format!("{MAX}H"))
 }
 
-/// Returns the time that `value` says; `None` if it is malformed.
+/// Returns the time that `value` encodes; `None` if it is malformed.
 pub(crate) fn decode(value: &[u8]) -> Option<Duration> {
     let (unit, digits) = value.split_last()?;
     let (_, size) = UNITS.iter().find(|(name, _)| name == unit)?;
@@ -34,7 +34,7 @@ pub(crate) fn decode(value: &[u8]) -> Option<Duration> {
     }
     let count: u128 = std::str::from_utf8(digits).ok()?.parse().ok()?;
     let nanos = count.checked_mul(*size)?;
-    // Up to eight digits of hours: more than a `u64` of nanoseconds holds.
+    // Up to eight digits of hours do not fit into a `u64` of nanoseconds.
     let (seconds, rest) = (nanos.checked_div(1_000_000_000)?, nanos.checked_rem(1_000_000_000)?);
     Some(Duration::new(u64::try_from(seconds).ok()?, u32::try_from(rest).ok()?))
 }
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timeout_is_encoded_in_the_finest_unit_of_eight_digits_rounded_up() {
+    fn grpc_timeout_is_encoded_in_the_finest_unit_of_eight_digits_rounded_up() {
         let rows = [
             (Duration::ZERO, "0n"),
             (Duration::from_nanos(97_181_896), "97181896n"),
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_is_decoded_or_refused() {
+    fn grpc_timeout_is_decoded_or_refused() {
         let rows: [(&[u8], Option<Duration>); 12] = [
             (b"0n", Some(Duration::ZERO)),
             (b"97181896n", Some(Duration::from_nanos(97_181_896))),

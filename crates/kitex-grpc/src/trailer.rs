@@ -1,64 +1,84 @@
-//! How a handler's end travels in trailers, and back. Owns codes, suffixes and the business error.
+//! Converts a handler's result to trailers and back. Owns codes, suffixes and the business error.
 
 use std::collections::BTreeMap;
 
 use http::{HeaderMap, HeaderValue};
-use kerrors::{ApplicationException, BizStatusError, Error, GrpcStatus, Kind};
+use kerrors::{ApplicationException, BizStatusError, Code, Error, ErrorKind, GrpcStatus};
 use stream_core::call::HandlerError;
 
+use crate::StatusStyle;
 use crate::header::{
     BIZ_EXTRA, BIZ_STATUS, GRPC_DETAILS, GRPC_MESSAGE, GRPC_STATUS, decode_binary, encode_binary,
 };
 use crate::percent;
 
-/// What Kitex adds to the text of an error that a handler returns.
+/// The suffix that Kitex adds to the text of a handler's error.
 const SUFFIX: &str = " [biz error]";
-/// Bytes of a business error's extra that are read at most.
+/// The largest extra of a business error that is read, in bytes.
 const MAX_BIZ_EXTRA: usize = 64 * 1024;
-/// Bytes of a message that are sent at most, before they are encoded.
+/// The largest message that is sent, in bytes before encoding.
 const MAX_MESSAGE: usize = 16 * 1024;
 
-/// Adds the status of a handler's end to its trailers.
-pub(crate) fn put_status(trailers: &mut HeaderMap, error: Option<&HandlerError>) {
+/// Adds the status of a handler's result to its trailers.
+pub(crate) fn put_status(trailers: &mut HeaderMap, error: Option<&HandlerError>, style: StatusStyle) {
     let Some(error) = error else { return put(trailers, GrpcStatus::OK, "", &[]) };
     match error {
         HandlerError::Returned(Error::Biz(biz)) => put_biz(trailers, biz),
         HandlerError::Returned(error) => {
-            let status = returned(error);
-            put(trailers, status.code(), &format!("{}{SUFFIX}", status.message()), status.details());
+            let status = returned(error, style);
+            let suffix = if style == StatusStyle::Kitex { SUFFIX } else { "" };
+            put(trailers, status.code(), &format!("{}{suffix}", status.message()), status.details());
         }
-        HandlerError::Refused(exception) => put_exception(trailers, exception),
-        // A reason that a later version of `stream-core` adds.
+        HandlerError::Refused(exception) => put_exception(trailers, exception, style),
+        // A variant added by a later version of `stream-core`.
         _ => put(trailers, GrpcStatus::INTERNAL, "handler failed", &[]),
     }
 }
 
-/// Adds a status alone.
+/// Adds a status without details.
 pub(crate) fn put_plain(trailers: &mut HeaderMap, status: &GrpcStatus) {
     put(trailers, status.code(), status.message(), status.details());
 }
 
-/// A status travels on as it is; everything else is a failure of the handler.
-fn returned(error: &Error) -> GrpcStatus {
+/// Returns the status of a handler's error: a status is passed on unchanged; everything else is a failure of
+/// the handler.
+fn returned(error: &Error, style: StatusStyle) -> GrpcStatus {
     match error {
         Error::Grpc(status) if !status.is_bare() => status.clone(),
-        Error::Remote(exception) => GrpcStatus::new(code_of(exception), exception.text().into_owned()),
-        error => GrpcStatus::new(GrpcStatus::INTERNAL, error.to_string()),
+        Error::Remote(exception) => GrpcStatus::new(code_of(exception, style), exception.text().into_owned()),
+        error => GrpcStatus::new(code_of_failure(error, style), error.to_string()),
     }
 }
 
-/// Kitex's exceptions keep their number, but for a failure: `1` for an unknown method, `20` for an unknown
-/// service, `7` for a message that cannot be decoded.
-fn code_of(exception: &ApplicationException) -> u32 {
-    match exception.type_id {
-        ApplicationException::INTERNAL_ERROR => GrpcStatus::INTERNAL,
-        other => u32::try_from(other).ok().filter(|code| *code != 0).unwrap_or(GrpcStatus::INTERNAL),
+fn code_of_failure(error: &Error, style: StatusStyle) -> u32 {
+    match (style, error.kind()) {
+        (StatusStyle::Kitex, _) => GrpcStatus::INTERNAL,
+        (StatusStyle::Grpc, ErrorKind::Canceled) => GrpcStatus::CANCELED,
+        (StatusStyle::Grpc, ErrorKind::Timeout) => GrpcStatus::DEADLINE_EXCEEDED,
+        (StatusStyle::Grpc, _) => GrpcStatus::UNKNOWN,
     }
 }
 
-fn put_exception(trailers: &mut HeaderMap, exception: &ApplicationException) {
-    let suffix = if exception.type_id == ApplicationException::PROTOCOL_ERROR { SUFFIX } else { "" };
-    put(trailers, code_of(exception), &format!("{}{suffix}", exception.text()), &[]);
+/// Returns the status code of an exception. Kitex's exceptions keep their number, except for a failure: `1`
+/// for an unknown method, `20` for an unknown service, `7` for a message that cannot be decoded.
+fn code_of(exception: &ApplicationException, style: StatusStyle) -> u32 {
+    match (style, exception.type_id) {
+        (_, code) if Code::new(code) == Code::STREAM_TIMEOUT => GrpcStatus::DEADLINE_EXCEEDED,
+        (StatusStyle::Grpc, ApplicationException::UNKNOWN_METHOD | ApplicationException::UNKNOWN_SERVICE) => {
+            GrpcStatus::UNIMPLEMENTED
+        }
+        (StatusStyle::Grpc, _) | (_, ApplicationException::INTERNAL_ERROR) => GrpcStatus::INTERNAL,
+        (StatusStyle::Kitex, other) => {
+            u32::try_from(other).ok().filter(|code| *code != 0).unwrap_or(GrpcStatus::INTERNAL)
+        }
+    }
+}
+
+fn put_exception(trailers: &mut HeaderMap, exception: &ApplicationException, style: StatusStyle) {
+    let is_suffixed =
+        style == StatusStyle::Kitex && exception.type_id == ApplicationException::PROTOCOL_ERROR;
+    let suffix = if is_suffixed { SUFFIX } else { "" };
+    put(trailers, code_of(exception, style), &format!("{}{suffix}", exception.text()), &[]);
 }
 
 fn put(trailers: &mut HeaderMap, code: u32, message: &str, details: &[u8]) {
@@ -82,17 +102,17 @@ fn put_biz(trailers: &mut HeaderMap, biz: &BizStatusError) {
         return;
     }
     let extra = biz.extra.iter().map(|(key, value)| (key.clone(), value.clone().into()));
-    // JSON leaves DEL as it is, which no header may hold.
+    // JSON does not escape DEL, which is invalid in a header.
     let extra = serde_json::Value::Object(extra.collect()).to_string().replace('\u{7f}', "\\u007f");
     if let Ok(extra) = HeaderValue::try_from(extra.into_bytes()) {
         trailers.insert(BIZ_EXTRA, extra);
     }
 }
 
-/// Returns what trailers say of a call's end.
+/// Returns the outcome of a call from its trailers.
 ///
 /// # Errors
-/// The status or the business error that they hold; a status that they should not hold.
+/// The status or the business error of the trailers, or an error for an invalid status.
 pub(crate) fn outcome(trailers: &HeaderMap) -> Result<(), Error> {
     let Some(code) = trailers.get(GRPC_STATUS) else {
         return Err(GrpcStatus::new(GrpcStatus::UNKNOWN, "").into());
@@ -131,7 +151,7 @@ fn read_extra(extra: &HeaderValue) -> Result<BTreeMap<String, String>, Error> {
 fn malformed(name: &str, value: &HeaderValue) -> Error {
     let shown: String = String::from_utf8_lossy(value.as_bytes()).chars().take(64).collect();
     let text = format!("transport: malformed {name}: {shown:?}");
-    GrpcStatus::new(GrpcStatus::INTERNAL, text).with_kind(Kind::Protocol).into()
+    GrpcStatus::new(GrpcStatus::INTERNAL, text).with_kind(ErrorKind::Protocol).into()
 }
 
 #[cfg(test)]
@@ -145,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handlers_end_arrives_in_the_words_of_kitex() {
+    fn trailers_carry_a_handlers_error_with_kitexs_text() {
         let status = |code, text: &'static str| GrpcStatus::new(code, text);
         let exception = ApplicationException::new;
         let lost = GrpcStatus::connection_lost(&"a:1", &"EOF peer close");
@@ -183,11 +203,11 @@ mod tests {
         ];
         for (error, text) in rows {
             let mut trailers = HeaderMap::new();
-            put_status(&mut trailers, Some(&error));
+            put_status(&mut trailers, Some(&error), StatusStyle::Kitex);
             assert_eq!(outcome(&trailers).unwrap_err().to_string(), text);
         }
         let mut trailers = HeaderMap::new();
-        put_status(&mut trailers, None);
+        put_status(&mut trailers, None, StatusStyle::Kitex);
         assert_eq!(
             (trailers.len(), &trailers[GRPC_STATUS], &trailers[GRPC_MESSAGE]),
             (2, &"0".parse().unwrap(), &"".parse().unwrap())
@@ -196,19 +216,53 @@ mod tests {
     }
 
     #[test]
-    fn details_and_extra_arrive_whole() {
+    fn a_handlers_end_arrives_as_of_grpc_go_where_the_style_says_so() {
+        let exception = ApplicationException::new;
+        let rows = [
+            (returned(Error::other("handler failed")), 2, "handler failed"),
+            (returned(GrpcStatus::new(5, "nope")), 5, "nope"),
+            (returned(StreamError::new(Code::CANCELED)), 1, "[ttstream error, code=12007]"),
+            (returned(Error::Timeout("late".to_owned())), 4, "late"),
+            (HandlerError::Refused(ApplicationException::unknown_method("Nope")), 12, "unknown method Nope"),
+            (
+                HandlerError::Refused(ApplicationException::unknown_service("Nope")),
+                12,
+                "unknown service Nope",
+            ),
+            (HandlerError::Refused(exception(7, "bad")), 13, "bad"),
+            (HandlerError::Refused(exception(6, "panic: x")), 13, "panic: x"),
+        ];
+        for (error, code, text) in rows {
+            let mut trailers = HeaderMap::new();
+            put_status(&mut trailers, Some(&error), StatusStyle::Grpc);
+            let outcome = outcome(&trailers).unwrap_err();
+            let status = outcome.grpc_status().unwrap();
+            assert_eq!(status.code(), code, "{error:?}");
+            assert!(status.message().contains(text) && !status.message().contains("[biz error]"), "{status}");
+        }
         let mut trailers = HeaderMap::new();
-        put_status(&mut trailers, Some(&returned(GrpcStatus::new(5, "nope").with_details([0, 255, 7]))));
+        put_status(&mut trailers, Some(&returned(BizStatusError::new(404, "no"))), StatusStyle::Grpc);
+        assert_eq!(outcome(&trailers).unwrap_err().to_string(), "biz error: code=404, msg=no");
+    }
+
+    #[test]
+    fn trailers_carry_status_details_and_biz_extra() {
+        let mut trailers = HeaderMap::new();
+        put_status(
+            &mut trailers,
+            Some(&returned(GrpcStatus::new(5, "nope").with_details([0, 255, 7]))),
+            StatusStyle::Kitex,
+        );
         assert_eq!(outcome(&trailers).unwrap_err().grpc_status().unwrap().details(), [0, 255, 7]);
         let biz = BizStatusError::new(-1, "").with_extra("k", "é\u{7f}\n\"");
         let mut trailers = HeaderMap::new();
-        put_status(&mut trailers, Some(&returned(biz.clone())));
+        put_status(&mut trailers, Some(&returned(biz.clone())), StatusStyle::Kitex);
         assert_eq!(trailers[GRPC_STATUS], "13");
         assert_eq!(outcome(&trailers).unwrap_err().biz(), Some(&biz));
     }
 
     #[test]
-    fn odd_trailers_have_clear_errors() {
+    fn malformed_trailers_have_clear_errors() {
         let rows: [(&[(&str, &str)], &str); 7] = [
             (&[], "rpc error: code = 2 desc = "),
             (&[("grpc-status", "x")], "rpc error: code = 13 desc = transport: malformed grpc-status: \"x\""),
@@ -236,6 +290,6 @@ mod tests {
             .map(|(key, value)| (key.parse().unwrap(), value.parse().unwrap()))
             .into_iter()
             .collect();
-        assert!(outcome(&ok).is_ok(), "a business error counts only beside a status that is not 0");
+        assert!(outcome(&ok).is_ok(), "a business error counts only with a status other than 0");
     }
 }

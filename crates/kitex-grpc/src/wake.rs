@@ -1,15 +1,15 @@
-//! Who is woken when a stream may send again or was reset. h2 keeps one waker for that a stream, and calls it under
-//! its own lock; so it only collects here, and never calls back.
+//! Wakes tasks when a stream may send again (backpressure) or was reset. h2 keeps one waker per stream, and
+//! calls it under its own lock, so the waker only queues the stream and never calls back into h2.
 
+use std::future::Future;
 use std::mem;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Wake, Waker};
 
-use bytes::Bytes;
-use h2::SendStream;
 use stream_core::sync::Mutex;
 
-/// Streams of one connection that its task has to look at.
+/// The streams of one connection that its task has to check.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     queued: Mutex<Vec<usize>>,
@@ -17,7 +17,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Sets the task that is woken when a stream is queued.
+    /// Sets the task to wake when a stream is queued.
     pub(crate) fn register(&self, cx: &Context<'_>) {
         let waker = Some(cx.waker().clone());
         let known = mem::replace(&mut *self.task.lock(), waker);
@@ -29,28 +29,55 @@ impl Watch {
         mem::take(&mut *self.queued.lock())
     }
 
-    fn queue(&self, key: usize) {
+    /// Returns whether a stream is queued.
+    fn has_queued(&self) -> bool {
+        !self.queued.lock().is_empty()
+    }
+
+    /// Has the connection's task look at a stream.
+    pub(crate) fn queue(&self, key: usize) {
         self.queued.lock().push(key);
         let task = self.task.lock().take();
         task.into_iter().for_each(Waker::wake);
     }
 }
 
+/// Has the tasks of several streams that one read has woken share a write. Without it each of them would wake the
+/// connection's task, which the runtime runs next, before the tasks that wait: one write for each message.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    waits: bool,
+}
+
+impl Batch {
+    /// Returns whether the connection's task waits until the tasks that are ready have run, because one of `streams` has
+    /// something to send and others may follow. It is polled again then.
+    pub(crate) fn waits(&mut self, watch: &Watch, streams: usize, cx: &mut Context<'_>) -> bool {
+        self.waits = !self.waits && streams > 1 && watch.has_queued();
+        if self.waits {
+            // Its first poll wakes the task, once others have run.
+            let _ = pin!(tokio::task::yield_now()).poll(cx);
+        }
+        self.waits
+    }
+}
+
 /// The waker that h2 keeps for one stream.
 #[derive(Debug)]
 pub(crate) struct SendWaker {
-    /// The connection's task, and the stream's key there. A client's has none: its handles look for themselves.
-    watch: Option<(Arc<Watch>, usize)>,
+    /// The connection's task, and the stream's key there.
+    watch: Arc<Watch>,
+    key: usize,
     senders: Mutex<Vec<Waker>>,
 }
 
 impl SendWaker {
-    pub(crate) fn new(watch: Option<(Arc<Watch>, usize)>) -> Arc<Self> {
-        Arc::new(Self { watch, senders: Mutex::default() })
+    pub(crate) fn new(watch: Arc<Watch>, key: usize) -> Arc<Self> {
+        Arc::new(Self { watch, key, senders: Mutex::default() })
     }
 
     /// Adds a task that waits to send.
-    fn add(&self, cx: &Context<'_>) {
+    pub(crate) fn add(&self, cx: &Context<'_>) {
         let mut senders = self.senders.lock();
         if !senders.iter().any(|known| known.will_wake(cx.waker())) {
             senders.push(cx.waker().clone());
@@ -70,36 +97,7 @@ impl Wake for SendWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if let Some((watch, key)) = &self.watch {
-            watch.queue(*key);
-        }
+        self.watch.queue(self.key);
         self.wake_senders();
-    }
-}
-
-/// This direction of the stream has ended.
-pub(crate) struct Ended;
-
-/// Waits until a message may be queued: until what was queued before has a place in the peer's windows. So no more
-/// than one message is queued beyond them.
-pub(crate) fn poll_room(
-    send: &mut SendStream<Bytes>,
-    waker: &Arc<SendWaker>,
-    cx: &Context<'_>,
-) -> Poll<Result<(), Ended>> {
-    send.reserve_capacity(1);
-    if send.capacity() > 0 {
-        return Poll::Ready(Ok(()));
-    }
-    // Added before h2 is asked: it may wake at once.
-    waker.add(cx);
-    let h2_waker = Waker::from(waker.clone());
-    loop {
-        match send.poll_capacity(&mut Context::from_waker(&h2_waker)) {
-            Poll::Ready(Some(Ok(0))) => {}
-            Poll::Ready(Some(Ok(_))) => return Poll::Ready(Ok(())),
-            Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Err(Ended)),
-            Poll::Pending => return Poll::Pending,
-        }
     }
 }

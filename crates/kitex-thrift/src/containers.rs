@@ -1,7 +1,7 @@
 //! Lists, sets, maps and boxes. Owns how they grow under a budget and in place; knows no field.
 //!
 //! The room for all elements is paid for before it is reserved. A container whose elements have another type
-//! than the IDL says is passed over and stays empty.
+//! than in the IDL is skipped and stays empty.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,14 +13,14 @@ use ahash::{AHashMap, AHashSet};
 
 use crate::{Decoded, Reader, VecMap, VecSet, Wire, Writer, ttype::Type};
 
-/// Up to this size a value may stand on the stack while it is read.
+/// Up to this size a value may be on the stack while it is read.
 const SMALL: usize = 128;
 
 const fn is_small<T>() -> bool {
     size_of::<T>() <= SMALL
 }
 
-/// A function of its own, so that what is built on the stack is gone before the value is read.
+/// A separate function, so that its stack frame is gone before the value is read.
 #[inline(never)]
 fn boxed<T: Default>() -> Box<T> {
     Box::default()
@@ -31,7 +31,7 @@ fn push_default<T: Default>(list: &mut Vec<T>) {
     list.push(T::default());
 }
 
-/// What an element takes in memory, a share of `overhead` for its slot included.
+/// Returns what an element takes in memory, a share of `overhead` for its slot included.
 const fn cost<T: Wire>(overhead: usize) -> usize {
     size_of::<T>().saturating_add(T::HEAP).saturating_add(overhead)
 }
@@ -81,12 +81,12 @@ fn large<T: Wire>(from: &mut Reader, insert: &mut impl FnMut(T)) -> Decoded<()> 
 }
 
 #[inline(never)]
-#[allow(clippy::boxed_local)] // it comes boxed, and is moved out where no decoder stands below
+#[allow(clippy::boxed_local)] // it comes boxed, and is moved out where no decoder is on the stack below
 fn unbox<T>(value: Box<T>, insert: &mut impl FnMut(T)) {
     insert(*value);
 }
 
-/// The size of a container's elements.
+/// Returns the size of a container's elements.
 fn sum<'a, T: Wire + 'a>(len: usize, values: impl Iterator<Item = &'a T>) -> usize {
     match T::TYPE.fixed_size() {
         Some(size) => len.saturating_mul(size),
@@ -112,7 +112,10 @@ impl<T: Wire> Wire for Vec<T> {
     }
 
     fn read(&mut self, from: &mut Reader) -> Decoded<()> {
-        let Some(count) = begin::<T>(from)? else { return Ok(()) };
+        let Some(count) = begin::<T>(from)? else {
+            self.clear();
+            return Ok(());
+        };
         from.charge(count.saturating_mul(cost::<T>(0)))?;
         *self = Self::with_capacity(count);
         for _ in 0..count {
@@ -160,7 +163,10 @@ impl<T: Wire + Hash + Eq> Wire for AHashSet<T> {
     }
 
     fn read(&mut self, from: &mut Reader) -> Decoded<()> {
-        let Some(count) = begin::<T>(from)? else { return Ok(()) };
+        let Some(count) = begin::<T>(from)? else {
+            self.clear();
+            return Ok(());
+        };
         from.charge(hash_slots(count).saturating_mul(cost::<T>(HASH_SLOT)))?;
         *self = Self::with_capacity(count);
         fill(from, count, |value| {
@@ -181,7 +187,10 @@ impl<T: Wire + Ord> Wire for BTreeSet<T> {
     }
 
     fn read(&mut self, from: &mut Reader) -> Decoded<()> {
-        let Some(count) = begin::<T>(from)? else { return Ok(()) };
+        let Some(count) = begin::<T>(from)? else {
+            self.clear();
+            return Ok(());
+        };
         from.charge(count.saturating_mul(tree_slot(cost::<T>(0))))?;
         self.clear();
         fill(from, count, |value| {
@@ -277,7 +286,10 @@ impl<K: Wire + Hash + Eq, V: Wire> Wire for AHashMap<K, V> {
     }
 
     fn read(&mut self, from: &mut Reader) -> Decoded<()> {
-        let Some(count) = begin_map::<K, V>(from)? else { return Ok(()) };
+        let Some(count) = begin_map::<K, V>(from)? else {
+            self.clear();
+            return Ok(());
+        };
         let slot = cost::<K>(HASH_SLOT).saturating_add(cost::<V>(0));
         from.charge(hash_slots(count).saturating_mul(slot))?;
         *self = Self::with_capacity(count);
@@ -299,7 +311,10 @@ impl<K: Wire + Ord, V: Wire> Wire for BTreeMap<K, V> {
     }
 
     fn read(&mut self, from: &mut Reader) -> Decoded<()> {
-        let Some(count) = begin_map::<K, V>(from)? else { return Ok(()) };
+        let Some(count) = begin_map::<K, V>(from)? else {
+            self.clear();
+            return Ok(());
+        };
         let slot = cost::<K>(0).saturating_add(cost::<V>(0));
         from.charge(count.saturating_mul(tree_slot(slot)))?;
         self.clear();
@@ -321,7 +336,10 @@ impl<K: Wire, V: Wire> Wire for VecMap<K, V> {
     }
 
     fn read(&mut self, from: &mut Reader) -> Decoded<()> {
-        let Some(count) = begin_map::<K, V>(from)? else { return Ok(()) };
+        let Some(count) = begin_map::<K, V>(from)? else {
+            self.clear();
+            return Ok(());
+        };
         from.charge(count.saturating_mul(cost::<K>(0).saturating_add(cost::<V>(0))))?;
         *self = Self(Vec::with_capacity(count));
         fill_map(from, count, |key, value| self.0.push((key, value)))
@@ -342,6 +360,10 @@ impl<T: Wire> Wire for Box<T> {
 
     fn read(&mut self, from: &mut Reader) -> Decoded<()> {
         T::read(self, from)
+    }
+
+    fn reset(&mut self) {
+        T::reset(self);
     }
 
     fn fresh() -> Self {
@@ -366,7 +388,7 @@ impl<T: Wire> Wire for Arc<T> {
     }
 
     fn read(&mut self, from: &mut Reader) -> Decoded<()> {
-        // Nobody else has a fresh one.
+        // A new `Arc` is not shared.
         match Self::get_mut(self) {
             Some(value) => value.read(from),
             None => {
@@ -383,7 +405,7 @@ impl<T: Wire> Wire for Arc<T> {
     }
 }
 
-/// The slots that std's hash tables reserve: a power of two, at most 7/8 full, four at least.
+/// Returns the slots that std's hash tables reserve: a power of two, at most 7/8 full, four at least.
 fn hash_slots(count: usize) -> usize {
     match count {
         0 => 0,

@@ -1,12 +1,11 @@
-//! What can be wrong with bytes or values. Owns the faults and their sentences; maps none of them to a Kitex
-//! code.
+//! Errors of encoding and decoding, and their texts. Maps none of them to a Kitex code.
 
 use std::fmt;
 
 use faststr::FastStr;
 use thiserror::Error;
 
-/// Why bytes are not the payload that was expected.
+/// Why bytes are not a valid payload of the expected type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecodeError {
     fault: Fault,
@@ -14,78 +13,78 @@ pub struct DecodeError {
     place: Option<FastStr>,
 }
 
-/// What exactly is wrong with a payload. `at` counts bytes from the payload's start.
+/// The exact error of a payload. `at` is an offset in bytes from the start of the payload.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Fault {
-    /// Not one byte: even an empty struct has a stop byte.
+    /// The payload is empty: even an empty struct has a stop byte.
     #[error("empty payload, even an empty struct has a stop byte")]
     Empty,
     /// The payload ends before the value does.
     #[error("{wanted} bytes wanted at byte {at}, {left} left")]
     Truncated {
-        /// Where the value starts.
+        /// The offset of the value.
         at: usize,
-        /// How long it is, by type or by its own length.
+        /// Its size, by its type or by its own length.
         wanted: usize,
-        /// What remains of the payload.
+        /// The remaining bytes of the payload.
         left: usize,
     },
     /// A length or a count below zero.
     #[error("negative length {length} at byte {at}")]
     NegativeLength {
-        /// Where the length stands.
+        /// The offset of the length.
         at: usize,
-        /// What it says.
+        /// Its value.
         length: i32,
     },
-    /// A container announces more elements than the rest of the payload can hold.
+    /// A container claims more elements than the rest of the payload can hold.
     #[error("{count} elements announced at byte {at}, {left} bytes left")]
     Overcount {
-        /// Where the count stands.
+        /// The offset of the count.
         at: usize,
-        /// What it says.
+        /// Its value.
         count: usize,
-        /// What remains of the payload.
+        /// The remaining bytes of the payload.
         left: usize,
     },
     /// Structs and containers nest deeper than [`Limits::depth`](crate::Limits::depth).
     #[error("nested deeper than {limit} levels at byte {at}")]
     TooDeep {
-        /// Where the level too many starts.
+        /// The offset of the level that exceeds the limit.
         at: usize,
-        /// How many are allowed.
+        /// The limit.
         limit: usize,
     },
-    /// Structs and containers nest so deep that decoding them would take too much stack, although
-    /// [`Limits::depth`](crate::Limits::depth) allows as many levels.
+    /// Decoding the nested structs and containers would take too much stack, although
+    /// [`Limits::depth`](crate::Limits::depth) allows so many levels.
     #[error("nested too deep for the stack at byte {at}, in {depth} levels")]
     TooMuchStack {
-        /// Where the level too many starts.
+        /// The offset of the level that exceeds the limit.
         at: usize,
-        /// How many levels there were.
+        /// The number of levels.
         depth: usize,
     },
     /// Structs and containers would take more memory than [`Limits`](crate::Limits) allow.
     #[error("elements at byte {at} would take more than {limit} bytes of memory")]
     TooMuchMemory {
-        /// Where the elements start.
+        /// The offset of the elements.
         at: usize,
-        /// How much is allowed for the whole payload.
+        /// The limit for the whole payload.
         limit: usize,
     },
     /// A string that is not UTF-8. Go strings need not be: such fields want the type `binary`.
     #[error("string at byte {at} is not utf-8, declare the field as binary")]
     NotUtf8 {
-        /// Where the text starts.
+        /// The offset of the text.
         at: usize,
     },
-    /// A type code that thrift binary does not have, or one that no value can have.
+    /// A type code that Thrift binary does not define, or that no value can have.
     #[error("unknown type {code} at byte {at}")]
     UnknownType {
-        /// Where the code stands.
+        /// The offset of the code.
         at: usize,
-        /// What it says.
+        /// Its value.
         code: u8,
     },
     /// A call's result with neither a value nor an exception.
@@ -100,7 +99,7 @@ pub enum Fault {
 }
 
 impl DecodeError {
-    /// What ended the decoding of a `name`; `path` leads there, innermost field first.
+    /// Returns what ended the decoding of a `name`; `path` leads there, innermost field first.
     pub(crate) fn new(fault: Fault, name: &str, path: &[i16]) -> Self {
         let place = (1..=8).contains(&path.len()).then(|| {
             let ids: Vec<String> = path.iter().rev().map(ToString::to_string).collect();
@@ -109,7 +108,7 @@ impl DecodeError {
         Self { fault, place }
     }
 
-    /// What is wrong, to branch on.
+    /// Returns the exact error, to branch on.
     pub fn fault(&self) -> &Fault {
         &self.fault
     }
@@ -132,17 +131,17 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
-/// Why a value cannot become bytes. Nothing was written.
+/// Why a value cannot be encoded. Nothing has been written.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// Longer than a thrift length can say.
+    /// The value is longer than a Thrift length can express.
     #[error("payload of {size} bytes, thrift binary holds 2147483647 at most")]
     TooLarge {
-        /// What the value would take.
+        /// The size of the value.
         size: usize,
     },
-    /// The type's own `encode` refused.
+    /// The type's own `encode` returned an error.
     #[error("{0}")]
     Refused(FastStr),
 }

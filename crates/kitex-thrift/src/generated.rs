@@ -1,5 +1,4 @@
-//! What generated code names. Not for people to call, and so no part of the public interface: it changes
-//! together with `kitex-codegen`.
+//! Items used by generated code. Not part of the public interface: they change together with `kitex-codegen`.
 
 pub use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,12 +19,12 @@ pub use crate::{
 macro_rules! __impl_enum {
     ($type:ident $(, ($name:ident, $text:literal))* $(,)?) => {
         impl $type {
-            /// The number on the wire.
+            /// Returns the number on the wire.
             pub const fn inner(&self) -> i32 {
                 self.0
             }
 
-            /// The value of a number that the IDL knows.
+            /// Returns the value of a number that the IDL knows.
             pub const fn try_from_i32(value: i32) -> ::core::option::Option<Self> {
                 $(if value == Self::$name.0 {
                     return ::core::option::Option::Some(Self::$name);
@@ -34,7 +33,7 @@ macro_rules! __impl_enum {
                 ::core::option::Option::None
             }
 
-            /// The name in the IDL, if it knows the number.
+            /// Returns the name in the IDL, if it knows the number.
             pub const fn name(&self) -> ::core::option::Option<&'static str> {
                 $(if self.0 == Self::$name.0 {
                     return ::core::option::Option::Some($text);

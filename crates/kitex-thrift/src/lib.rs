@@ -1,9 +1,9 @@
-//! Thrift payloads of Kitex streams: structs to bytes and back. Owns what may be believed of a peer's bytes; knows nothing
-//! of streams, frames, connections or calls.
+//! Thrift payloads of Kitex streams: encodes and decodes structs, and checks bytes from a peer. Does not depend on
+//! streams, frames, connections or calls.
 //!
 //! A stream's payload is one bare Thrift binary struct; that of a ping-pong call is part of a Thrift message, which is
-//! read and written elsewhere. Whatever comes from a peer is read by the checked reader, which trusts no length and
-//! bounds the depth, the stack and the memory: see [`Limits`].
+//! read and written elsewhere. Bytes from a peer are read by a checked reader, which trusts no length and limits depth,
+//! stack and memory: see [`Limits`].
 //!
 //! ```
 //! # extern crate kitex_thrift as kitex;

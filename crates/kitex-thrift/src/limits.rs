@@ -1,6 +1,6 @@
-//! What a peer may make us spend on one payload. Owns the numbers and their reasons; decodes nothing.
+//! The limits of decoding one payload, and their reasons.
 
-/// Bounds on what decoding one payload may cost.
+/// Limits of decoding one payload.
 ///
 /// Decoding takes at most `allowance + expansion x payload` bytes of memory for structs and containers, and
 /// 1 x payload for strings and binaries that are copied.
@@ -14,14 +14,14 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// How deep structs and containers may nest, both in what is decoded and in what is skipped. A list and
-    /// the struct in it are two levels. Default 256.
+    /// The nesting depth of structs and containers, decoded or skipped. A list and the struct in it are two levels.
+    /// Default: 256.
     ///
-    /// Whatever it is, decoding uses at most 512 KiB of stack: a value that needs more is refused as too deep.
+    /// In any case decoding uses at most 512 KiB of stack; a value that needs more is refused as too deep.
     pub depth: usize,
-    /// Bytes of memory that structs and containers may take for each byte of payload. Default 16.
+    /// Bytes of memory that structs and containers may take for each byte of payload. Default: 16.
     pub expansion: usize,
-    /// Bytes of memory that structs and containers may take whatever the payload's size. Default 64 MiB:
+    /// Bytes of memory that structs and containers may take in addition, for a payload of any size. Default: 64 MiB, enough for
     /// 80,000 rows of 20 optional strings of which one is set. An element may be a single byte on the wire
     /// and hundreds in memory, so a count of elements would bound nothing.
     pub allowance: usize,
@@ -54,7 +54,7 @@ impl Limits {
         self
     }
 
-    /// The bytes of memory that the structs and containers of a payload may take together.
+    /// Returns the bytes of memory that the structs and containers of a payload may take together.
     pub(crate) fn memory(&self, payload: usize) -> usize {
         self.expansion.saturating_mul(payload).saturating_add(self.allowance)
     }

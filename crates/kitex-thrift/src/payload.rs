@@ -1,24 +1,23 @@
-//! The seam between a typed value and a stream's bytes. Owns how a thrift struct becomes a payload and back;
-//! the checks are the reader's.
+//! The trait of typed values that are encoded as payloads. The reader does the checks.
 
 use bytes::{Bytes, BytesMut};
 
 use crate::{DecodeError, EncodeError, Fault, Limits, Reader, Writer};
 
-/// A value that travels as one payload.
+/// A value that is sent as one payload.
 ///
-/// Every struct, union and exception that `kitex-codegen` makes is one.
+/// Implemented for every struct, union and exception that `kitex-codegen` generates.
 pub trait Payload: Sized + Send + 'static {
-    /// Appends the value to `buf`, which is worth reusing.
+    /// Appends the value to `buf`, which should be reused.
     ///
     /// # Errors
     ///
-    /// [`EncodeError`] if the value is longer than thrift's lengths can say. `buf` is as it was then.
+    /// [`EncodeError`] if the value is longer than a Thrift length can express. `buf` is then unchanged.
     fn encode(&self, buf: &mut BytesMut) -> Result<(), EncodeError>;
 
     /// Reads a value within `limits`. Bytes after the value's end are ignored, as Kitex ignores them.
     ///
-    /// Strings and binaries above 512 bytes stay slices of `bytes` and keep all of it alive.
+    /// Strings and binaries above 512 bytes are slices of `bytes` and keep all of it alive.
     ///
     /// # Errors
     ///
@@ -40,7 +39,7 @@ pub trait Message: Sized {
     /// The name in the IDL.
     const NAME: &'static str;
 
-    /// How many bytes [`write`](Self::write) writes.
+    /// Returns the number of bytes that [`write`](Self::write) writes.
     fn size(&self) -> usize;
 
     /// Writes the value.
@@ -50,7 +49,7 @@ pub trait Message: Sized {
     ///
     /// # Errors
     ///
-    /// The reader has kept what is wrong.
+    /// The reader keeps the error.
     fn read(from: &mut Reader) -> crate::Decoded<Self>;
 }
 

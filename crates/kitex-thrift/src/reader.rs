@@ -1,5 +1,5 @@
-//! A cursor over one payload that believes nothing. Owns every length, the depth, the stack and the memory
-//! budget; knows no struct and no container.
+//! A cursor over one payload that trusts no length. Owns the checks of lengths, depth, stack and memory; knows no struct
+//! and no container.
 
 use bytes::{Buf, Bytes};
 use faststr::FastStr;
@@ -21,7 +21,7 @@ const STACK: usize = 512 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused;
 
-/// What reading gives.
+/// The result of reading.
 pub type Decoded<T> = Result<T, Refused>;
 
 /// The head of a field.
@@ -51,7 +51,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A reader of `payload` within `limits`.
+    /// Returns a reader of `payload` within `limits`.
     pub fn new(payload: Bytes, limits: &Limits) -> Self {
         let memory = limits.memory(payload.len());
         Self {
@@ -67,7 +67,7 @@ impl Reader {
         }
     }
 
-    /// What is left to read.
+    /// Returns what is left to read.
     pub fn remaining(&self) -> usize {
         self.rest.len()
     }
@@ -87,7 +87,7 @@ impl Reader {
         self.enter()
     }
 
-    /// The next field of a struct. `None` at its end, which is one level up.
+    /// Returns the next field of a struct. `None` at its end, which is one level up.
     ///
     /// # Errors
     ///
@@ -133,7 +133,7 @@ impl Reader {
 
     #[cold]
     fn locate(&mut self, id: i16) {
-        // Nobody reads a longer one.
+        // A longer path would not be readable.
         if self.path.len() < 16 {
             self.path.push(id);
         }
@@ -152,7 +152,7 @@ impl Reader {
         Refused
     }
 
-    /// The next `N` bytes, as all numbers are read.
+    /// Returns the next `N` bytes, as all numbers are read.
     #[inline]
     pub(crate) fn array<const N: usize>(&mut self) -> Decoded<[u8; N]> {
         match self.rest.first_chunk::<N>().copied() {
@@ -174,7 +174,7 @@ impl Reader {
         Ok(())
     }
 
-    /// The length of a string or binary, which is there in full.
+    /// Returns the length of a string or binary, which is there in full.
     #[inline]
     pub(crate) fn length(&mut self) -> Decoded<usize> {
         let length = self.count()?;
@@ -210,7 +210,7 @@ impl Reader {
         text.map_err(|()| self.refuse(Fault::NotUtf8 { at: at.saturating_add(4) }))
     }
 
-    /// The type of a container's elements; `Err` for a code that is none, which only an empty one may have:
+    /// Returns the type of a container's elements; `Err` for a code that is none, which only an empty one may have:
     /// some peers write zero there.
     #[inline]
     pub(crate) fn element(&mut self) -> Decoded<Result<Type, u8>> {
@@ -225,7 +225,7 @@ impl Reader {
         }
     }
 
-    /// The number of elements, each of `smallest` bytes at least, that the rest of the payload can really
+    /// Returns the number of elements, each of `smallest` bytes at least, that the rest of the payload can really
     /// hold.
     #[inline]
     pub(crate) fn elements(&mut self, smallest: Result<usize, u8>) -> Decoded<usize> {
@@ -243,7 +243,7 @@ impl Reader {
         Ok(count)
     }
 
-    /// One level down: a struct or a container begins.
+    /// Enters a struct or a container: one level down.
     ///
     /// Levels alone do not bound the stack, as a level may take any amount; so it is measured.
     #[inline]
@@ -260,7 +260,7 @@ impl Reader {
         Ok(())
     }
 
-    /// One level up: a struct or a container ends.
+    /// Leaves a struct or a container: one level up.
     #[inline]
     pub(crate) fn leave(&mut self) {
         self.depth = self.depth.saturating_sub(1);

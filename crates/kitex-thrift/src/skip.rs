@@ -1,4 +1,4 @@
-//! Passes over values that no field wants. Keeps nothing of what it passes.
+//! Skips values that no field has. Keeps nothing of what it skips.
 
 use crate::{Decoded, Reader, reader::Field, ttype::Type};
 
@@ -77,7 +77,7 @@ impl Reader {
         Ok(())
     }
 
-    /// The number of entries of a map.
+    /// Returns the number of entries of a map.
     pub(crate) fn entries(&mut self, key: Result<Type, u8>, value: Result<Type, u8>) -> Decoded<usize> {
         let smallest = match (key, value) {
             (Ok(key), Ok(value)) => Ok(key.smallest_size().saturating_add(value.smallest_size())),

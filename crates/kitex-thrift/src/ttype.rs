@@ -45,7 +45,7 @@ impl Type {
         })
     }
 
-    /// The size that every value of the type has.
+    /// Returns the size that every value of the type has.
     pub(crate) const fn fixed_size(self) -> Option<usize> {
         match self {
             Self::Bool | Self::I8 => Some(1),
@@ -57,7 +57,7 @@ impl Type {
         }
     }
 
-    /// The fewest bytes that a value of the type takes.
+    /// Returns the fewest bytes that a value of the type takes.
     pub(crate) const fn smallest_size(self) -> usize {
         match (self, self.fixed_size()) {
             (_, Some(size)) => size,

@@ -2,24 +2,23 @@
 
 use std::ops::{Deref, DerefMut};
 
-/// A set in the order in which it came, duplicates included: Kitex keeps a set as a slice.
+/// A set in the order in which it was received, including duplicates: Kitex stores a set as a slice.
 ///
-/// It is what the IDL's `set` becomes if its elements have no hash: doubles, maps, other sets, and structs that
-/// hold such.
+/// Used for a `set` of the IDL whose elements cannot be hashed: doubles, maps, other sets, and structs that contain
+/// these.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(transparent))]
 pub struct VecSet<T>(pub Vec<T>);
 
-/// A map in the order in which it came, duplicates included.
+/// A map in the order in which it was received, including duplicates.
 ///
-/// It is what the IDL's `map` becomes if its keys have no hash: doubles, maps, sets, and structs that hold
-/// such.
+/// Used for a `map` of the IDL whose keys cannot be hashed: doubles, maps, sets, and structs that contain these.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(transparent))]
 pub struct VecMap<K, V>(pub Vec<(K, V)>);
 
 impl<K: PartialEq, V> VecMap<K, V> {
-    /// Returns the value of the first entry with this key. Compares entry by entry.
+    /// Returns the value of the first entry with this key, by a linear search.
     pub fn get(&self, key: &K) -> Option<&V> {
         self.0.iter().find(|(known, _)| known == key).map(|(_, value)| value)
     }

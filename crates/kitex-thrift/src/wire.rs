@@ -1,4 +1,4 @@
-//! How a type travels as a value. Owns the values without parts; containers are in `containers`.
+//! The encoding of types. Owns simple values; containers are in `containers`.
 
 use bytes::Bytes;
 use faststr::FastStr;
@@ -8,15 +8,15 @@ use crate::{Decoded, Reader, Writer};
 
 /// A type of generated code. For generated code.
 ///
-/// Values are read in place: a value returned up through every level would stand on the stack once a level.
+/// Values are read in place: a returned value would be on the stack once per level.
 pub trait Wire: Default {
-    /// What the wire calls it.
+    /// The type on the wire.
     const TYPE: Type;
 
     /// Bytes that a default takes on the heap.
     const HEAP: usize = 0;
 
-    /// How many bytes [`write`](Self::write) writes.
+    /// Returns the number of bytes that [`write`](Self::write) writes.
     fn size(&self) -> usize;
 
     /// Writes the value.
@@ -26,16 +26,22 @@ pub trait Wire: Default {
     ///
     /// # Errors
     ///
-    /// The reader has kept what is wrong.
+    /// The reader keeps the error.
     fn read(&mut self, from: &mut Reader) -> Decoded<()>;
 
-    /// Whether a field that may be absent is so with this value: a union without a variant.
+    /// Returns whether a field that may be absent is so with this value: a union without a variant.
     #[inline]
     fn is_absent(&self) -> bool {
         false
     }
 
-    /// A default, made where nothing of it stays on the stack.
+    /// Makes it a default again. A function of its own, so that nothing of it stays on the stack.
+    #[inline(never)]
+    fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Returns a default, made where nothing of it stays on the stack.
     #[inline]
     fn fresh() -> Self {
         Self::default()
@@ -87,7 +93,7 @@ impl Wire for bool {
         to.array([u8::from(*self)]);
     }
 
-    /// One is true and all else false, as Kitex reads it.
+    /// Reads 1 as true and any other byte as false, as Kitex does.
     #[inline]
     fn read(&mut self, from: &mut Reader) -> Decoded<()> {
         let [byte] = from.array()?;

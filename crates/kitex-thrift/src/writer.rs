@@ -9,7 +9,7 @@ pub struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// A writer to the end of `buf`.
+    /// Returns a writer to the end of `buf`.
     pub fn new(buf: &'a mut BytesMut) -> Self {
         Self { buf }
     }

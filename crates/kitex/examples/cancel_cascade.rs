@@ -1,5 +1,5 @@
-//! user -> gateway -> agent -> model, and the user goes away: one cancel ends the whole chain at once, and
-//! each hop can say who canceled and along which path.
+//! user -> gateway -> agent -> model: the user cancels, the whole chain ends immediately, and each hop reports the code
+//! and the cancel path.
 //! `cargo run -p kitex --example cancel_cascade`
 
 mod shared;
@@ -9,10 +9,10 @@ use shared::echo::{Mirror, MirrorClient, MirrorServer};
 use shared::{Ended, Req, Resp, brief, req, resp, serve, soon};
 use tokio::sync::mpsc;
 
-/// Where each hop leaves its name and the error it saw.
+/// Receives the name and the error of each hop.
 type Seen = mpsc::Sender<(&'static str, Error)>;
 
-/// A service in the middle: asks the next one, and passes on what comes.
+/// A service in the middle: calls the next one, and forwards its responses.
 struct Relay {
     name: &'static str,
     next: MirrorClient,
@@ -20,11 +20,11 @@ struct Relay {
 }
 
 impl Relay {
-    /// All that it takes for a cancel to run through: `ctx` is handed on.
+    /// Passes on `ctx`, so that a cancel propagates.
     async fn pass_on(&self, ctx: &Context, req: Req, stream: &ServerStreamingServer<Resp>) -> Result<()> {
-        let mut answers = self.next.down(ctx, req).await?;
-        while let Some(answer) = answers.recv().await? {
-            stream.send(&answer).await?;
+        let mut responses = self.next.down(ctx, req).await?;
+        while let Some(response) = responses.recv().await? {
+            stream.send(&response).await?;
         }
         Ok(())
     }
@@ -45,7 +45,7 @@ impl Mirror for Relay {
     }
 }
 
-/// The last service: three words, then it thinks for ever.
+/// The last service: sends three words, then waits until it is canceled.
 struct Model(Seen);
 
 #[kitex::async_trait]
@@ -58,7 +58,8 @@ impl Mirror for Model {
         for (seq, word) in (0..).zip(["light", "is", "scattered"]) {
             stream.send(&resp(word, seq)).await?;
         }
-        let error = ctx.until_canceled(std::future::pending::<()>()).await.expect_err("nobody else ends it");
+        let error =
+            ctx.until_canceled(std::future::pending::<()>()).await.expect_err("only a cancel ends it");
         let _ = self.0.try_send(("model", error.clone()));
         Err(error)
     }
@@ -66,10 +67,10 @@ impl Mirror for Model {
 
 #[tokio::main]
 async fn main() -> Ended {
-    let (seen, mut told) = mpsc::channel(3);
+    let (seen, mut reported) = mpsc::channel(3);
     let mut next = serve(Server::builder("model").service(MirrorServer::new(Model(seen.clone())))).await?;
     for (name, calls) in [("agent", "model"), ("gateway", "agent")] {
-        // A handler's calls are made in its service's name, so the client needs none of its own.
+        // Calls of a handler use its service's name, so the client needs no `caller`.
         let client = MirrorClient::new(Client::builder(calls).address(next).build()?);
         let relay = Relay { name, next: client, seen: seen.clone() };
         next = serve(Server::builder(name).service(MirrorServer::new(relay))).await?;
@@ -79,7 +80,7 @@ async fn main() -> Ended {
     let (ctx, canceler) = Context::background().with_cancel();
     let mut stream = user.down(&ctx, req("why is the sky blue?", 0)).await?;
     for _ in 0..3 {
-        println!("{:?}", stream.recv().await?.and_then(|answer| answer.msg).unwrap_or_default());
+        println!("{:?}", stream.recv().await?.and_then(|response| response.msg).unwrap_or_default());
     }
     canceler.cancel();
 
@@ -88,7 +89,7 @@ async fn main() -> Ended {
     assert!(error.is_canceled() && error.path().is_none(), "the user's own cancel has no path here");
     let mut hops = Vec::new();
     for _ in 0..3 {
-        hops.extend(soon(told.recv()).await);
+        hops.extend(soon(reported.recv()).await);
     }
     hops.sort_by_key(|(name, _)| ["gateway", "agent", "model"].iter().position(|hop| hop == name));
     for (name, error) in &hops {

@@ -1,5 +1,5 @@
-//! The caller goes away, and what was made for it is kept: work that must be done though nobody waits for
-//! it runs under `ctx.detach()`. `cargo run -p kitex --example detach`
+//! The caller cancels, and its partial result is saved: work that must be completed after a cancel runs under
+//! `ctx.detach()`. `cargo run -p kitex --example detach`
 
 mod shared;
 
@@ -10,13 +10,13 @@ use shared::echo::{Mirror, MirrorClient, MirrorServer};
 use shared::{Ended, Req, Resp, brief, req, resp, serve, soon};
 use tokio::sync::mpsc;
 
-/// Keeps texts.
+/// Saves texts.
 struct Archive(mpsc::Sender<String>);
 
 #[kitex::async_trait]
 impl Mirror for Archive {
     async fn ping(&self, ctx: Context, req: Req) -> Result<Resp> {
-        // Metainfo is still that of the user's call.
+        // The metainfo is still that of the user's call.
         let user = ctx.persistent("user").cloned().unwrap_or_default();
         let text = format!("{} for {user:?}", req.msg.unwrap_or_default());
         self.0.send(text).await.map_err(Error::other)?;
@@ -28,7 +28,7 @@ impl Mirror for Archive {
     }
 }
 
-/// Makes words until its caller goes away, then has them kept.
+/// Sends words until its caller cancels, then saves them.
 struct Model {
     archive: MirrorClient,
 }
@@ -51,15 +51,15 @@ impl Mirror for Model {
         };
         println!("model: {}", brief(&canceled));
 
-        // Under the handler's own context nothing can be opened any more: it has ended.
+        // The handler's own context has ended: nothing can be opened under it.
         let refused = self.archive.ping(&ctx, keep("never", &made)).await.expect_err("ctx has ended");
         println!("model, under ctx: {}", brief(&refused));
 
         if req.msg.as_deref() == Some("wait") {
-            // Within the grace that `OnCancel` gives (1 s by default) the handler may wait for it.
+            // The handler may wait for it within the grace period of `OnCancel` (1 s by default).
             self.archive.ping(&ctx.detach(), keep("waited", &made)).await?;
         } else {
-            // What takes longer runs beside the handler, which returns, or is dropped.
+            // Longer work runs in a task, and the handler returns or is dropped.
             let (archive, left) = (self.archive.clone(), ctx.detach());
             ctx.detach().spawn(async move {
                 tokio::time::sleep(Duration::from_millis(1500)).await;
@@ -76,7 +76,7 @@ fn keep(how: &str, made: &str) -> Req {
 
 #[tokio::main]
 async fn main() -> Ended {
-    let (kept, mut told) = mpsc::channel(2);
+    let (kept, mut reported) = mpsc::channel(2);
     let address = serve(Server::builder("archive").service(MirrorServer::new(Archive(kept)))).await?;
     let archive = MirrorClient::new(Client::builder("archive").address(address).build()?);
     let address = serve(Server::builder("model").service(MirrorServer::new(Model { archive }))).await?;
@@ -88,12 +88,12 @@ async fn main() -> Ended {
         for _ in 0..3 {
             stream.recv().await?;
         }
-        // The user goes away. A drop is a cancel.
+        // The user drops the stream, which cancels it.
         drop(stream);
-        let text = soon(told.recv()).await.expect("the archive tells");
+        let text = soon(reported.recv()).await.expect("the archive reports");
         println!("archive: {text}\n");
         assert!(text.starts_with(how) && text.ends_with("words for b\"ada\""), "{text}");
     }
-    assert!(told.try_recv().is_err(), "nothing was kept under the context that had ended");
+    assert!(reported.try_recv().is_err(), "nothing was saved under the context that had ended");
     Ok(())
 }

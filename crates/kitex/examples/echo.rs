@@ -1,5 +1,5 @@
-//! Every way in which messages can flow, with a service and its client in one program:
-//! `cargo run -p kitex --example echo`. The service is a trait that is generated from `idl/echo.thrift`.
+//! All streaming modes, with a service and its client in one program: `cargo run -p kitex --example echo`. The service
+//! implements a trait that is generated from `idl/echo.thrift`.
 
 mod shared;
 
@@ -12,7 +12,7 @@ struct Echoes;
 
 #[kitex::async_trait]
 impl Echo for Echoes {
-    /// Ping-pong: may end with the exception that the IDL names.
+    /// Ping-pong: may return the exception that the IDL declares.
     async fn ping(&self, _: Context, req: Req) -> Result<Resp, EchoPingError> {
         match req.seq {
             Some(seq) if seq >= 0 => Ok(resp("pong", seq)),
@@ -20,7 +20,7 @@ impl Echo for Echoes {
         }
     }
 
-    /// One request, one answer; or a business error, which is no failure of the call.
+    /// One request, one response; or a business error, which is not a failure of the call.
     async fn unary(&self, _: Context, req: Req) -> Result<Resp> {
         match req.msg.as_deref() {
             Some("") | None => Err(BizStatusError::new(404, "nothing to echo").into()),
@@ -28,7 +28,7 @@ impl Echo for Echoes {
         }
     }
 
-    /// A stream of requests, one answer.
+    /// A stream of requests, one response.
     async fn up(&self, _: Context, mut stream: ClientStreamingServer<Req>) -> Result<Resp> {
         let mut sum = 0;
         while let Some(req) = stream.recv().await? {
@@ -37,7 +37,7 @@ impl Echo for Echoes {
         Ok(resp("sum", sum))
     }
 
-    /// One request, a stream of answers, between a header and a trailer.
+    /// One request, a stream of responses, between a header and a trailer.
     async fn down(&self, _: Context, req: Req, stream: ServerStreamingServer<Resp>) -> Result<()> {
         stream.set_header("unit", "words")?;
         let words = req.msg.unwrap_or_default();
@@ -48,7 +48,7 @@ impl Echo for Echoes {
         Ok(())
     }
 
-    /// Two streams.
+    /// Streams of requests and responses.
     async fn bidi(&self, _: Context, mut stream: BidiStreamingServer<Req, Resp>) -> Result<()> {
         while let Some(req) = stream.recv().await? {
             stream.send(&resp("again", req.seq.unwrap_or_default())).await?;
@@ -56,7 +56,7 @@ impl Echo for Echoes {
         Ok(())
     }
 
-    /// A call that is not answered.
+    /// A call without a response.
     async fn note(&self, ctx: Context, req: Req) -> Result<()> {
         println!("note: {:?} from {:?}", req.msg.unwrap_or_default(), ctx.peer().and_then(Address::ip));
         Ok(())
@@ -89,8 +89,8 @@ async fn main() -> Ended {
     let mut down = client.down(&ctx, req("why is the sky blue", 0)).await?;
     println!("down: header unit={:?}", down.header().await?.get_str("unit"));
     let mut words = Vec::new();
-    while let Some(answer) = down.recv().await? {
-        words.push(answer.msg.unwrap_or_default());
+    while let Some(response) = down.recv().await? {
+        words.push(response.msg.unwrap_or_default());
     }
     println!("down: {words:?}, trailer mood={:?}", down.trailer().unwrap_or_default().get_str("mood"));
     assert_eq!(words, ["why", "is", "the", "sky", "blue"]);
@@ -98,7 +98,7 @@ async fn main() -> Ended {
     let mut bidi = client.bidi(&ctx).await?;
     for seq in 0..3 {
         bidi.send(&req("", seq)).await?;
-        println!("bidi: {:?}", bidi.recv().await?.and_then(|answer| answer.seq));
+        println!("bidi: {:?}", bidi.recv().await?.and_then(|response| response.seq));
     }
     bidi.close_send();
     assert_eq!(bidi.recv().await?, None, "the clean end");

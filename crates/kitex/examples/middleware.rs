@@ -1,22 +1,23 @@
-//! What can stand between a program and its streams: a layer around each call, at the client and at the
-//! server; a layer at each message; an observer, which only watches.
+//! Middleware: layers around calls at the client and at the server, a layer for each message, and an observer, which only
+//! watches.
 //! `cargo run -p kitex --example middleware`
 
 mod shared;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Instant;
 
 use kitex::bytes::Bytes;
 use kitex::middleware::{Invoke, MessageLayer, RawStream};
-use kitex::observe::{Observer, StreamInfo};
+use kitex::observe::{CallEnd, CallObserver, CallStart, MessageEvent, Observer, StreamInfo};
 use kitex::{BizStatusError, Call, CallOptions, Client, Context, Error, Method, Response, Result, Server};
 use kitex::{ServerStreamingServer, Service};
 use shared::echo::{Mirror, MirrorClient, MirrorServer};
 use shared::{Ended, Req, Resp, req, resp, serve};
 use tower_layer::layer_fn;
 
-/// A client's: shows a pass at the door of each call and each stream.
+/// A layer of a client: adds a pass to each call and each stream.
 struct WithPass<C>(C);
 
 #[kitex::async_trait]
@@ -30,7 +31,7 @@ impl<C: Invoke> Invoke for WithPass<C> {
     }
 }
 
-/// A server's: stands around each handler, and lets nobody in without a pass.
+/// A layer of a server: refuses calls without a pass.
 struct Guard<S>(S);
 
 #[kitex::async_trait]
@@ -50,11 +51,12 @@ impl<S: Service> Service for Guard<S> {
     }
 }
 
-/// Stands at each message of each stream, as bytes; refuses what is too large.
+/// A layer for each encoded message of each stream: refuses messages that are too large.
 struct Bound(usize);
 
+#[kitex::async_trait]
 impl MessageLayer for Bound {
-    fn on_send(&self, _: &StreamInfo, message: Bytes) -> Result<Bytes> {
+    async fn on_send(&self, _: &StreamInfo, message: Bytes) -> Result<Bytes> {
         match message.len() {
             len if len <= self.0 => Ok(message),
             len => Err(Error::other(format!("{len} bytes are too many"))),
@@ -62,23 +64,33 @@ impl MessageLayer for Bound {
     }
 }
 
-/// Counts what passes. Told of each event once; finish is the last.
+/// Counts calls and messages.
 #[derive(Clone, Default)]
 struct Counts(Arc<[AtomicUsize; 3]>);
 
+/// The events of one call, each once; finish is the last.
+struct Counting {
+    counts: Counts,
+    method: String,
+    started: Instant,
+}
+
 impl Observer for Counts {
-    fn start(&self, _: &StreamInfo) {
+    fn start(&self, call: &mut CallStart<'_>) -> Option<Box<dyn CallObserver>> {
         self.0[0].fetch_add(1, Relaxed);
+        let method = call.method.map_or("unknown".to_owned(), ToString::to_string);
+        Some(Box::new(Counting { counts: self.clone(), method, started: Instant::now() }))
+    }
+}
+
+impl CallObserver for Counting {
+    fn received(&self, _: &MessageEvent) {
+        self.counts.0[1].fetch_add(1, Relaxed);
     }
 
-    fn received(&self, _: &StreamInfo, _bytes: usize) {
-        self.0[1].fetch_add(1, Relaxed);
-    }
-
-    fn finish(&self, stream: &StreamInfo, error: Option<&Error>) {
-        let method = String::from_utf8_lossy(&stream.method);
-        println!("observer: {method} ended after {:?}, error {error:?}", stream.opened.elapsed());
-        self.0[2].fetch_add(1, Relaxed);
+    fn finish(&self, end: &CallEnd<'_>) {
+        println!("observer: {} ended after {:?}, error {:?}", self.method, self.started.elapsed(), end.error);
+        self.counts.0[2].fetch_add(1, Relaxed);
     }
 }
 
@@ -95,7 +107,7 @@ impl Mirror for Model {
             stream.send(&resp("word", seq)).await?;
         }
         let long = "x".repeat(1000);
-        // An error of that Send alone: the stream goes on.
+        // Only that Send fails: the stream continues.
         let refused = stream.send(&resp(&long, 0)).await.expect_err("the layer refuses it");
         stream.send(&resp(&refused.to_string(), 0)).await
     }
@@ -117,12 +129,12 @@ async fn main() -> Ended {
     println!("ping: {:?}", client.ping(&ctx, req("", 7)).await?.seq);
     let mut stream = client.down(&ctx, req("", 3)).await?;
     let mut last = Resp::default();
-    while let Some(answer) = stream.recv().await? {
-        last = answer;
+    while let Some(response) = stream.recv().await? {
+        last = response;
     }
-    println!("the last answer: {:?}", last.msg.unwrap_or_default());
+    println!("the last response: {:?}", last.msg.unwrap_or_default());
     let counted = [0, 1, 2].map(|at| counts.0[at].load(Relaxed));
-    println!("streams begun, messages received, streams ended: {counted:?}");
-    assert_eq!(counted, [1, 4, 1]);
+    println!("calls begun, messages received, calls ended: {counted:?}");
+    assert_eq!(counted, [2, 5, 2]);
     Ok(())
 }

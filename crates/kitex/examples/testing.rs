@@ -13,10 +13,10 @@ use shared::echo::{Mirror, MirrorClient, MirrorServer};
 use shared::{Ended, Req, Resp, brief, req, resp};
 use tokio::sync::mpsc;
 
-/// Where each service leaves its name and the error that its stream ended with.
+/// Receives the name of each service and the error of its stream.
 type Seen = mpsc::Sender<(&'static str, Error)>;
 
-/// A service that passes the stream of the next service on, or, without one, sends a word every minute.
+/// A service that forwards the stream of the next service or, without one, sends a word every minute.
 struct Hop {
     name: &'static str,
     next: Option<MirrorClient>,
@@ -51,7 +51,7 @@ impl Mirror for Hop {
         if let Err(error) = &ended {
             let _ = self.seen.try_send((self.name, error.clone()));
         }
-        // Saving what was made takes an hour; on a paused clock the test does not wait for it.
+        // Saving the result takes an hour; on a paused clock the test does not wait for it.
         tokio::time::sleep(Duration::from_secs(3600)).await;
         ended
     }

@@ -1,5 +1,5 @@
-//! Four clocks of a stream: how long a Recv may wait, the whole stream, a Send, and how long nothing may
-//! pass at all. Each ends the stream at both ends, with a code of its own.
+//! The four timeouts of a stream: Recv, the whole stream, Send, and idle. Each ends the stream at both ends, with its own
+//! code.
 //! `cargo run -p kitex --example timeouts`
 
 mod shared;
@@ -7,14 +7,14 @@ mod shared;
 use std::time::Duration;
 
 use kitex::client::ConnectionConfig;
-use kitex::{Client, Code, Context, Error, Kind, RecvTimeout, Result, Server, ServerStreamingServer};
+use kitex::{Client, Code, Context, Error, ErrorKind, RecvTimeout, Result, Server, ServerStreamingServer};
 use shared::echo::{Mirror, MirrorClient, MirrorServer};
 use shared::{Ended, Req, Resp, brief, req, resp, serve, soon};
 use tokio::sync::mpsc;
 
 const SHORT: Duration = Duration::from_millis(50);
 
-/// Answers late, never, or far too much; tells what its stream ended with.
+/// Responds late, never, or with far too much; reports the error of its stream.
 struct Model(mpsc::Sender<Error>);
 
 #[kitex::async_trait]
@@ -42,7 +42,7 @@ impl Mirror for Model {
     }
 }
 
-/// Receives until the stream ends, and not well.
+/// Receives until the stream fails.
 async fn end_of(mut stream: kitex::ServerStreamingClient<Resp>) -> Error {
     loop {
         match stream.recv().await {
@@ -55,55 +55,55 @@ async fn end_of(mut stream: kitex::ServerStreamingClient<Resp>) -> Error {
 
 fn show(what: &str, client: &Error, server: &Error) {
     println!("{what}: {client}\n  the handler sees {}", brief(server));
-    assert_eq!(client.kind().filter(|_| client.path().is_none()), Some(Kind::Timeout));
+    assert_eq!((client.kind(), client.path()), (ErrorKind::Timeout, None));
     assert_eq!(client.code(), server.code(), "both ends say the same");
 }
 
 #[tokio::main]
 async fn main() -> Ended {
-    let (tell, mut told) = mpsc::channel(4);
-    let server = Server::builder("model").service(MirrorServer::new(Model(tell))).send_timeout(SHORT);
+    let (reporter, mut reported) = mpsc::channel(4);
+    let server = Server::builder("model").service(MirrorServer::new(Model(reporter))).send_timeout(SHORT);
     let address = serve(server).await?;
     let builder = || Client::builder("model").caller("user").address(&*address);
     let client = MirrorClient::new(builder().build()?);
     let ctx = Context::background();
 
-    // A Recv that waits too long cancels the stream, as in Kitex.
+    // A Recv timeout cancels the stream, as in Kitex.
     let impatient = client.with_recv_timeout(RecvTimeout::new(SHORT));
     let error = end_of(impatient.down(&ctx, req("never", 0)).await?).await;
-    show("recv", &error, &soon(told.recv()).await.expect("the handler tells"));
+    show("recv", &error, &soon(reported.recv()).await.expect("the handler reports"));
     assert_eq!(error.code(), Some(Code::RECV_TIMEOUT));
 
-    // Unless it is told to leave the stream alone: then Recv can be tried again.
+    // With `disable_cancel_remote` the stream is kept, and Recv can be retried.
     let keeps = RecvTimeout { timeout: SHORT, disable_cancel_remote: true };
     let mut stream = client.with_recv_timeout(keeps).down(&ctx, req("late", 0)).await?;
     let mut tries = 0;
-    let answer = loop {
+    let response = loop {
         match stream.recv().await {
             Err(error) if error.stream().is_some_and(kitex::StreamError::is_retryable) => tries += 1,
-            answer => break answer?,
+            response => break response?,
         }
     };
-    println!("recv, kept: {:?} after {tries} timeouts", answer.and_then(|answer| answer.msg));
-    assert!(tries > 0, "the answer came late");
+    println!("recv, kept: {:?} after {tries} timeouts", response.and_then(|response| response.msg));
+    assert!(tries > 0, "the response came late");
 
     // The whole stream: the deadline of its context, or `ClientBuilder::timeout`.
     let error = end_of(client.down(&ctx.with_timeout(4 * SHORT), req("never", 0)).await?).await;
-    show("stream", &error, &soon(told.recv()).await.expect("the handler tells"));
+    show("stream", &error, &soon(reported.recv()).await.expect("the handler reports"));
     assert_eq!(error.code(), Some(Code::STREAM_TIMEOUT));
 
-    // A Send that waits too long, here the handler's: nobody takes what it sends.
+    // A Send timeout, here of the handler: its messages are not received.
     let stream = client.down(&ctx, req("much", 0)).await?;
-    let server = soon(told.recv()).await.expect("the handler tells");
+    let server = soon(reported.recv()).await.expect("the handler reports");
     let error = end_of(stream).await;
     println!("send: {server}\n  the client sees {}", brief(&error));
     assert_eq!((error.code(), server.code()), (Some(Code::SEND_TIMEOUT), Some(Code::SEND_TIMEOUT)));
 
-    // Nothing passes in either direction.
+    // No message is sent in either direction.
     let config = ConnectionConfig::default().stream_idle_timeout(SHORT);
     let watchful = MirrorClient::new(builder().connection(config).build()?);
     let error = end_of(watchful.down(&ctx, req("never", 0)).await?).await;
-    show("idle", &error, &soon(told.recv()).await.expect("the handler tells"));
+    show("idle", &error, &soon(reported.recv()).await.expect("the handler reports"));
     assert_eq!(error.code(), Some(Code::IDLE_TIMEOUT));
     Ok(())
 }

@@ -1,11 +1,11 @@
-//! How messages become bytes. Owns the seam at which an encoding stands beside Thrift.
+//! Encodings of messages. Owns the traits by which an encoding other than Thrift is added.
 
 use bytes::{Bytes, BytesMut};
 use kerrors::{Error, Result};
 use kitex_thrift::Limits;
 use stream_core::PayloadCodec;
 
-/// Thrift binary, the encoding that is used unless a type says otherwise.
+/// Thrift binary, the default encoding.
 #[derive(Clone, Copy, Debug)]
 pub struct Thrift;
 
@@ -18,13 +18,13 @@ pub trait Codec<T>: 'static {
     /// Appends `message` to `buf`.
     ///
     /// # Errors
-    /// The message cannot be encoded. `buf` may hold a part of it then.
+    /// The message cannot be encoded. `buf` may then contain a part of it.
     fn encode(message: &T, buf: &mut BytesMut) -> Result<()>;
 
-    /// Returns the message in `bytes`.
+    /// Decodes the message in `bytes`.
     ///
     /// # Errors
-    /// The bytes are no such message, or it would cost more than `limits` allow.
+    /// The bytes are not a valid message, or it would exceed `limits`.
     fn decode(bytes: Bytes, limits: &Limits) -> Result<T>;
 }
 
@@ -40,8 +40,28 @@ impl<T: kitex_thrift::Payload> Codec<T> for Thrift {
     }
 }
 
-/// A value that travels as one message in the encoding `C`. Implemented for every type that [`Codec`] is implemented
-/// for; with Thrift, every struct that `kitex-codegen` makes.
+/// Protobuf. A message nests at most 100 levels deep. What its values take in memory is bound by the size of a message
+/// alone (`max_message_size`), of which it may be several hundred times: an empty element of a repeated field is two bytes
+/// of a message, and a whole struct in memory. [`Limits`] does not apply.
+#[cfg(feature = "protobuf")]
+#[derive(Clone, Copy, Debug)]
+pub struct Protobuf;
+
+#[cfg(feature = "protobuf")]
+impl<T: prost::Message + Default + 'static> Codec<T> for Protobuf {
+    const CODEC: PayloadCodec = PayloadCodec::Protobuf;
+
+    fn encode(message: &T, buf: &mut BytesMut) -> Result<()> {
+        message.encode(buf).map_err(Error::codec)
+    }
+
+    fn decode(bytes: Bytes, _: &Limits) -> Result<T> {
+        T::decode(bytes).map_err(Error::codec)
+    }
+}
+
+/// A value that is sent as one message in the encoding `C`. Implemented for every type that [`Codec`] is implemented
+/// for; with Thrift, for every struct that `kitex-codegen` generates.
 pub trait Payload<C = Thrift>: Sized + Send + 'static {
     /// Appends the value to `buf`.
     ///
@@ -49,13 +69,13 @@ pub trait Payload<C = Thrift>: Sized + Send + 'static {
     /// As [`Codec::encode`].
     fn encode(&self, buf: &mut BytesMut) -> Result<()>;
 
-    /// Returns the value in `bytes`.
+    /// Decodes the value in `bytes`.
     ///
     /// # Errors
     /// As [`Codec::decode`].
     fn decode_within(bytes: Bytes, limits: &Limits) -> Result<Self>;
 
-    /// Returns the value in `bytes`, within the default limits.
+    /// Decodes the value in `bytes`, within the default limits.
     ///
     /// # Errors
     /// As [`Codec::decode`].

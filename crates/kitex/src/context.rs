@@ -1,25 +1,45 @@
-//! What a call is made under, as in Go: who may cancel it, by when it must be done, what travels along.
-//! Explicit, since a cancel must follow the code that caused the work, not the task that does it.
+//! The context of a call, as in Go: cancellation, deadline, metainfo. It is an explicit argument, since a cancel must
+//! follow the code that caused the work, not the task that runs it.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use stream_core::Metadata;
 use stream_core::cancel::{Reason, Scope};
+use stream_core::guard::readable;
 use stream_core::handler::TaskTracker;
 use stream_core::io::Address;
-use stream_core::{Metainfo, Pair, clock};
+use stream_core::{Extensions, Metainfo, Pair, clock};
 
 use crate::Method;
 use crate::metainfo::{ContextMetainfo, Propagation};
 
-/// What a call is made under. Cheap to clone; a clone is the same context, and what is made from it with
-/// `with_*` is a child: canceled when it is.
+/// The context of a call: cancellation, deadline, metainfo. A clone is cheap and is the same context. The `with_*`
+/// methods return a child, which is canceled when its parent is.
 ///
-/// One pointer wide, since it stands in the future of every handler; the background has nothing behind it.
+/// A handler gets a context and passes it to the calls that it makes; these end when the handler's stream does.
+///
+/// ```
+/// use std::time::Duration;
+/// use kitex::Context;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let (ctx, canceler) = Context::background().with_cancel();
+/// let child = ctx.with_timeout(Duration::from_secs(30)).with_persistent("user", "kim");
+/// let detached = child.detach();
+///
+/// canceler.cancel();
+/// assert!(child.canceled().await.to_string().contains("cancel"));
+/// // A child keeps its metainfo; a detached one is not canceled and has no deadline.
+/// assert_eq!(detached.persistent("user").map(|value| &value[..]), Some(&b"kim"[..]));
+/// assert!(detached.reason().is_none() && detached.deadline().is_none());
+/// # }
+/// ```
+// One pointer wide, since it is part of the future of every handler; the background context allocates nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Context(Option<Arc<Inner>>);
 
@@ -28,65 +48,68 @@ struct Inner {
     scope: Option<Scope>,
     /// Boxed, since most contexts have none.
     deadlines: Option<Box<Deadlines>>,
+    /// Metainfo and extensions.
     metainfo: Option<Arc<ContextMetainfo>>,
     request: Option<Arc<Request>>,
-    /// What answers have sent back.
-    backward: Option<Arc<Mutex<Metadata>>>,
+    /// Metadata of responses.
+    responses: Option<Arc<Mutex<ResponseParts>>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Deadlines {
     /// Set here.
     own: Option<Instant>,
-    /// What the caller said it has.
+    /// Sent by the caller.
     callers: Option<Instant>,
 }
 
-/// What a handler's context knows of its call.
+/// What the handlers of one server share.
+#[derive(Debug)]
+pub(crate) struct Host {
+    /// The handlers' own service: the name that a cancel adds to its path.
+    pub(crate) name: Arc<str>,
+    /// Tracks tasks that handlers have spawned, for the graceful shutdown of their server.
+    pub(crate) tasks: OnceLock<TaskTracker>,
+}
+
+/// The call that a handler's context belongs to.
 #[derive(Debug)]
 pub(crate) struct Request {
-    /// The handler's own service: the name that a cancel adds to its path.
-    pub(crate) service: Arc<str>,
+    host: Arc<Host>,
     pub(crate) method: Arc<Method>,
     pub(crate) metadata: Metadata,
     pub(crate) peer: Address,
-    /// Tracks what the handler leaves behind, for the shutdown of its server.
-    tasks: Option<TaskTracker>,
-    ending: Mutex<Option<Box<Ending>>>,
+    parts: Mutex<Option<Box<ResponseParts>>>,
 }
 
-/// What the handler has set for the end of its call.
+/// Response metadata that a handler has set: the trailer and backward metainfo.
 #[derive(Debug, Default)]
-pub(crate) struct Ending {
-    /// The trailer of a stream, the header of a ping-pong call's response.
+pub(crate) struct ResponseParts {
+    /// The header of a ping-pong call's response.
+    pub(crate) header: Metadata,
+    /// The trailer.
     pub(crate) trailer: Metadata,
     /// Metainfo that is sent back.
     pub(crate) backward: Metadata,
 }
 
-impl Ending {
+impl ResponseParts {
     pub(crate) fn backward_pairs(&self) -> Vec<Pair> {
         self.backward.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 }
 
 impl Request {
-    pub(crate) fn new(
-        service: Arc<str>,
-        method: Arc<Method>,
-        metadata: Metadata,
-        peer: Address,
-        tasks: Option<TaskTracker>,
-    ) -> Arc<Self> {
-        Arc::new(Self { service, method, metadata, peer, tasks, ending: Mutex::default() })
+    pub(crate) fn new(host: Arc<Host>, method: Arc<Method>, metadata: Metadata, peer: Address) -> Arc<Self> {
+        Arc::new(Self { host, method, metadata, peer, parts: Mutex::default() })
     }
 
     pub(crate) fn set_trailer(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) {
-        lock(&self.ending).get_or_insert_default().trailer.insert(key, value);
+        lock(&self.parts).get_or_insert_default().trailer.insert(key, value);
     }
 
-    pub(crate) fn take_ending(&self) -> Ending {
-        lock(&self.ending).take().map(|ending| *ending).unwrap_or_default()
+    pub(crate) fn take_parts(&self) -> ResponseParts {
+        lock(&self.parts).take().map(|parts| *parts).unwrap_or_default()
     }
 }
 
@@ -95,7 +118,7 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Context {
-    /// The context of work that nobody asked for: never canceled, without a deadline.
+    /// Returns the root context: never canceled, without a deadline.
     pub fn background() -> Self {
         Self(None)
     }
@@ -103,14 +126,14 @@ impl Context {
     pub(crate) fn of_request(
         scope: Scope,
         timeout: Option<Duration>,
-        metainfo: Option<Metainfo>,
+        metainfo: Option<Arc<ContextMetainfo>>,
         request: Arc<Request>,
     ) -> Self {
         let callers = timeout.and_then(|timeout| clock::now().checked_add(timeout));
         Self(Some(Arc::new(Inner {
             scope: Some(scope),
             deadlines: callers.map(|_| Box::new(Deadlines { own: None, callers })),
-            metainfo: metainfo.map(|metainfo| Arc::new(ContextMetainfo::received(metainfo))),
+            metainfo,
             request: Some(request),
             ..Inner::default()
         })))
@@ -126,14 +149,15 @@ impl Context {
         Self(Some(Arc::new(inner)))
     }
 
-    /// A child that can be canceled. Dropping the [`Canceler`] cancels nothing.
+    /// Returns a child that can be canceled. Dropping the [`Canceler`] does not cancel.
     pub fn with_cancel(&self) -> (Self, Canceler) {
         let scope = self.scope().map_or_else(Scope::new, Scope::child);
         let canceler = Canceler { scope: scope.clone() };
         (self.child(|child| child.scope = Some(scope)), canceler)
     }
 
-    /// A child that ends after `timeout`, or when this one does.
+    /// Returns a child that ends after `timeout`, or when this context does. Streams under it end with
+    /// [`Code::STREAM_TIMEOUT`](crate::Code::STREAM_TIMEOUT).
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {
         match clock::now().checked_add(timeout) {
@@ -142,7 +166,8 @@ impl Context {
         }
     }
 
-    /// A child that ends at `deadline`, or when this one does.
+    /// Returns a child that ends at `deadline`, or when this context does. Streams under it end with
+    /// [`Code::STREAM_TIMEOUT`](crate::Code::STREAM_TIMEOUT).
     #[must_use]
     pub fn with_deadline(&self, deadline: Instant) -> Self {
         self.child(|child| {
@@ -151,20 +176,20 @@ impl Context {
         })
     }
 
-    /// A child whose calls take `key` along for one hop.
+    /// Returns a child whose calls send the metainfo `key` for one hop.
     #[must_use]
     pub fn with_transient(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Self {
         self.with_metainfo(|metainfo| metainfo.set_transient(key.into(), value.into()))
     }
 
-    /// A child whose calls take `key` along the whole chain.
+    /// Returns a child whose calls send the metainfo `key` along the whole chain.
     #[must_use]
     pub fn with_persistent(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Self {
         self.with_metainfo(|metainfo| metainfo.set_persistent(key.into(), value.into()))
     }
 
-    /// The same metainfo and names, but nobody cancels it and it has no deadline: for work that must be done
-    /// though its caller has gone away, such as saving what was made for it.
+    /// Returns a context with the same metainfo and names that is never canceled and has no deadline: for work that must
+    /// be completed even if its caller has canceled, such as saving a partial result.
     #[must_use]
     pub fn detach(&self) -> Self {
         self.child(|child| {
@@ -173,9 +198,9 @@ impl Context {
         })
     }
 
-    /// Runs `task` beside the caller, under this context: it is dropped when the context ends, and then
-    /// gives `None`. To let it run to its end, spawn it under [`detach`](Self::detach). The shutdown of a handler's
-    /// server waits for it: see [`ServerBuilder::exit_wait`](crate::server::ServerBuilder::exit_wait).
+    /// Spawns `task` under this context. If the context ends first, the task is dropped and its handle returns `None`.
+    /// To let it run to its end, spawn it under [`detach`](Self::detach). A graceful shutdown of the handler's server
+    /// waits for it: see [`ServerBuilder::exit_wait`](crate::server::ServerBuilder::exit_wait).
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -184,7 +209,7 @@ impl Context {
         task: impl Future<Output = T> + Send + 'static,
     ) -> tokio::task::JoinHandle<Option<T>> {
         let ctx = self.clone();
-        let token = self.request().and_then(|request| request.tasks.as_ref()).map(TaskTracker::token);
+        let token = self.request().and_then(|request| request.host.tasks.get()).map(TaskTracker::token);
         tokio::spawn(async move {
             let _token = token;
             tokio::select! {
@@ -195,23 +220,38 @@ impl Context {
         })
     }
 
-    /// The value that travels one hop with `key`: set here, or received from the caller.
+    /// Returns a child that holds `value`, in place of an earlier value of the same type: for what a layer or an observer
+    /// leaves for handlers, and they for what they call. It stays in this process.
+    #[must_use]
+    pub fn with_extension<T: Send + Sync + 'static>(&self, value: T) -> Self {
+        self.with_metainfo(|metainfo| metainfo.extensions.insert(value))
+    }
+
+    /// Returns the value of type `T`: set here, above, or by an observer of the handler's call.
+    pub fn extension<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.extensions()?.get()
+    }
+
+    pub(crate) fn extensions(&self) -> Option<&Extensions> {
+        self.look(|inner| inner.metainfo.as_ref()).map(|metainfo| &metainfo.extensions)
+    }
+
+    /// Returns the transient metainfo (sent for one hop) of `key`: set here, or received from the caller.
     pub fn transient(&self, key: impl AsRef<[u8]>) -> Option<&Bytes> {
         self.look(|inner| inner.metainfo.as_ref()?.transient(key.as_ref()))
     }
 
-    /// The value that travels the whole chain with `key`.
+    /// Returns the persistent metainfo (sent along the whole chain) of `key`.
     pub fn persistent(&self, key: impl AsRef<[u8]>) -> Option<&Bytes> {
         self.look(|inner| inner.metainfo.as_ref()?.persistent(key.as_ref()))
     }
 
-    /// When it ends by itself: set here, or said by the caller.
+    /// Returns the deadline: set here, or sent by the caller.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadlines().and_then(|deadlines| earlier(deadlines.own, deadlines.callers))
     }
 
-    /// When this end acts on it. The caller's own cancel comes first, if it comes, since it can say who
-    /// and along which path.
+    /// Returns when this end enforces the deadline: 100 ms after the caller's, whose own cancel has the cancel path.
     pub(crate) fn enforced_deadline(&self) -> Option<Instant> {
         let Deadlines { own, callers } = *self.deadlines()?;
         earlier(own, callers.and_then(|deadline| deadline.checked_add(CALLERS_GRACE)))
@@ -221,15 +261,15 @@ impl Context {
         self.look(|inner| inner.deadlines.as_deref())
     }
 
-    /// Why it has ended, if it has.
+    /// Returns why the context has ended; `None` if it has not.
     pub fn reason(&self) -> Option<Reason> {
         let canceled = self.scope().and_then(Scope::reason);
         let late = || self.enforced_deadline().filter(|deadline| *deadline <= clock::now());
         canceled.or_else(|| late().map(|_| Reason::DeadlineExceeded))
     }
 
-    /// Waits until it ends, and says why: for a handler, who canceled its stream and along which path.
-    /// Cancel-safe.
+    /// Waits until the context ends, and returns the reason. For a handler the reason has the code and the path of the
+    /// cancel of its stream. Cancel-safe.
     pub async fn canceled(&self) -> Reason {
         match self.enforced_deadline() {
             // Boxed: a timer is large, and this future is part of many handlers.
@@ -253,11 +293,10 @@ impl Context {
         }
     }
 
-    /// Waits for `work`, no longer than until the context ends. As cancel-safe as `work` is, which is dropped when the
-    /// context ends.
+    /// Waits for `work`, which is dropped if the context ends first. As cancel-safe as `work`.
     ///
     /// # Errors
-    /// Why the context has ended: for a handler, what it may well return.
+    /// Returns the reason if the context ended; a handler may return this error.
     pub async fn until_canceled<T>(&self, work: impl Future<Output = T>) -> crate::Result<T> {
         tokio::select! {
             biased;
@@ -266,49 +305,78 @@ impl Context {
         }
     }
 
-    /// A handler's: sends `key` back with the answer to a ping-pong call, or with a stream's trailer, for
-    /// the caller's [`backward`](Self::backward).
+    /// Sends `key` back to the caller, in the response of a ping-pong call or the trailer of a stream; the caller reads
+    /// it with [`backward`](Self::backward). Does nothing outside of a handler.
     pub fn send_backward(&self, key: impl AsRef<[u8]>, value: impl Into<Bytes>) {
         if let Some(request) = self.request() {
             let key = Bytes::copy_from_slice(key.as_ref());
-            lock(&request.ending).get_or_insert_default().backward.insert(key, value);
+            lock(&request.parts).get_or_insert_default().backward.insert(key, value);
         }
     }
 
-    /// A child that keeps what the answers to its ping-pong calls send back. (A stream's stands in its
-    /// trailer.)
+    /// A handler's: adds to the header of the response to a ping-pong call. (A stream's is set on the stream.)
+    pub fn set_header(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) {
+        if let Some(request) = self.request() {
+            lock(&request.parts).get_or_insert_default().header.insert(key, value);
+        }
+    }
+
+    /// A handler's: adds to the trailer, which leaves when the handler returns. A ping-pong call by TTHeader has none:
+    /// there it is in the header.
+    pub fn set_trailer(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) {
+        if let Some(request) = self.request() {
+            request.set_trailer(key, value);
+        }
+    }
+
+    /// Returns a child that keeps the backward metainfo, the header and the trailer of responses to its ping-pong calls.
+    /// (Those of a stream are on the stream.)
     #[must_use]
     pub fn with_backward(&self) -> Self {
-        self.child(|child| child.backward = Some(Arc::default()))
+        self.child(|child| child.responses = Some(Arc::default()))
     }
 
-    /// The value that was sent back last with `key`; see [`with_backward`](Self::with_backward).
+    /// Returns the last backward metainfo of `key`; see [`with_backward`](Self::with_backward).
     pub fn backward(&self, key: impl AsRef<[u8]>) -> Option<Bytes> {
-        self.look(|inner| lock(inner.backward.as_ref()?).get(key).cloned())
+        self.look(|inner| lock(inner.responses.as_ref()?).backward.get(key).cloned())
     }
 
-    pub(crate) fn receive_backward(&self, sent: Vec<Pair>) {
-        if let Some(backward) = self.look(|inner| inner.backward.as_ref()) {
-            lock(backward).extend(sent);
+    /// Returns the header of the latest response; see [`with_backward`](Self::with_backward). Of a call that failed
+    /// nothing is kept.
+    pub fn response_header(&self) -> Option<Metadata> {
+        self.look(|inner| Some(lock(inner.responses.as_ref()?).header.clone()))
+    }
+
+    /// Returns the trailer of the latest response, as [`response_header`](Self::response_header) does. Only gRPC has one.
+    pub fn response_trailer(&self) -> Option<Metadata> {
+        self.look(|inner| Some(lock(inner.responses.as_ref()?).trailer.clone()))
+    }
+
+    pub(crate) fn receive_response(&self, header: Metadata, trailer: Metadata, backward: Vec<Pair>) {
+        if let Some(responses) = self.look(|inner| inner.responses.as_ref()) {
+            let mut responses = lock(responses);
+            responses.backward.extend(backward);
+            (responses.header, responses.trailer) = (header, trailer);
         }
     }
 
-    /// A handler's: its own service's name.
+    /// Returns the name of the handler's own service; `None` outside of a handler.
     pub fn service(&self) -> Option<&str> {
-        self.request().map(|request| &*request.service)
+        self.request().map(|request| &*request.host.name)
     }
 
-    /// A handler's: the method that is called.
+    /// Returns the method that was called; `None` outside of a handler.
     pub fn method(&self) -> Option<&Method> {
         self.request().map(|request| &*request.method)
     }
 
-    /// A handler's: the strings that the call came with, as they stood on the wire.
+    /// Returns the strings of the call's header, as on the wire, without the service's name; `None` outside of a
+    /// handler.
     pub fn metadata(&self) -> Option<&Metadata> {
         self.request().map(|request| &request.metadata)
     }
 
-    /// A handler's: the address of the caller.
+    /// Returns the address of the caller; `None` outside of a handler.
     pub fn peer(&self) -> Option<&Address> {
         self.request().map(|request| &request.peer)
     }
@@ -322,10 +390,10 @@ impl Context {
     }
 
     pub(crate) fn service_name(&self) -> Option<&Arc<str>> {
-        self.request().map(|request| &request.service)
+        self.request().map(|request| &request.host.name)
     }
 
-    /// Returns the metainfo that a call under this context takes on.
+    /// Returns the metainfo that a call under this context sends.
     pub(crate) fn outgoing_metainfo(&self, propagation: Propagation) -> Option<Cow<'_, Metainfo>> {
         self.look(|inner| inner.metainfo.as_ref()).map(|metainfo| metainfo.outgoing(propagation))
     }
@@ -335,33 +403,36 @@ impl Context {
     }
 }
 
-/// How long a caller's deadline is left to the caller.
+/// How long to wait for the caller's Rst after its deadline.
 const CALLERS_GRACE: Duration = Duration::from_millis(100);
 
 fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     one.into_iter().chain(other).min()
 }
 
-/// Cancels a context and everything that was opened under it. Clones cancel the same.
+/// Cancels a context and everything that was opened under it. Clones cancel the same context.
 #[derive(Clone, Debug)]
-#[must_use = "a context that nobody can cancel needs no canceler"]
+#[must_use = "dropping the Canceler does not cancel; use `Context` alone if you never cancel"]
 pub struct Canceler {
     scope: Scope,
 }
 
 impl Canceler {
-    /// Cancels: every stream opened under the context ends with 12007, here and at its peer.
+    /// Cancels the context: every stream opened under it ends with [`Code::CANCELED`](crate::Code::CANCELED), here and at
+    /// its peer.
     pub fn cancel(&self) {
         self.scope.cancel(&Reason::Canceled);
     }
 
-    /// Cancels, and says why: the streams end with 12008 and the cause's text, here and at their peers.
+    /// Cancels the context with a cause: the streams end with
+    /// [`Code::CANCELED_WITH_CAUSE`](crate::Code::CANCELED_WITH_CAUSE) and the text of the cause, here and at their peers.
     pub fn cancel_with_cause(&self, cause: impl Into<Box<dyn StdError + Send + Sync>>) {
-        self.scope.cancel(&Reason::Cause(cause.into().into()));
+        self.scope.cancel(&Reason::Cause(readable(cause.into().into())));
     }
 
-    /// Cancels for something that is no TTHeader stream, a gRPC call for one: the streams end with 12011.
+    /// Cancels the context for a cause outside of TTHeader Streaming, such as a gRPC call: the streams end with
+    /// [`Code::INTERNAL_CANCELED`](crate::Code::INTERNAL_CANCELED).
     pub fn cancel_foreign(&self, cause: impl Into<Box<dyn StdError + Send + Sync>>) {
-        self.scope.cancel(&Reason::Foreign(cause.into().into()));
+        self.scope.cancel(&Reason::Foreign(readable(cause.into().into())));
     }
 }

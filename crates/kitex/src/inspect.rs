@@ -1,42 +1,54 @@
-//! The cancellation tree, visible: every open stream of this process as a node below the one that opened
-//! it, and the cancels of late. As values, as JSON, and on a small HTTP address (feature `inspect-http`).
+//! Shows the cancellation tree: every open stream of this process, over every transport, as a node below the one that
+//! opened it, and the latest cancels; as values, as JSON, and over HTTP (feature `inspect-http`).
+//!
+//! A stream has an end in each of two processes: the client's end has the addresses of the server's in reverse, and
+//! both have the same number after the dot of their `id`. Streams of one chain of calls have one `chain` id, if its
+//! first client has [`ChainIds`] or an observer for traces.
 
+mod chain;
+mod changes;
 #[cfg(feature = "inspect-http")]
 mod http;
+mod joined;
 
 use std::collections::HashMap;
-use std::time::UNIX_EPOCH;
+use std::time::{Instant, UNIX_EPOCH};
 
 use bytes::Bytes;
 use kerrors::Side;
 use serde_json::{Value, json};
 use stream_core::cancel::Label;
+use stream_core::clock;
 use stream_core::io::Address;
 use stream_core::observe::{CancelView, StreamInfo, StreamView, cancels, streams};
 
+pub use chain::ChainIds;
+pub use changes::Changes;
 #[cfg(feature = "inspect-http")]
-pub use http::serve;
+pub use http::{InspectServer, bind};
+pub use joined::Joined;
 
-/// A stream and what was opened below it.
+/// A stream and the streams opened below it.
 #[derive(Clone, Debug)]
 pub struct Node {
     /// The stream.
     pub stream: StreamView,
-    /// What its handler has opened; and where both ends are in this process, the other end.
+    /// Streams opened by its handler; if both ends are in this process, also the other end.
     pub children: Vec<Node>,
 }
 
-/// Returns every open stream of this process, as trees, the oldest first. The roots are streams that nobody in this
-/// process caused. Takes time that grows with the number of streams, not with its square.
+/// Returns every open stream of this process, as trees, the oldest first. The roots are streams that were not opened by
+/// a handler of this process, and those below 128 others, so that a tree of any depth can be read and dropped. Takes linear
+/// time.
 pub fn tree() -> Vec<Node> {
     grow(streams())
 }
 
 fn grow(mut streams: Vec<StreamView>) -> Vec<Node> {
     streams.sort_by_key(|stream| stream.info.opened);
-    let above = Above::new(&streams);
+    let index = ParentIndex::new(&streams);
     let parents: Vec<Option<usize>> =
-        streams.iter().enumerate().map(|(at, stream)| above.of(at, &stream.info)).collect();
+        streams.iter().enumerate().map(|(at, stream)| index.parent_of(at, &stream.info)).collect();
     let is_root = |at: usize| parents.get(at).copied().flatten().is_none();
     let mut children: Vec<Vec<usize>> = vec![Vec::new(); streams.len()];
     for (at, parent) in parents.iter().enumerate() {
@@ -44,17 +56,23 @@ fn grow(mut streams: Vec<StreamView>) -> Vec<Node> {
             children.push(at);
         }
     }
-    // From the leaves up, so that a chain of any length needs no recursion.
-    let roots: Vec<usize> = (0..streams.len()).filter(|at| is_root(*at)).collect();
-    let mut order = roots.clone();
+    let mut roots: Vec<usize> = (0..streams.len()).filter(|at| is_root(*at)).collect();
+    let mut order: Vec<(usize, usize)> = roots.iter().map(|root| (*root, 1)).collect();
     let mut next = 0;
-    while let Some(at) = order.get(next).copied() {
-        order.extend(children.get(at).into_iter().flatten());
+    while let Some((at, depth)) = order.get(next).copied() {
+        let Some(below) = children.get_mut(at) else { break };
+        if depth < MAX_DEPTH {
+            order.extend(below.iter().map(|child| (*child, depth + 1)));
+        } else {
+            order.extend(below.iter().map(|child| (*child, 1)));
+            roots.append(below);
+        }
         next += 1;
     }
+    // From the leaves up, so that no recursion is needed, however long a chain is.
     let mut streams: Vec<Option<StreamView>> = streams.into_iter().map(Some).collect();
     let mut grown: HashMap<usize, Node> = HashMap::new();
-    for at in order.into_iter().rev() {
+    for (at, _) in order.into_iter().rev() {
         let Some(stream) = streams.get_mut(at).and_then(Option::take) else { continue };
         let below = children.get(at).into_iter().flatten().filter_map(|child| grown.remove(child)).collect();
         grown.insert(at, Node { stream, children: below });
@@ -62,76 +80,91 @@ fn grow(mut streams: Vec<StreamView>) -> Vec<Node> {
     roots.iter().filter_map(|root| grown.remove(root)).collect()
 }
 
-/// Finds the stream above another: the one under whose handler it was opened, or the client's end of it.
-struct Above {
+/// What is dropped or written level by level must not take more stack than a thread has.
+const MAX_DEPTH: usize = 128;
+
+/// Finds the parent of a stream: the one whose handler opened it, or the client's end of it.
+struct ParentIndex {
     by_label: HashMap<Label, usize>,
     /// Clients' ends, by stream id and both addresses.
     clients: HashMap<(i32, Address, Address), usize>,
 }
 
-impl Above {
+impl ParentIndex {
     fn new(streams: &[StreamView]) -> Self {
-        let mut above = Self { by_label: HashMap::new(), clients: HashMap::new() };
+        let mut index = Self { by_label: HashMap::new(), clients: HashMap::new() };
         for (at, StreamView { info, .. }) in streams.iter().enumerate() {
-            above.by_label.entry(info.label).or_insert(at);
+            index.by_label.entry(info.label).or_insert(at);
             if info.side == Side::Client {
                 let end = (info.label.stream, info.local.clone(), info.peer.clone());
-                above.clients.entry(end).or_insert(at);
+                index.clients.entry(end).or_insert(at);
             }
         }
-        above
+        index
     }
 
-    fn of(&self, at: usize, stream: &StreamInfo) -> Option<usize> {
+    fn parent_of(&self, at: usize, stream: &StreamInfo) -> Option<usize> {
         let opener = stream.parent.and_then(|parent| self.by_label.get(&parent));
         let other_end = || match stream.side {
-            // As its client sees the addresses.
+            // With the addresses as its client sees them.
             Side::Server => {
                 self.clients.get(&(stream.label.stream, stream.peer.clone(), stream.local.clone()))
             }
             Side::Client => None,
         };
-        opener.or_else(other_end).copied().filter(|above| *above != at)
+        opener.or_else(other_end).copied().filter(|parent| *parent != at)
     }
 }
 
-/// Trees and cancels as one JSON value:
-/// `{"streams": [{"id", "side", "service", "method", "peer", "age_ms", "state", "sent", "received",
-/// "children"}], "cancels": [{"at_ms", "id", "side", "service", "method", "code", "path", "cause",
-/// "took_us"}]}`.
+/// Returns trees and cancels as one JSON value:
+/// `{"streams": [{"id", "chain", "side", "own_service", "peer_service", "service", "method", "local", "peer", "age_ms",
+/// "state", "sent", "received", "children"}], "cancels": [{"at_ms", "id", "chain", "side", "own_service", "service",
+/// "method", "local", "peer", "kind", "code", "path", "cause", "took_us"}]}`. `service` and `method` are names in the IDL, `chain` and
+/// `peer_service` are null if they are not known, `code` is that of the stream error or the gRPC status.
 pub fn to_json() -> Value {
-    let streams: Vec<Value> = tree().iter().map(node_json).collect();
-    let cancels: Vec<Value> = cancels().iter().map(cancel_json).collect();
-    json!({"streams": streams, "cancels": cancels})
+    let mut shown = json!({"streams": null, "cancels": null});
+    shown["streams"] = tree().iter().map(node_json).collect();
+    shown["cancels"] = cancels().iter().map(cancel_json).collect();
+    shown
 }
 
 fn node_json(node: &Node) -> Value {
     let StreamView { info, phase, sent, received } = &node.stream;
-    let children: Vec<Value> = node.children.iter().map(node_json).collect();
-    json!({
+    let mut shown = json!({
         "id": id(info),
+        "chain": info.chain.map(|chain| chain.to_string()),
         "side": side(info.side),
+        "own_service": &*info.own_service,
+        "peer_service": info.peer_service.as_deref(),
         "service": text(&info.service),
         "method": text(&info.method),
+        "local": info.local.to_string(),
         "peer": info.peer.to_string(),
-        "age_ms": millis(info.opened.elapsed().as_millis()),
+        "age_ms": age_ms(info.opened),
         "state": phase.as_str(),
         "sent": {"messages": sent.messages, "bytes": sent.bytes},
         "received": {"messages": received.messages, "bytes": received.bytes},
-        "children": children,
-    })
+    });
+    // Moved: `json!` would copy all that is below, once for each level.
+    shown["children"] = node.children.iter().map(node_json).collect();
+    shown
 }
 
 fn cancel_json(cancel: &CancelView) -> Value {
-    let CancelView { at, stream, error, took } = cancel;
+    let CancelView { at, stream, error, took, .. } = cancel;
     let path: Vec<&str> = error.path().into_iter().flat_map(kerrors::CancelPath::services).collect();
     json!({
         "at_ms": millis(at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()),
         "id": id(stream),
+        "chain": stream.chain.map(|chain| chain.to_string()),
         "side": side(stream.side),
+        "own_service": &*stream.own_service,
         "service": text(&stream.service),
         "method": text(&stream.method),
-        "code": error.code().number(),
+        "local": stream.local.to_string(),
+        "peer": stream.peer.to_string(),
+        "kind": error.kind().as_str(),
+        "code": error.code().map(kerrors::Code::number),
         "path": path,
         "cause": error.message(),
         "took_us": millis(took.as_micros()),
@@ -139,7 +172,11 @@ fn cancel_json(cancel: &CancelView) -> Value {
 }
 
 fn id(info: &StreamInfo) -> String {
-    format!("{}.{}", info.label.connection, info.label.stream)
+    label_id(info.label)
+}
+
+fn label_id(label: Label) -> String {
+    format!("{}.{}", label.connection, label.stream)
 }
 
 const fn side(side: Side) -> &'static str {
@@ -153,14 +190,20 @@ fn text(bytes: &Bytes) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// Returns the time since `opened` in milliseconds, on the clock on which streams are opened.
+fn age_ms(opened: Instant) -> u64 {
+    millis(clock::now().saturating_duration_since(opened).as_millis())
+}
+
 fn millis(millis: u128) -> u64 {
     u64::try_from(millis).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
+    use stream_core::observe::StreamFacts;
     use stream_core::{StreamPhase, Traffic};
 
     use super::*;
@@ -173,16 +216,8 @@ mod tests {
         opened: Instant,
     ) -> StreamView {
         let [local, peer] = ends.map(|end| Address::Tcp(end.parse().unwrap()));
-        let info = StreamInfo {
-            label,
-            parent,
-            side,
-            service: Bytes::new(),
-            method: Bytes::new(),
-            local,
-            peer,
-            opened,
-        };
+        let mut info = StreamInfo::new(StreamFacts::new(label, local, peer), side, opened);
+        info.parent = parent;
         StreamView { info, phase: StreamPhase::Open, sent: Traffic::default(), received: Traffic::default() }
     }
 
@@ -215,18 +250,41 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_holds_each_stream_below_the_one_that_opened_it() {
+    fn inspect_tree_has_each_stream_below_its_parent() {
         let shapes: Vec<String> = grow(chains(2)).iter().map(shape).collect();
         assert_eq!(shapes, ["1.1(2.1(3.1(4.1())))", "1.2(2.2(3.2(4.2())))"]);
         assert!(grow(Vec::new()).is_empty());
     }
 
+    /// A service that calls itself: each stream is opened by the handler of the one before.
     #[test]
-    fn a_tree_of_many_streams_takes_no_time_that_grows_with_their_square() {
+    fn inspect_tree_of_any_depth_is_cut_and_dropped() {
+        let began = Instant::now();
+        let ends = ["127.0.0.1:1", "127.0.0.1:2"];
+        let label = |id: i32| Label { connection: 1, stream: id };
+        let link = |id: i32| {
+            let parent = (id > 1).then(|| label(id - 1));
+            stream(
+                Side::Client,
+                label(id),
+                parent,
+                ends,
+                began + Duration::from_micros(id.unsigned_abs().into()),
+            )
+        };
+        let trees = grow((1..=50_000).map(link).collect());
+        assert_eq!(trees.len(), 50_000_usize.div_ceil(MAX_DEPTH));
+        assert!(trees.iter().map(node_json).all(|tree| tree["children"].is_array()));
+        // Quadratic time in the depth would be a minute.
+        assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn inspect_tree_takes_linear_time() {
         let streams = chains(25_000);
         let began = Instant::now();
         assert_eq!(grow(streams).len(), 25_000);
-        // With the square it is 10^10 comparisons: minutes.
+        // Quadratic time would be 10^10 comparisons: minutes.
         assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     }
 }

@@ -1,4 +1,4 @@
-//! The client's side of middleware: what makes calls, the client itself or a layer around it.
+//! The trait that middleware of a client implements and wraps.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use stream_core::stream::{RecvStream, SendStream};
 use crate::client::options::CallOptions;
 use crate::{Context, Method};
 
-/// Makes calls: the client itself, or a layer around it.
+/// Makes calls: implemented by the client itself, and by each layer around it.
 #[crate::async_trait]
 pub trait Invoke: Send + Sync + 'static {
-    /// Makes a ping-pong call with the encoded arguments; gives the encoded result.
+    /// Makes a ping-pong call with encoded arguments, and returns the encoded result.
     async fn call(&self, ctx: &Context, method: &Method, options: CallOptions, args: Bytes) -> Result<Bytes>;
 
     /// Opens a stream.
@@ -22,9 +22,9 @@ pub trait Invoke: Send + Sync + 'static {
 /// A stream whose messages are bytes.
 #[derive(Debug)]
 pub struct RawStream {
-    /// Sends.
+    /// The sending half.
     pub sender: SendStream,
-    /// Receives.
+    /// The receiving half.
     pub receiver: RecvStream,
 }
 

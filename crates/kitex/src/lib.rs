@@ -1,10 +1,10 @@
 //! Typed streaming RPC with cancellation, compatible with CloudWeGo Kitex StreamX. Unofficial; not affiliated with
 //! CloudWeGo.
 //!
-//! `kitex-codegen` makes a trait and a client of a Thrift IDL. A service implements the trait: each method gets a
-//! [`Context`], the request or a typed stream, and returns a result. A method of the client takes a `&Context` and
-//! returns a typed stream. What a handler opens under its context ends when its own stream does, at once, and each hop
-//! can say who canceled and along which path.
+//! `kitex-codegen` generates a trait and a client from a Thrift IDL. A service implements the trait: each method gets a
+//! [`Context`] and the request or a typed stream, and returns a result. A method of the client takes a `&Context` and
+//! returns a response or a typed stream. When a handler's stream ends, all streams and calls that it opened under its
+//! context are canceled immediately; each hop reports the code and the path of services that canceled it.
 //!
 //! ```
 //! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/generated/echo.rs"));
@@ -47,15 +47,20 @@
 //! }
 //! ```
 //!
-//! [`testing::Network`] connects them in memory. On a socket, [`Server::builder`]`(...).bind("0.0.0.0:8888")` serves, and
-//! [`Client::builder`]`(...).address("host:8888")` calls.
+//! Here [`testing::Network`] connects client and server in memory. To use sockets, serve with
+//! [`Server::builder`]`(...).bind("0.0.0.0:8888")` and connect with [`Client::builder`]`(...).address("host:8888")`.
 //!
-//! - [`Server`], [`Client`]: builders of services and clients. [`middleware`]: layers around calls and messages.
+//! - [`Server`], [`Client`]: builders of servers and clients. [`middleware`]: layers around calls and messages.
 //! - [`Context`]: cancel, deadline, metainfo. [`Error`], [`Code`]: how a call or stream ended.
-//! - [`ServerStreamingClient`] and the types beside it: typed streams. [`testing`]: tests without sockets.
-//! - [`inspect`], [`observe`]: which streams are open, and events of streams.
+//! - [`ServerStreamingClient`] and the types listed with it: typed streams. [`testing`]: tests without sockets.
+//! - [`inspect`], [`observe`]: open streams, and events of calls for metrics and traces.
 //!
-//! The protocol is in [`stream_core`] and [`ttstream`], error texts are in [`kerrors`], payloads in [`kitex_thrift`].
+//! Features of the connection are configured at the builders: flow control and backpressure
+//! ([`client::ConnectionConfig`]), timeouts, keepalive of sockets (always on), and graceful shutdown
+//! ([`server::ServerBuilder::exit_wait`]). `docs/limits.md` in the repository lists every limit.
+//!
+//! The protocols are in [`stream_core`], [`ttstream`] and [`kitex_grpc`], error texts in [`kerrors`], payloads in
+//! [`kitex_thrift`].
 
 pub mod client;
 mod codec;
@@ -72,26 +77,39 @@ pub mod testing;
 pub use async_trait::async_trait;
 pub use bytes;
 pub use kerrors::{
-    ApplicationException, BadServiceName, BizStatusError, CancelPath, Code, Error, GrpcStatus, Kind,
+    ApplicationException, BadServiceName, BizStatusError, CancelPath, Code, Error, ErrorKind, GrpcStatus,
     RecvTimeout, Result, Side, StreamError,
 };
 pub use kitex_thrift::{AHashMap, AHashSet, FastStr, Limits, VecMap, VecSet, generated};
-/// Types of generated code, by the path that older code names.
+/// Types of generated code, at the path used by code of earlier versions.
 #[doc(hidden)]
 pub mod pilota {
     pub use kitex_thrift::{AHashMap, AHashSet, Bytes, FastStr};
 }
+/// What code generated from `.proto` files names.
+#[cfg(feature = "protobuf")]
+#[doc(no_inline)]
+pub use {prost, prost_types};
+
 pub use stream_core::cancel::Reason;
 pub use stream_core::io::Address;
 pub use stream_core::observe;
-pub use stream_core::{Cores, Metadata, Method, PayloadCodec, StreamingMode};
-/// The crates that this one stands on, for what it does not re-export by name.
+pub use stream_core::{
+    Extensions, MemoryBudget, Metadata, Metainfo, Method, PayloadCodec, StreamingMode, ThreadPerCore,
+};
+/// The crates below this one, for items that it does not re-export by name.
 #[doc(no_inline)]
 pub use {kerrors, kitex_grpc, kitex_thrift, stream_core, ttheader_codec, ttstream};
 
 pub use client::{CallOptions, Client};
+#[cfg(feature = "protobuf")]
+pub use codec::Protobuf;
 pub use codec::{Codec, Payload, Thrift};
 pub use context::{Canceler, Context};
+/// TLS: see [`ClientBuilder::tls`](client::ClientBuilder::tls) and [`ServerBuilder::tls`](server::ServerBuilder::tls).
+#[cfg(feature = "tls")]
+#[doc(no_inline)]
+pub use kitex_tls as tls;
 pub use metainfo::Propagation;
 pub use server::{Call, Response, ResponseFuture, Server, Service};
 pub use streams::{

@@ -1,5 +1,5 @@
-//! Clients and servers in one test, without a port: connections are in memory, so a test runs on tokio's paused
-//! clock, and deadlines, timeouts and grace periods take no real time.
+//! Clients and servers in one test, without a port. Connections are in memory, so a test can run on tokio's paused
+//! clock, on which deadlines, timeouts and grace periods take no real time.
 //!
 //! ```
 //! use kitex::testing::Network;
@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use stream_core::BoxFuture;
 use stream_core::client::Connector;
+use stream_core::handler::ServerHandle;
 use stream_core::io::Io;
 use stream_core::server::{MemoryConnector, MemoryListener};
 use tokio::sync::oneshot;
@@ -48,8 +49,8 @@ impl Network {
         Self::default()
     }
 
-    /// Serves `server` under its service name, on the current runtime. A server of the same name is replaced: its
-    /// connections go on, new ones go to this server.
+    /// Serves `server` under its service name, on the current runtime. It replaces a server of the same name, whose
+    /// connections continue; new connections go to this server.
     ///
     /// # Errors
     /// [`BindError`]: the name or the services cannot be used.
@@ -59,6 +60,7 @@ impl Network {
     pub fn serve(&self, server: ServerBuilder) -> Result<TestServer, BindError> {
         let (name, (listener, connector)) = (server.name().to_owned(), MemoryListener::new());
         let server = server.listen(listener)?;
+        let handle = server.handle();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name, connector);
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(server.serve_until(async {
@@ -67,7 +69,7 @@ impl Network {
                 std::future::pending::<()>().await;
             }
         }));
-        Ok(TestServer { stop, task })
+        Ok(TestServer { handle, stop, task })
     }
 
     /// Returns a builder of a client of the server with this service name.
@@ -105,11 +107,17 @@ impl fmt::Debug for Network {
 /// A server on a [`Network`]. Dropping it leaves the server running until the runtime ends.
 #[derive(Debug)]
 pub struct TestServer {
+    handle: ServerHandle,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 impl TestServer {
+    /// Returns a handle to the server: see [`Server::handle`](crate::Server::handle).
+    pub fn handle(&self) -> ServerHandle {
+        self.handle.clone()
+    }
+
     /// Shuts the server down gracefully, and waits until nothing is left, as
     /// [`Server::serve_until`](crate::Server::serve_until) does.
     pub async fn shutdown(self) {

@@ -1,4 +1,4 @@
-//! A service that tells stories word by word, one that passes on what another tells, and one that rates topics.
+//! A service that sends the words of a story, one that forwards the words of another, and one that rates topics.
 
 include!(concat!(env!("OUT_DIR"), "/story.rs"));
 include!(concat!(env!("OUT_DIR"), "/review.rs"));
@@ -11,21 +11,21 @@ use kitex::{Context, Error, Result, ServerStreamingServer, async_trait};
 use review::{Grade, Review, ReviewRateError};
 use story::{Story, StoryClient, Word};
 
-/// Tells about a topic until the caller has heard enough.
+/// Sends the words of a topic, again and again, until the stream is canceled.
 pub struct Teller;
 
 #[async_trait]
 impl Story for Teller {
     async fn tell(&self, _: Context, topic: Topic, stream: ServerStreamingServer<Word>) -> Result<()> {
         for text in topic.text.split(' ').cycle() {
-            // Fails as soon as the stream is canceled, with the code and the path of who did it.
+            // Fails as soon as the stream is canceled, with the code and the cancel path.
             stream.send(&Word { text: text.to_owned().into() }).await?;
         }
         Ok(())
     }
 }
 
-/// Passes on what another service tells.
+/// Forwards the words of another service.
 pub struct Relay {
     pub next: StoryClient,
 }
@@ -33,7 +33,7 @@ pub struct Relay {
 #[async_trait]
 impl Story for Relay {
     async fn tell(&self, ctx: Context, topic: Topic, stream: ServerStreamingServer<Word>) -> Result<()> {
-        tracing::info!(topic = %topic.text, "passing on");
+        tracing::info!(topic = %topic.text, "forwarding");
         // Opened under `ctx`: a cancel of this handler's stream cancels it too.
         let mut words = self.next.tell(&ctx, topic).await?;
         while let Some(word) = words.recv().await? {
@@ -43,7 +43,7 @@ impl Story for Relay {
     }
 }
 
-/// Tells what a file says.
+/// Sends the words of a file.
 pub struct Reader {
     pub folder: PathBuf,
 }

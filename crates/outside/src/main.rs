@@ -1,4 +1,4 @@
-//! Serves stories on a port, and hears one of them until it cancels.
+//! Serves stories on a port, and receives one of them until it cancels.
 
 use outside::common::Topic;
 use outside::review::ReviewServer;
@@ -16,7 +16,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .bind("127.0.0.1:0")
         .await?;
     let address = server.local_addr().to_string();
-    // A program that only serves ends with `server.run().await`, which stops gracefully at SIGTERM or Ctrl-C.
+    // A program that only serves calls `server.run().await`: graceful shutdown at SIGTERM or Ctrl-C.
     tokio::spawn(server.serve());
 
     let client = StoryClient::new(Client::builder("teller").caller("listener").address(address).build()?);

@@ -58,7 +58,7 @@ async fn a_cancel_ends_three_services_at_once() {
             break;
         }
     }
-    // The clock moves by itself if everybody waits: no timer was waited for.
+    // A paused clock advances if every task waits: so no timer was waited for.
     assert!(started.elapsed() < Duration::from_millis(10), "{:?}", started.elapsed());
     paths.sort();
     let expected = [
@@ -70,13 +70,13 @@ async fn a_cancel_ends_three_services_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn errors_arrive_as_what_they_are() {
+async fn errors_arrive_with_their_kind() {
     let network = Network::new();
     let server = Server::builder("library").service(StoryServer::new(Reader { folder: "nowhere".into() }));
     network.serve(server.service(ReviewServer::new(Critic))).unwrap();
     let ctx = Context::background();
 
-    // An error of another library, made one of ours by `Error::other`: its text arrives.
+    // An error of another library, converted by `Error::other`: its text arrives.
     let stories = StoryClient::new(network.client("library").build().unwrap());
     let mut words = stories.tell(&ctx, Topic { text: "missing".into() }).await.unwrap();
     let error = words.recv().await.unwrap_err();
@@ -89,6 +89,6 @@ async fn errors_arrive_as_what_they_are() {
     let error = reviews.rate(&ctx, Topic { text: "".into() }).await.unwrap_err();
     let ReviewRateError::Refused(refused) = error else { panic!("another error: {error}") };
     assert_eq!(refused.reason, "there is no topic");
-    // A business error is one `?` away.
+    // `?` converts a business error.
     assert!(matches!(Error::from(BizStatusError::new(404, "no story")), Error::Biz(_)));
 }

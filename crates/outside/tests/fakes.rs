@@ -1,5 +1,4 @@
-//! Generated code on transports that are fakes: a stream that no connection brought to a server, and one that no
-//! connection carries for a client.
+//! Generated code on fake transports: a stream without a connection at a server, and one at a client.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -7,13 +6,13 @@ use std::task::{Context as TaskContext, Poll};
 
 use kitex::bytes::{Bytes, BytesMut};
 use kitex::middleware::{Invoke, RawStream};
+use kitex::stream_core::Message;
 use kitex::stream_core::call::{CallHead, StreamEnd};
 use kitex::stream_core::cancel::{Label, Scope};
 use kitex::stream_core::io::Address;
 use kitex::stream_core::observe::StreamFacts;
 use kitex::stream_core::server::MemoryListener;
 use kitex::stream_core::stream::{NewStream, TransportStream};
-use kitex::stream_core::{Message, Metadata};
 use kitex::{
     CallOptions, Client, Code, Context, Error, Method, Payload, Reason, Result, Server, Side, StreamError,
     async_trait,
@@ -33,7 +32,7 @@ struct Fake {
     /// Messages that may be sent; then the peer cancels.
     budget: usize,
     state: Mutex<State>,
-    /// Told how the handler ended.
+    /// Receives how the handler ended.
     finished: Option<mpsc::Sender<Option<Error>>>,
 }
 
@@ -70,8 +69,8 @@ impl TransportStream for Shared {
     }
 
     fn facts(&self) -> StreamFacts {
-        let (service, method) = (Bytes::from_static(b"Story"), Bytes::from_static(b"Tell"));
-        StreamFacts { label: LABEL, service, method, local: ADDRESS, peer: ADDRESS }
+        StreamFacts::new(LABEL, ADDRESS, ADDRESS)
+            .with_names(Bytes::from_static(b"Story"), Bytes::from_static(b"Tell"))
     }
 
     fn label(&self) -> Label {
@@ -81,8 +80,7 @@ impl TransportStream for Shared {
     fn begin(&self, scope: &Scope) -> Option<CallHead> {
         self.0.state.lock().unwrap().scope = Some(scope.clone());
         let (service, method) = (Bytes::from_static(b"Story"), Bytes::from_static(b"Tell"));
-        let (metadata, peer) = (Metadata::new(), ADDRESS);
-        Some(CallHead { service, method, metadata, metainfo: None, timeout: None, peer })
+        Some(CallHead::new(service, method, ADDRESS, "fake"))
     }
 
     fn poll_send(&self, _: &mut TaskContext<'_>, message: &Message<'_>) -> Poll<Result<()>> {
@@ -95,7 +93,7 @@ impl TransportStream for Shared {
             state.outcome = Some(error.clone().into());
         }
         drop(state);
-        // Not under the lock: it calls whatever was opened below the handler.
+        // Not under the lock: it calls every stream that was opened below the handler.
         canceled.iter().for_each(|scope| scope.cancel(&Reason::Stream(error.clone())));
         Poll::Ready(Ok(()))
     }
@@ -143,10 +141,10 @@ fn word(text: &str) -> Word {
 }
 
 /// A client whose streams are fakes on which these words arrive.
-struct Told(&'static [&'static str], mpsc::Sender<Arc<Fake>>);
+struct FakeStreams(&'static [&'static str], mpsc::Sender<Arc<Fake>>);
 
 #[async_trait]
-impl Invoke for Told {
+impl Invoke for FakeStreams {
     async fn call(&self, _: &Context, _: &Method, _: CallOptions, _: Bytes) -> Result<Bytes> {
         Err(Error::other("there are only streams here"))
     }
@@ -162,8 +160,8 @@ impl Invoke for Told {
 
 fn client(words: &'static [&'static str]) -> (StoryClient, mpsc::Receiver<Arc<Fake>>) {
     let (opened, streams) = mpsc::channel(8);
-    let layer = tower_layer::layer_fn(move |_| Told(words, opened.clone()));
-    let client = Client::builder("nobody").address("127.0.0.1:1").layer(layer).build().unwrap();
+    let layer = tower_layer::layer_fn(move |_| FakeStreams(words, opened.clone()));
+    let client = Client::builder("unused").address("127.0.0.1:1").layer(layer).build().unwrap();
     (StoryClient::new(client), streams)
 }
 
@@ -182,14 +180,14 @@ async fn served(service: impl kitex::Service, budget: usize) -> (Vec<Bytes>, Opt
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_runs_on_a_stream_that_no_connection_brought() {
+async fn fake_server_stream_runs_a_service() {
     let (sent, error) = served(StoryServer::new(Teller), 3).await;
     assert_eq!(sent, ["once", "upon", "once"].map(|text| encoded(&word(text))));
     assert_eq!(error.as_ref().and_then(Error::code), Some(Code::CANCELED), "{error:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_reads_a_stream_that_no_connection_carries() {
+async fn fake_client_stream_is_read_by_a_client() {
     let (client, mut streams) = client(&["the", "end"]);
     let topic = Topic { text: "anything".into() };
     let mut words = client.tell(&Context::background(), topic.clone()).await.unwrap();
@@ -208,7 +206,7 @@ async fn a_client_reads_a_stream_that_no_connection_carries() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_relay_between_two_fakes_passes_everything_on() {
+async fn relay_between_fake_streams_passes_everything_on() {
     let (next, _streams) = client(&["the", "end"]);
     let (sent, error) = served(StoryServer::new(Relay { next }), usize::MAX).await;
     assert_eq!(sent, ["the", "end"].map(|text| encoded(&word(text))));

@@ -1,50 +1,103 @@
-//! What a call starts with and ends with, as values. Each transport writes them in its own keys.
+//! The values that a call starts and ends with. Each transport encodes them in its own way.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use kerrors::{ApplicationException, Error, RecvTimeout};
+use kerrors::{ApplicationException, Error, RecvTimeout, StreamError};
 
 use crate::cancel::Scope;
 use crate::io::Address;
 use crate::metainfo::{Metainfo, Pair};
-use crate::{Metadata, Method};
+use crate::overload::Overload;
+use crate::{Extensions, Metadata, Method};
 
-/// What a client starts a stream or a ping-pong call with.
+/// Whether a call is a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CallKind {
+    /// A stream, in any direction.
+    Stream,
+    /// One request, one response or none.
+    PingPong,
+}
+
+/// The head of a stream or ping-pong call that a client starts.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct OutgoingCall<'a> {
     /// The method.
     pub method: &'a Method,
     /// The name of the service that is called.
-    pub callee: &'a str,
-    /// The caller's own service name: the name that a cancel adds to its path.
+    pub callee: &'a Arc<str>,
+    /// The caller's own service name, which a cancel adds to its path.
     pub caller: &'a Arc<str>,
-    /// Metainfo that travels with the call.
+    /// The name of the method whose handler makes the call; empty outside of handlers.
+    pub caller_method: &'a str,
+    /// Metainfo sent with the call.
     pub metainfo: Option<&'a Metainfo>,
     /// Headers set by the user.
     pub headers: &'a Metadata,
-    /// The scope that ends the call when it is canceled. `None`: only the stream's own handles do.
+    /// Values of the call's context, for observers. They are not sent.
+    pub extensions: Option<&'a Extensions>,
+    /// The address that the call goes to, whatever the client's instances are. `None`: the client's balancer selects an
+    /// instance.
+    pub address: Option<&'a str>,
+    /// A tag, key and value, that the instance must have.
+    pub tag: Option<(&'a str, &'a str)>,
+    /// Whether the handler is idempotent until its first message, so that the call may be tried again if its connection is
+    /// lost before that. `None`: as the client's [`Retry`](crate::client::Retry) says.
+    pub idempotent: Option<bool>,
+    /// The scope whose cancel ends the call. `None`: only the stream's own handles can cancel it.
     pub scope: Option<&'a Scope>,
-    /// The instant at which the call ends by itself.
+    /// The deadline of the call.
     pub deadline: Option<Instant>,
-    /// The deadline that the peer is sent, if it differs from `deadline`.
+    /// The deadline sent to the peer, if it differs from `deadline`.
     pub wire_deadline: Option<Instant>,
-    /// The longest wait of each Recv. Default: unlimited.
+    /// The timeout of each Recv. Default: none.
     pub recv_timeout: Option<RecvTimeout>,
-    /// The longest wait of each Send; then the stream ends with code 12904. Default: unlimited.
+    /// The timeout of each Send; then the stream ends with [`SEND_TIMEOUT`](kerrors::Code::SEND_TIMEOUT).
+    /// Default: none.
     pub send_timeout: Option<Duration>,
 }
 
-/// What a peer started a stream or a ping-pong call with.
+static NO_HEADERS: Metadata = Metadata::new();
+
+impl<'a> OutgoingCall<'a> {
+    /// Returns a call of `method` at the service `callee` by the service `caller`, without metainfo, headers, deadline
+    /// and timeouts, and under no scope.
+    pub fn new(method: &'a Method, callee: &'a Arc<str>, caller: &'a Arc<str>) -> Self {
+        Self {
+            method,
+            callee,
+            caller,
+            caller_method: "",
+            metainfo: None,
+            headers: &NO_HEADERS,
+            extensions: None,
+            address: None,
+            tag: None,
+            idempotent: None,
+            scope: None,
+            deadline: None,
+            wire_deadline: None,
+            recv_timeout: None,
+            send_timeout: None,
+        }
+    }
+}
+
+/// The head of a stream or ping-pong call that a peer has started.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct CallHead {
     /// The service's name in the IDL, as the client sent it; empty if it sent none.
     pub service: Bytes,
     /// The method's name, as the client sent it.
     pub method: Bytes,
-    /// Every string of the header, metainfo included, under its key on the wire.
+    /// Every string of the header but the service's name, metainfo included, under its key on the wire.
     pub metadata: Metadata,
     /// The caller's metainfo. `None` if there is none.
     pub metainfo: Option<Metainfo>,
@@ -52,21 +105,49 @@ pub struct CallHead {
     pub timeout: Option<Duration>,
     /// The address of the client.
     pub peer: Address,
+    /// The name of the calling service, if a header has it.
+    pub caller: Option<Bytes>,
+    /// The protocol of the call, as Kitex names it: `TTHeaderStreaming`, `TTHeader`, `Framed`, `GRPC`.
+    pub protocol: &'static str,
+    /// Values that observers set for the handler, and those of its connection, such as the peer's certificates.
+    /// Transports leave it empty.
+    pub extensions: Extensions,
 }
 
 impl CallHead {
+    /// Returns the head of a call of a method, carried by `protocol`, without metadata, metainfo and timeout.
+    pub fn new(service: Bytes, method: Bytes, peer: Address, protocol: &'static str) -> Self {
+        Self {
+            service,
+            method,
+            metadata: Metadata::new(),
+            metainfo: None,
+            timeout: None,
+            peer,
+            caller: None,
+            protocol,
+            extensions: Extensions::default(),
+        }
+    }
+
     /// Returns `Service.Method`, as error texts name a call.
     pub fn call_name(&self) -> String {
         call_name(&self.service, &self.method)
     }
 }
 
-/// Returns `Service.Method`, as error texts name a call.
-pub fn call_name(service: &[u8], method: &[u8]) -> String {
-    format!("{}.{}", String::from_utf8_lossy(service), String::from_utf8_lossy(method))
+/// Returns a name that a peer has sent, with U+FFFD for what is no UTF-8.
+pub fn name_text(name: &[u8]) -> Cow<'_, str> {
+    // Valid text is checked faster so.
+    std::str::from_utf8(name).map_or_else(|_| String::from_utf8_lossy(name), Cow::Borrowed)
 }
 
-/// What a handler ends a stream with.
+/// Returns `Service.Method`, as error texts name a call.
+pub fn call_name(service: &[u8], method: &[u8]) -> String {
+    format!("{}.{}", name_text(service), name_text(method))
+}
+
+/// The end of a stream that a handler has served.
 #[derive(Debug, Default)]
 pub struct StreamEnd {
     /// The trailer.
@@ -77,7 +158,7 @@ pub struct StreamEnd {
     pub error: Option<HandlerError>,
 }
 
-/// Why a handler's call failed.
+/// The error of a handler's stream or call.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum HandlerError {
@@ -85,6 +166,8 @@ pub enum HandlerError {
     Returned(Error),
     /// No handler ran, or it panicked.
     Refused(ApplicationException),
+    /// No handler ran, since a limit of the server was reached: the call may be made elsewhere.
+    Overloaded(Overload),
 }
 
 impl StreamEnd {
@@ -104,23 +187,58 @@ impl From<HandlerError> for Error {
         match error {
             HandlerError::Returned(error) => error,
             HandlerError::Refused(exception) => Self::Remote(exception),
+            HandlerError::Overloaded(overload) => StreamError::from(overload).into(),
         }
     }
 }
 
 /// A ping-pong call that a client makes.
 #[derive(Clone, Copy)]
+#[non_exhaustive]
 pub struct UnaryRequest<'a> {
-    /// What the call starts with.
+    /// The head of the call.
     pub call: OutgoingCall<'a>,
     /// The encoded arguments.
     pub body: &'a Bytes,
+    /// Receives events that only the transport sees. `None`: the call has no observer.
+    pub events: Option<&'a dyn UnaryEvents>,
+    /// The address of the instance that has refused the call before: others are preferred.
+    pub refused_by: Option<&'a Arc<str>>,
 }
 
-/// The response to a ping-pong call: as a client receives it, or, with [`HandlerError`], as a handler gives it.
+/// Receives events of a ping-pong call that only the transport sees.
+pub trait UnaryEvents: Send + Sync {
+    /// The call has a connection.
+    fn connected(&self, local: &Address, peer: &Address);
+
+    /// Its arguments, with this number of bytes, were passed to the connection.
+    fn sent(&self, bytes: usize);
+}
+
+impl<'a> UnaryRequest<'a> {
+    /// Returns a call with these arguments and without an observer.
+    pub fn new(call: OutgoingCall<'a>, body: &'a Bytes) -> Self {
+        Self { call, body, events: None, refused_by: None }
+    }
+
+    /// The call has a connection. Called once by transports.
+    pub fn connected(&self, local: &Address, peer: &Address) {
+        self.events.into_iter().for_each(|events| events.connected(local, peer));
+    }
+
+    /// The arguments were passed to the connection. Called once by transports.
+    pub fn sent(&self) {
+        self.events.into_iter().for_each(|events| events.sent(self.body.len()));
+    }
+}
+
+/// The response to a ping-pong call: as a client receives it, or, with [`HandlerError`], as a handler returns
+/// it.
 pub struct UnaryResponse<E = Error> {
     /// Headers of the response.
     pub metadata: Metadata,
+    /// What stands behind the response. A transport without trailers of calls puts it beside the headers.
+    pub trailer: Metadata,
     /// Metainfo that the handler sends back to the caller.
     pub backward: Vec<Pair>,
     /// The encoded result, or the error that the handler ended with.
@@ -129,23 +247,30 @@ pub struct UnaryResponse<E = Error> {
 
 /// A ping-pong call that a handler serves.
 pub struct UnaryCall {
-    /// What the client started the call with.
+    /// The head that the client started the call with.
     pub head: CallHead,
     /// The encoded arguments.
     pub body: Bytes,
-    /// Canceled when the connection closes (unless the call is oneway), and when the handler has returned.
+    /// Canceled when the connection closes (unless the call is oneway) and when the handler returns.
     pub scope: Scope,
+    /// The address of this end.
+    pub local: Address,
 }
 
 impl UnaryResponse<HandlerError> {
     /// Returns the response to a call that no handler served.
     pub fn refused(exception: ApplicationException) -> Self {
-        let result = Err(HandlerError::Refused(exception));
-        Self { metadata: Metadata::new(), backward: Vec::new(), result }
+        Self::failed(HandlerError::Refused(exception))
+    }
+
+    /// Returns the response to a call that ended with `error`, without metadata.
+    pub fn failed(error: HandlerError) -> Self {
+        let result = Err(error);
+        Self { metadata: Metadata::new(), trailer: Metadata::new(), backward: Vec::new(), result }
     }
 }
 
-/// `Debug` prints the length of a body, not its content: it may be a secret.
+/// `Debug` prints the length of a body, not its content, which may be secret.
 impl fmt::Debug for UnaryRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UnaryRequest").field("call", &self.call).field("body", &self.body.len()).finish()

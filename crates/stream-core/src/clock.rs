@@ -1,5 +1,4 @@
-//! The one clock of everything that runs on tokio. What it returns is handed as an argument to the parts
-//! that know no clock.
+//! The clock of all code that runs on tokio. Code without a clock gets the time as an argument.
 
 use std::time::Instant;
 

@@ -1,5 +1,5 @@
-//! Runtimes of one thread each. What a connection wakes runs on the thread that has read it, so nothing is
-//! handed from core to core: no thread is woken, no lock is waited for.
+//! Thread-per-core: single-threaded runtimes. A task woken by a connection runs on the thread that reads the
+//! connection, so no work moves between cores: no other thread is woken, and locks are not contended.
 
 use std::cell::Cell;
 use std::fmt;
@@ -13,17 +13,17 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Threads with a runtime each. Clones are the same threads.
+/// Threads with a single-threaded runtime each (thread-per-core). Clones are the same threads.
 ///
-/// They are for many short messages on many streams, where they do about twice as much as the threads of
-/// one runtime. The price: what runs on a core is not taken over by another, so a handler that computes for
-/// long holds up every stream of its core, and `tokio::task::block_in_place` panics; such work belongs to
+/// For many short messages on many streams, their throughput is about twice that of one multi-threaded
+/// runtime. The price: tasks are not moved to another core, so a handler that computes for long delays every
+/// stream of its core, and `tokio::task::block_in_place` panics; such work belongs to
 /// `tokio::task::spawn_blocking`.
 ///
-/// A thread ends when the last clone is gone and no task is left on it, so that what a handler has left
-/// behind is done to its end.
+/// A thread ends when the last clone is dropped and no task is left on it, so that background tasks of
+/// handlers complete.
 #[derive(Clone)]
-pub struct Cores {
+pub struct ThreadPerCore {
     threads: Arc<Threads>,
 }
 
@@ -33,7 +33,7 @@ struct Threads {
     _alive: watch::Sender<()>,
 }
 
-/// Which of how many threads this is.
+/// The index of a thread, and the number of threads.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub(crate) index: usize,
@@ -44,14 +44,14 @@ thread_local! {
     static PLACE: Cell<Option<Place>> = const { Cell::new(None) };
 }
 
-/// How often a thread that is to end looks whether tasks are left.
+/// The interval at which a thread that is to end checks whether tasks are left.
 const LOOK: Duration = Duration::from_millis(10);
 
-impl Cores {
-    /// Starts `count` threads; at 0 as many as the process may use processors.
+impl ThreadPerCore {
+    /// Starts `count` threads; 0 means the number of processors that the process may use.
     ///
     /// # Errors
-    /// The system gives no thread, or no runtime.
+    /// The system's, if a thread or a runtime cannot be created.
     pub fn start(count: usize) -> io::Result<Self> {
         let count = match count {
             0 => processors(),
@@ -63,7 +63,7 @@ impl Cores {
         Ok(Self { threads: Arc::new(Threads { handles, next: AtomicUsize::new(0), _alive: alive }) })
     }
 
-    /// Runs `task` on the next thread; they take turns.
+    /// Spawns `task` on the next thread (round-robin).
     pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
     where
         F: Future<Output: Send + 'static> + Send + 'static,
@@ -80,7 +80,7 @@ impl Cores {
 }
 
 impl Place {
-    /// Where the caller runs; `None` if that is no thread of [`Cores`].
+    /// Returns the thread of [`ThreadPerCore`] that the caller runs on, if it runs on one.
     pub(crate) fn here() -> Option<Self> {
         PLACE.get()
     }
@@ -97,7 +97,7 @@ impl Place {
     }
 }
 
-/// How many processors the process may use.
+/// Returns the number of processors that the process may use.
 pub(crate) fn processors() -> usize {
     thread::available_parallelism().map_or(1, Into::into)
 }
@@ -111,8 +111,8 @@ fn run(runtime: &Runtime, mut gone: watch::Receiver<()>) {
     });
 }
 
-impl fmt::Debug for Cores {
+impl fmt::Debug for ThreadPerCore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cores").field("threads", &self.threads.handles.len()).finish_non_exhaustive()
+        f.debug_struct("ThreadPerCore").field("threads", &self.threads.handles.len()).finish_non_exhaustive()
     }
 }

@@ -1,26 +1,33 @@
-//! Calls code of users where a panic must cost its own call only.
+//! Calls user code so that a panic ends its own call only.
 
 use std::any::Any;
+use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 
-/// Calls `call`, which a user wrote.
+#[cfg(feature = "tokio")]
+use crate::clock;
+#[cfg(feature = "tokio")]
+use crate::log_limit::LogLimit;
+
+/// Calls `call`, which is user code.
 ///
 /// # Errors
 /// The text of its panic.
 pub fn guarded<R>(call: impl FnOnce() -> R) -> Result<R, String> {
-    // What the call has changed of ours is changed by whole methods, each of which keeps its own invariants.
+    // Unwind safe: user code changes our state only by methods that keep its invariants.
     catch_unwind(AssertUnwindSafe(call)).map_err(panic_text)
 }
 
-/// Runs `future`, which a user wrote, and drops it.
+/// Runs `future`, which is user code, and drops it.
 ///
 /// # Errors
 /// The text of its panic.
 pub async fn guarded_future<T>(future: Pin<Box<dyn Future<Output = T> + Send + '_>>) -> Result<T, String> {
-    let mut future = Guarded(Some(future));
+    let mut future = Guarded::new(future);
     poll_fn(|cx| {
         let Some(running) = &mut future.0 else { return Poll::Pending };
         let polled = match guarded(|| running.as_mut().poll(cx)) {
@@ -34,10 +41,32 @@ pub async fn guarded_future<T>(future: Pin<Box<dyn Future<Output = T> + Send + '
     .await
 }
 
-/// A user's future, or whatever else runs a user's code when it is dropped.
-struct Guarded<T>(Option<T>);
+/// Returns `error`, or one with the text of the panic if its own text, which is user code, cannot be written. Errors that
+/// end streams are written by tasks that serve others too.
+pub fn readable(error: Arc<dyn Error + Send + Sync>) -> Arc<dyn Error + Send + Sync> {
+    match guarded(|| error.to_string()) {
+        Ok(_) => error,
+        Err(text) => {
+            let text = format!("panic: [happened in the text of an error] {text}");
+            Box::<dyn Error + Send + Sync>::from(text).into()
+        }
+    }
+}
+
+/// A user's future, or another value whose drop runs user code.
+pub(crate) struct Guarded<T>(Option<T>);
 
 impl<T> Guarded<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(Some(value))
+    }
+
+    /// Returns the value; `None` only while it is dropped.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn get(&self) -> Option<&T> {
+        self.0.as_ref()
+    }
+
     fn drop_now(&mut self) {
         let value = self.0.take();
         if let Err(text) = guarded(move || drop(value)) {
@@ -52,17 +81,21 @@ impl<T> Drop for Guarded<T> {
     }
 }
 
-/// Logs a panic that costs nothing else.
+/// Logs a panic that has no other effect, at most five in ten seconds.
 #[cfg(feature = "tokio")]
 pub fn report(place: &str, text: &str) {
-    tracing::error!("panic in {place}: {text}");
+    /// Peers can cause the panics of a handler and of what observes it.
+    static LIMIT: LogLimit = LogLimit::new();
+    if let Some(suppressed) = LIMIT.allows(clock::now()) {
+        tracing::error!(suppressed, "panic in {place}: {text}");
+    }
 }
 
-/// Models have no log.
+/// Does nothing: models have no log.
 #[cfg(not(feature = "tokio"))]
 pub fn report(_: &str, _: &str) {}
 
-/// Returns the text of a panic, and drops what it carried: a payload may panic too when it is dropped.
+/// Returns the text of a panic, and drops its payload, whose drop may panic too.
 pub fn panic_text(payload: Box<dyn Any + Send>) -> String {
     let text = payload
         .downcast_ref::<&str>()
@@ -71,7 +104,7 @@ pub fn panic_text(payload: Box<dyn Any + Send>) -> String {
         .unwrap_or("no text")
         .to_owned();
     if let Err(second) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
-        // Nothing can be said about a payload that panics again: it is leaked.
+        // A payload that panics again is leaked.
         std::mem::forget(second);
     }
     text

@@ -1,10 +1,11 @@
-//! Streaming RPC with stream lifecycle control, independent of what carries the streams.
+//! Streaming RPC with stream lifecycle control, independent of the transport.
 //!
-//! - [`cancel`]: the tree of scopes. What a handler opened under its scope ends when the scope ends.
-//! - `transport` (feature `tokio`, on by default, as all below): the traits that a transport implements.
+//! - [`cancel`]: the cancellation tree. The streams that a handler opened under its scope end with the scope.
+//! - `transport` (feature `tokio`, on by default, like all below): the traits that a transport implements.
 //! - `stream`: the handles of a stream. `observe`: events and views of streams.
 //! - `client`: opens streams on pooled connections. `dial`: addresses and sockets.
-//! - `handler`: what a server runs, and what becomes of it on a cancel. `server`: accepts connections.
+//! - `handler`: the contract of handlers, and the policy on a cancel. `server`: accepts connections, and
+//!   shuts down gracefully. `accept`: a secure layer, such as TLS, between the two.
 //!
 //! Messages are bytes here. TTHeader Streaming is the crate `ttstream`.
 //!
@@ -12,7 +13,7 @@
 //! use std::sync::{Arc, Mutex};
 //! use stream_core::cancel::{Reason, Scope, Target};
 //!
-//! /// Stands for the streams of a connection, each of which has a number.
+//! /// In place of the streams of a connection, each of which has a number.
 //! #[derive(Default)]
 //! struct Streams(Mutex<Vec<u64>>);
 //!
@@ -53,8 +54,11 @@ mod boxed;
 #[doc(hidden)]
 pub mod buffer_pool;
 pub mod cancel;
+mod extensions;
 #[doc(hidden)]
 pub mod guard;
+#[doc(hidden)]
+pub mod memory;
 mod message;
 mod metadata;
 mod metainfo;
@@ -63,9 +67,12 @@ mod method;
 #[doc(hidden)]
 pub mod models;
 mod phase;
+mod retryable;
 #[doc(hidden)]
 pub mod sync;
 
+#[cfg(feature = "tokio")]
+pub mod accept;
 #[cfg(feature = "tokio")]
 pub mod call;
 #[cfg(feature = "tokio")]
@@ -77,7 +84,12 @@ pub mod dial;
 #[cfg(feature = "tokio")]
 pub mod handler;
 #[cfg(feature = "tokio")]
+#[doc(hidden)]
+pub mod log_limit;
+#[cfg(feature = "tokio")]
 pub mod observe;
+#[cfg(feature = "tokio")]
+mod overload;
 #[cfg(feature = "tokio")]
 pub mod server;
 #[cfg(feature = "tokio")]
@@ -96,9 +108,12 @@ pub mod rt;
 
 pub use boxed::BoxFuture;
 #[cfg(feature = "tokio")]
-pub use cores::Cores;
+pub use cores::ThreadPerCore;
+pub use extensions::Extensions;
+pub use memory::MemoryBudget;
 pub use message::{Message, Traffic};
 pub use metadata::Metadata;
-pub use metainfo::{Metainfo, Pair};
+pub use metainfo::{Metainfo, Pair, find_pair, is_folded};
 pub use method::{Method, PayloadCodec, StreamingMode};
-pub use phase::StreamPhase;
+pub use phase::{StreamPhase, UNREAD_FOR};
+pub use retryable::Retryable;

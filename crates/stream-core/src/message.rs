@@ -1,13 +1,13 @@
-//! A message on its way to a transport, and how messages are counted.
+//! A message passed to a transport, and traffic counters.
 
 use bytes::Bytes;
 
 /// A message to send: a borrowed one is copied, an owned one only if it is small.
 #[derive(Debug)]
 pub enum Message<'a> {
-    /// Bytes of the caller's.
+    /// Bytes borrowed from the caller.
     Borrowed(&'a [u8]),
-    /// Bytes that may be kept.
+    /// Shared bytes, which the transport may keep.
     Owned(Bytes),
 }
 
@@ -30,12 +30,12 @@ impl Message<'_> {
     }
 }
 
-/// Messages of one direction of a stream.
+/// Counts the messages of one direction of a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// The number of messages.
     pub messages: u64,
-    /// Their bytes, without headers.
+    /// The bytes of their payloads.
     pub bytes: u64,
 }
 

@@ -1,4 +1,4 @@
-//! The string pairs of a header: metainfo, headers, trailers. Knows no key.
+//! String pairs: metainfo, headers, trailers. Knows no specific key.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -6,12 +6,12 @@ use std::fmt;
 
 use bytes::Bytes;
 
-/// Up to so many pairs a look at each is faster than a table.
+/// Up to this many pairs, a linear search is faster than a hash table.
 const FEW: usize = 32;
 
-/// Pairs of bytes in the order they were written; of several with one key the last counts.
+/// Pairs of byte strings in insertion order; of several pairs with one key the last counts.
 ///
-/// Values need not be UTF-8. `Debug` prints keys and the length of values, never a value: they may be
+/// Values need not be UTF-8. `Debug` prints keys and the lengths of values, but no values, which may be
 /// secrets.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Metadata {
@@ -19,12 +19,12 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// No pairs.
+    /// Returns metadata without pairs.
     pub const fn new() -> Self {
         Self { pairs: Vec::new() }
     }
 
-    /// Copies `count` pairs, in one allocation for all of their bytes.
+    /// Copies `count` pairs, with one allocation for all of their bytes.
     pub fn copied_from<'a>(
         count: usize,
         strings: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
@@ -47,7 +47,7 @@ impl Metadata {
         Self { pairs }
     }
 
-    /// Sets `key`, in place of an earlier value.
+    /// Sets `key`, replacing an earlier value.
     pub fn insert(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>) {
         let (key, value) = (key.into(), value.into());
         match self.pairs.iter_mut().rev().find(|(found, _)| *found == key) {
@@ -56,33 +56,41 @@ impl Metadata {
         }
     }
 
-    /// The value of `key`.
+    /// Removes every pair of `key`. Returns the last value.
+    pub fn remove(&mut self, key: impl AsRef<[u8]>) -> Option<Bytes> {
+        let key = key.as_ref();
+        let value = self.get(key).cloned()?;
+        self.pairs.retain(|(found, _)| found != key);
+        Some(value)
+    }
+
+    /// Returns the value of `key`.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Option<&Bytes> {
         let key = key.as_ref();
         self.pairs.iter().rev().find(|(found, _)| found == key).map(|(_, value)| value)
     }
 
-    /// The value of `key` if it is UTF-8.
+    /// Returns the value of `key` if it is UTF-8.
     pub fn get_str(&self, key: impl AsRef<[u8]>) -> Option<&str> {
         self.get(key).and_then(|value| std::str::from_utf8(value).ok())
     }
 
-    /// Every pair in order.
+    /// Iterates over the pairs in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Bytes, &Bytes)> + Clone {
         self.pairs.iter().map(|(key, value)| (key, value))
     }
 
-    /// How many pairs there are.
+    /// Returns the number of pairs.
     pub fn len(&self) -> usize {
         self.pairs.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there is no pair.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
 
-    /// Returns every pair as slices.
+    /// Iterates over the pairs as slices, in order.
     pub fn as_slices(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
         self.pairs.iter().map(|(key, value)| (&key[..], &value[..]))
     }
@@ -98,7 +106,7 @@ impl fmt::Debug for Metadata {
 }
 
 impl<K: Into<Bytes>, V: Into<Bytes>> Extend<(K, V)> for Metadata {
-    /// As [`insert`](Metadata::insert) for each pair. The time grows with the number of pairs, not with its square.
+    /// As [`insert`](Metadata::insert) for each pair, in linear time.
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, pairs: I) {
         let mut pairs = pairs.into_iter();
         while self.pairs.len() < FEW {
@@ -137,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_pairs_extend_as_one_after_the_other_is_inserted() {
+    fn metadata_extend_equals_repeated_insert() {
         for count in [0, 1, FEW - 1, FEW, FEW + 1, 3 * FEW] {
             // Every key comes twice, and some three times.
             let pairs: Vec<(String, String)> = (0..2 * count)
@@ -154,11 +162,21 @@ mod tests {
     }
 
     #[test]
-    fn many_pairs_take_no_time_that_grows_with_their_square() {
+    fn metadata_remove_takes_every_pair_of_a_key_and_returns_the_last() {
+        let pairs = [("a", "1"), ("b", "2"), ("a", "3")].map(|(key, value)| (key.into(), value.into()));
+        for (key, last, left) in [("a", Some("3"), 1), ("b", Some("2"), 2), ("c", None, 3)] {
+            let mut metadata = Metadata { pairs: pairs.to_vec() };
+            assert_eq!(metadata.remove(key), last.map(Bytes::from), "{key}");
+            assert_eq!((metadata.len(), metadata.get(key)), (left, None), "{key}");
+        }
+    }
+
+    #[test]
+    fn metadata_extend_of_many_pairs_is_not_quadratic() {
         let began = std::time::Instant::now();
         let pairs: Metadata = (0..100_000).map(|at| (format!("a-key-of-some-length-{at}"), "v")).collect();
         assert_eq!(pairs.len(), 100_000);
-        // With the square it is 5 * 10^9 comparisons: minutes.
+        // Quadratic time would be 5 * 10^9 comparisons: minutes.
         assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
     }
 }

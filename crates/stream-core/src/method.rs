@@ -1,5 +1,5 @@
-//! A method of a service, as generated code or a runtime IDL names it. Knows no transport: what a transport
-//! derives from a name, it caches itself.
+//! A method of a service, from generated code or a runtime IDL. Knows no transport: transports cache what
+//! they derive from a name.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -46,6 +46,7 @@ pub enum PayloadCodec {
 /// Generated code has one `static` for each method; a method that is known only at run time has owned names.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Method {
+    package: &'static str,
     service: Cow<'static, str>,
     name: Cow<'static, str>,
     mode: StreamingMode,
@@ -65,7 +66,7 @@ impl Method {
         name: Cow<'static, str>,
         mode: StreamingMode,
     ) -> Self {
-        Self { service, name, mode, oneway: false, codec: PayloadCodec::Thrift }
+        Self { package: "", service, name, mode, oneway: false, codec: PayloadCodec::Thrift }
     }
 
     /// Returns a ping-pong method without a response, with Thrift messages.
@@ -78,6 +79,12 @@ impl Method {
     /// Returns the service's name in the IDL.
     pub fn service(&self) -> &str {
         &self.service
+    }
+
+    /// Returns the package before the service's name in the path of a gRPC request; empty if there is
+    /// none. TTHeader carries no package.
+    pub const fn package(&self) -> &'static str {
+        self.package
     }
 
     /// Returns the service's name in the IDL as bytes, without a copy if it is static.
@@ -106,6 +113,14 @@ impl Method {
     /// Returns the encoding of the messages.
     pub const fn codec(&self) -> PayloadCodec {
         self.codec
+    }
+
+    /// Returns the method with the package of its IDL: of Protobuf the `package`, of Thrift the last part of the
+    /// `namespace go`. Default: none.
+    #[must_use]
+    pub const fn with_package(mut self, package: &'static str) -> Self {
+        self.package = package;
+        self
     }
 
     /// Returns the method with another encoding of its messages.

@@ -1,4 +1,4 @@
-//! What models have in common: how far loom goes, and who counts what is told.
+//! Shared parts of loom models: the bounds of exploration, and a counter of calls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -6,7 +6,7 @@ use std::task::{Wake, Waker};
 
 use crate::cancel::{Reason, Target};
 
-/// Counts what it is told, by an atomic of the system's: that adds no order of its own.
+/// Counts wakes and cancels, with an atomic of the system, which loom does not order.
 #[derive(Default)]
 pub struct Count(AtomicUsize);
 
@@ -23,7 +23,7 @@ impl Count {
         self.0.fetch_add(1, Relaxed);
     }
 
-    /// A waker that counts here.
+    /// Returns a waker that counts its wakes here.
     pub fn waker(self: &Arc<Self>) -> Waker {
         Waker::from(self.clone())
     }
@@ -41,7 +41,7 @@ impl Wake for Count {
     }
 }
 
-/// Tries every order of a model's threads: with two preemptions, unless `LOOM_MAX_PREEMPTIONS` says more.
+/// Explores the interleavings of a model's threads: with up to two preemptions, or `LOOM_MAX_PREEMPTIONS`.
 pub fn check(model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = builder.preemption_bound.or(Some(2));

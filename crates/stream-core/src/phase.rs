@@ -1,8 +1,10 @@
-//! Where a stream is in its life, as views show it.
+//! The phase of a stream's life, as views show it.
+
+use std::time::Duration;
 
 use std::fmt;
 
-/// Where a stream is in its life.
+/// The phase of a stream's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StreamPhase {
@@ -30,3 +32,7 @@ impl fmt::Display for StreamPhase {
         f.write_str(self.as_str())
     }
 }
+
+/// How long after its opening a client's stream counts as lost unread, if its connection is lost. Later, its handler is
+/// more likely running.
+pub const UNREAD_FOR: Duration = Duration::from_secs(1);

@@ -1,5 +1,5 @@
-//! The one place that chooses between the system's locks and loom's. A lock here has no poison: what it
-//! guards is changed by code that does not panic, and no user code runs under it.
+//! Chooses between the system's locks and loom's. These locks ignore poisoning: the code under them does not
+//! panic, and no user code runs under them.
 
 #[cfg(loom)]
 use loom::sync as imp;
@@ -16,6 +16,12 @@ pub use model::{MutexGuard, releases};
 pub struct Mutex<T>(imp::Mutex<T>);
 
 impl<T> Mutex<T> {
+    #[cfg(not(loom))]
+    pub const fn new(value: T) -> Self {
+        Self(imp::Mutex::new(value))
+    }
+
+    #[cfg(loom)]
     pub fn new(value: T) -> Self {
         Self(imp::Mutex::new(value))
     }
@@ -28,8 +34,8 @@ impl<T> Mutex<T> {
     }
 }
 
-/// Loom changes threads where a lock is taken. What a thread does after it has released one must be open
-/// to the others too, so a release is made a step of its own.
+/// Loom switches threads where a lock is taken. It must also be able to switch after a release, so a release
+/// is made a step of its own.
 #[cfg(loom)]
 mod model {
     use std::ops::{Deref, DerefMut};
@@ -40,7 +46,7 @@ mod model {
         static ref RELEASES: AtomicUsize = AtomicUsize::new(0);
     }
 
-    /// Returns how many locks were released so far in this execution.
+    /// Returns the number of locks released so far in this execution.
     pub fn releases() -> usize {
         RELEASES.load(Relaxed)
     }

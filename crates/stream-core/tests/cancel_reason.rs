@@ -1,11 +1,11 @@
-//! What a reason makes of the streams along a chain of services: code, side, path and text at each hop,
-//! as Kitex says them.
+//! The code, side, path and text that a cancel reason gives to the streams at each hop of a chain of
+//! services, as Kitex has them.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kerrors::{CancelPath, Code, Kind, Side, StreamError};
+use kerrors::{CancelPath, Code, ErrorKind, GrpcStatus, Side, StreamError};
 use stream_core::cancel::Reason;
 
 const CANCELED: &str = "user code invoking stream RPC with context processed by context.WithCancel or context.WithTimeout, then invoking cancel() actively";
@@ -17,7 +17,7 @@ const LOST: &str = "canceled by connection closed";
 const RETURNED: &str = "canceled by business handler returning";
 const SLOW: &str = "receive buffer is full: the consumer is slower than the sender";
 
-/// The path that A's own stream says already, and the paths that B, C and D see.
+/// The path in the error of A's own stream, and the paths that B, C and D see.
 type Paths = [&'static str; 4];
 
 const OWN: Paths = ["", "ServiceA", "ServiceA -> ServiceB", "ServiceA -> ServiceB -> ServiceC"];
@@ -37,15 +37,16 @@ const BEHIND_TWO: Paths = [
 ];
 
 /// A reason for which A's scope ends, and code, kind (at A), paths and text of the streams A -> B -> C -> D.
-type Row = (Reason, i32, Kind, Paths, &'static str);
+type Row = (Reason, i32, ErrorKind, Paths, &'static str);
 
 fn rows() -> Vec<Row> {
-    use Kind::{Canceled, Refused, Timeout};
+    use ErrorKind::{Canceled, Refused, Timeout};
     vec![
         (Reason::Canceled, 12007, Canceled, OWN, CANCELED),
         (Reason::Cause(error("user pressed stop")), 12008, Canceled, OWN, "user pressed stop"),
         (Reason::DeadlineExceeded, 12015, Timeout, OWN, DEADLINE),
         (Reason::Foreign(error(GRPC)), 12011, Canceled, FOREIGN, GRPC),
+        (grpc(12007, CANCELED, "Edge"), 12007, Canceled, BEHIND_EDGE, CANCELED),
         (rst(12007, CANCELED, "Edge"), 12007, Canceled, BEHIND_EDGE, CANCELED),
         (rst(12015, ANOTHER_DEADLINE, "X,Y"), 12015, Canceled, BEHIND_TWO, ANOTHER_DEADLINE),
         (rst(-7, "any words", ""), -7, Canceled, OWN, "any words"),
@@ -65,13 +66,20 @@ fn rst(code: i32, text: &str, path: &str) -> Reason {
     Reason::Stream(StreamError::received(Side::Server, Code::new(code), text.as_bytes(), path))
 }
 
+/// A's own caller has reset the gRPC stream under whose handler A works, and said why.
+fn grpc(code: i32, text: &str, path: &str) -> Reason {
+    let path = CancelPath::from_wire(path.as_bytes());
+    let origin = StreamError::received(Side::Server, Code::new(code), text.as_bytes(), path);
+    Reason::Foreign(Arc::new(GrpcStatus::new(1, GRPC).with_origin(origin)))
+}
+
 /// The stream under whose handler A works has ended by itself.
 fn handler(code: Code) -> Reason {
     Reason::Stream(StreamError::new(code).on_side(Side::Server))
 }
 
 #[test]
-fn each_hop_adds_its_own_service() {
+fn each_hop_adds_its_own_service_to_the_cancel_path() {
     for (mut reason, code, mut kind, paths, text) in rows() {
         for (service, path) in ["ServiceA", "ServiceB", "ServiceC"].into_iter().zip(paths.windows(2)) {
             // What the stream ends with that this service has opened, and what its Rst frame holds.
@@ -79,14 +87,14 @@ fn each_hop_adds_its_own_service() {
             check(&here, code, kind, Side::Client, path[0], text);
             let message = here.message().as_bytes();
             let there = StreamError::received(Side::Server, here.code(), message, Some(sent));
-            check(&there, code, Kind::Canceled, Side::Server, path[1], text);
+            check(&there, code, ErrorKind::Canceled, Side::Server, path[1], text);
             reason = Reason::Stream(there);
-            kind = Kind::Canceled;
+            kind = ErrorKind::Canceled;
         }
     }
 }
 
-fn check(error: &StreamError, code: i32, kind: Kind, side: Side, path: &str, text: &str) {
+fn check(error: &StreamError, code: i32, kind: ErrorKind, side: Side, path: &str, text: &str) {
     let side_text = if side == Side::Client { "client" } else { "server" };
     let path_text = if path.is_empty() { String::new() } else { format!("[canceled path: {path}] ") };
     let sentence = format!("[ttstream error, code={code}] [{side_text}-side stream] {path_text}{text}");
@@ -96,14 +104,14 @@ fn check(error: &StreamError, code: i32, kind: Kind, side: Side, path: &str, tex
 }
 
 #[test]
-fn a_deadline_without_a_timeout_says_so() {
+fn a_deadline_reason_without_a_timeout_says_so() {
     let (error, _) = Reason::DeadlineExceeded.for_stream("ServiceA", None);
     let expected = "[ttstream error, code=12015] [client-side stream] stream timeout, no explicit timeout set in stream ctx";
     assert_eq!(error.to_string(), expected);
 }
 
 #[test]
-fn a_path_of_any_length_stays_bounded_at_every_hop() {
+fn a_cancel_path_stays_bounded_at_every_hop() {
     let mut reason = Reason::Canceled;
     for hop in 0..200 {
         let (here, sent) = reason.for_stream(&format!("Service{hop}"), None);
@@ -116,7 +124,7 @@ fn a_path_of_any_length_stays_bounded_at_every_hop() {
 }
 
 #[test]
-fn the_cause_survives_for_those_who_downcast() {
+fn a_cancel_cause_can_be_downcast() {
     let cause = error("stop");
     for reason in [Reason::Cause(cause.clone()), Reason::Foreign(cause.clone())] {
         assert_eq!(reason.to_string(), "stop");

@@ -1,5 +1,5 @@
-//! The tree: who is told, once, of what; who is not any more; how deep and how wide it may be. What a
-//! reason makes of the streams along a chain of services is `cancel_reason.rs`'s.
+//! The cancellation tree: which targets and waiters a cancel reaches, how often, and in trees of which depth
+//! and width. `cancel_reason.rs` tests what a reason means to the streams of a chain of services.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -13,11 +13,11 @@ use stream_core::cancel::{Canceled, Reason, Registration, Scope, Target};
 
 const MANY: usize = 100_000;
 
-/// Keeps what it was told.
+/// Records each cancel.
 #[derive(Default)]
-struct Told(Mutex<Vec<(u64, String)>>);
+struct Recorder(Mutex<Vec<(u64, String)>>);
 
-impl Told {
+impl Recorder {
     fn tokens(&self) -> Vec<u64> {
         let mut tokens: Vec<u64> = self.0.lock().unwrap().iter().map(|(token, _)| *token).collect();
         tokens.sort_unstable();
@@ -25,13 +25,13 @@ impl Told {
     }
 }
 
-impl Target for Told {
+impl Target for Recorder {
     fn cancel(&self, token: u64, reason: &Reason) {
         self.0.lock().unwrap().push((token, reason.to_string()));
     }
 }
 
-/// Does something with the tree when it is told.
+/// Calls a function when it is canceled.
 struct Act<F>(F);
 
 impl<F: Fn(u64) + Send + Sync> Target for Act<F> {
@@ -40,7 +40,7 @@ impl<F: Fn(u64) + Send + Sync> Target for Act<F> {
     }
 }
 
-/// Counts wakes, and does something when it is woken and when it is dropped.
+/// Counts wakes, and calls a function when it is woken and when it is dropped.
 struct Woken<F: Fn()> {
     wakes: Arc<AtomicUsize>,
     act: F,
@@ -78,43 +78,43 @@ fn lost() -> Reason {
 }
 
 #[test]
-fn everything_below_is_told_once_and_nothing_beside() {
-    let told = Arc::new(Told::default());
+fn a_cancel_reaches_everything_below_once_and_nothing_else() {
+    let recorder = Arc::new(Recorder::default());
     let root = Scope::new();
     let (left, right) = (root.child(), root.child());
     let below = left.child();
     let scopes = [&root, &left, &right, &below];
     let registrations: Vec<Registration> = (0..8)
-        .map(|token| scopes[usize::try_from(token % 4).unwrap()].register(told.clone(), token).unwrap())
+        .map(|token| scopes[usize::try_from(token % 4).unwrap()].register(recorder.clone(), token).unwrap())
         .collect();
     left.cancel(&Reason::Canceled);
-    assert_eq!(told.tokens(), [1, 3, 5, 7]);
+    assert_eq!(recorder.tokens(), [1, 3, 5, 7]);
     assert_eq!(scopes.map(|scope| scope.reason().is_some()), [false, true, false, true]);
     root.cancel(&Reason::DeadlineExceeded);
-    assert_eq!(told.tokens(), [0, 1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(recorder.tokens(), [0, 1, 2, 3, 4, 5, 6, 7]);
     root.cancel(&Reason::Canceled);
     drop(registrations);
-    assert_eq!(told.tokens().len(), 8);
+    assert_eq!(recorder.tokens().len(), 8);
 }
 
 #[test]
-fn the_first_reason_stays_and_is_the_reason_of_all_below() {
-    let told = Arc::new(Told::default());
+fn the_first_cancel_reason_stays_and_is_the_reason_of_all_below() {
+    let recorder = Arc::new(Recorder::default());
     let root = Scope::new();
     let child = root.child();
-    let registration = child.register(told.clone(), 1).unwrap();
+    let registration = child.register(recorder.clone(), 1).unwrap();
     root.cancel(&lost());
     root.cancel(&Reason::Canceled);
     child.cancel(&Reason::DeadlineExceeded);
     let expected = "[ttstream error, code=12013] canceled by connection closed";
     assert_eq!([text(&root), text(&child)], [Some(expected.to_owned()), Some(expected.to_owned())]);
     assert_eq!(registration.reason().map(|reason| reason.to_string()).as_deref(), Some(expected));
-    assert_eq!(*told.0.lock().unwrap(), [(1, expected.to_owned())]);
+    assert_eq!(*recorder.0.lock().unwrap(), [(1, expected.to_owned())]);
     assert_eq!(root.reason().unwrap().stream().map(StreamError::code), Some(Code::CONNECTION_CLOSED));
 }
 
 #[test]
-fn a_child_keeps_its_own_reason_and_its_parent_goes_on() {
+fn a_canceled_child_keeps_its_own_reason_and_leaves_its_parent_open() {
     let root = Scope::new();
     let child = root.child();
     child.cancel(&Reason::Canceled);
@@ -124,62 +124,62 @@ fn a_child_keeps_its_own_reason_and_its_parent_goes_on() {
 }
 
 #[test]
-fn who_joins_late_is_told_as_it_joins() {
+fn register_in_a_canceled_scope_returns_the_reason() {
     let root = Scope::new();
     let child = root.child();
     root.cancel(&Reason::DeadlineExceeded);
-    let told = Arc::new(Told::default());
+    let recorder = Arc::new(Recorder::default());
     for scope in [root.clone(), child.clone(), root.child(), child.child().child()] {
         assert_eq!(text(&scope), Some("context deadline exceeded".to_owned()));
-        let refused = scope.register(told.clone(), 1).unwrap_err();
+        let refused = scope.register(recorder.clone(), 1).unwrap_err();
         assert_eq!(refused.to_string(), "context deadline exceeded");
         assert!(poll(pin!(scope.canceled()), Waker::noop()).is_ready());
     }
-    assert!(told.tokens().is_empty());
-    assert_eq!(Arc::strong_count(&told), 1);
+    assert!(recorder.tokens().is_empty());
+    assert_eq!(Arc::strong_count(&recorder), 1);
 }
 
 #[test]
-fn who_has_left_is_not_told() {
-    let (root, told) = (Scope::new(), Arc::new(Told::default()));
-    let leaves = root.register(told.clone(), 1).unwrap();
-    let stays = root.child().register(told.clone(), 2).unwrap();
+fn a_cancel_does_not_reach_a_dropped_registration() {
+    let (root, recorder) = (Scope::new(), Arc::new(Recorder::default()));
+    let leaves = root.register(recorder.clone(), 1).unwrap();
+    let stays = root.child().register(recorder.clone(), 2).unwrap();
     drop(leaves);
     root.cancel(&Reason::Canceled);
-    assert_eq!(told.tokens(), [2]);
+    assert_eq!(recorder.tokens(), [2]);
     drop(stays);
-    assert_eq!(Arc::strong_count(&told), 1, "the tree keeps nobody who has left");
+    assert_eq!(Arc::strong_count(&recorder), 1, "the tree does not keep a dropped registration");
 }
 
 #[test]
-fn a_cancel_passes_through_scopes_that_nobody_holds() {
-    let (root, told) = (Scope::new(), Arc::new(Told::default()));
-    let registration = root.child().child().child().register(told.clone(), 7).unwrap();
+fn a_cancel_passes_through_dropped_scopes() {
+    let (root, recorder) = (Scope::new(), Arc::new(Recorder::default()));
+    let registration = root.child().child().child().register(recorder.clone(), 7).unwrap();
     let middle = root.child();
     let waits = middle.child();
     drop(middle);
     root.cancel(&Reason::Canceled);
-    assert_eq!(told.tokens(), [7]);
+    assert_eq!(recorder.tokens(), [7]);
     assert_eq!(text(&waits), Some("context canceled".to_owned()));
     drop(registration);
 }
 
 #[test]
 fn dropping_a_scope_cancels_nothing() {
-    let told = Arc::new(Told::default());
+    let recorder = Arc::new(Recorder::default());
     let child = {
         let root = Scope::new();
         let _clone = root.clone();
         root.child()
     };
-    let registration = child.register(told.clone(), 1).unwrap();
+    let registration = child.register(recorder.clone(), 1).unwrap();
     drop(child);
-    assert!(told.tokens().is_empty());
+    assert!(recorder.tokens().is_empty());
     drop(registration);
-    assert_eq!(Arc::strong_count(&told), 1);
+    assert_eq!(Arc::strong_count(&recorder), 1);
 }
 
-/// On a stack on which a hundred thousand frames have no room.
+/// Runs `play` on a stack too small for a hundred thousand frames.
 fn on_a_small_stack(play: impl FnOnce() + Send + 'static) {
     thread::Builder::new().stack_size(64 * 1024).spawn(play).unwrap().join().unwrap();
 }
@@ -189,23 +189,23 @@ fn chain(root: &Scope) -> Vec<Scope> {
 }
 
 #[test]
-fn a_cancel_goes_as_deep_as_the_tree() {
+fn a_cancel_of_a_deep_tree_uses_no_stack() {
     on_a_small_stack(|| {
-        let (root, told) = (Scope::new(), Arc::new(Told::default()));
+        let (root, recorder) = (Scope::new(), Arc::new(Recorder::default()));
         let mut chain = chain(&root);
         let deepest = chain.pop().unwrap();
-        let registration = deepest.register(told.clone(), 1).unwrap();
-        // Half of the way is held by nobody but what hangs below it.
+        let registration = deepest.register(recorder.clone(), 1).unwrap();
+        // Only their children hold the scopes of the other half.
         chain.truncate(MANY / 2);
         root.cancel(&Reason::Canceled);
-        assert_eq!(told.tokens(), [1]);
+        assert_eq!(recorder.tokens(), [1]);
         assert!(chain.iter().all(|scope| scope.reason().is_some()));
         drop(registration);
     });
 }
 
 #[test]
-fn a_chain_of_any_length_is_dropped_from_any_end() {
+fn a_deep_tree_is_dropped_in_any_order_without_stack() {
     let orders: [fn(Vec<Scope>); 4] = [
         drop,
         |chain| chain.into_iter().rev().for_each(drop),
@@ -220,8 +220,9 @@ fn a_chain_of_any_length_is_dropped_from_any_end() {
         on_a_small_stack(move || {
             let root = Scope::new();
             order(chain(&root));
-            // By a registration too, which holds a node as a scope does.
-            let registration = chain(&root).pop().unwrap().register(Arc::new(Told::default()), 1).unwrap();
+            // A registration holds a node as a scope does.
+            let registration =
+                chain(&root).pop().unwrap().register(Arc::new(Recorder::default()), 1).unwrap();
             drop(root);
             drop(registration);
         });
@@ -229,21 +230,22 @@ fn a_chain_of_any_length_is_dropped_from_any_end() {
 }
 
 #[test]
-fn a_hundred_thousand_children_are_told_and_let_go() {
-    let (root, told) = (Scope::new(), Arc::new(Told::default()));
+fn a_cancel_of_a_wide_tree_reaches_and_releases_every_target() {
+    let (root, recorder) = (Scope::new(), Arc::new(Recorder::default()));
     let children: Vec<Scope> = (0..MANY).map(|_| root.child()).collect();
-    let mut registrations: Vec<Registration> =
-        (0..MANY).map(|token| root.register(told.clone(), u64::try_from(token).unwrap()).unwrap()).collect();
+    let mut registrations: Vec<Registration> = (0..MANY)
+        .map(|token| root.register(recorder.clone(), u64::try_from(token).unwrap()).unwrap())
+        .collect();
     registrations.truncate(MANY / 2);
-    assert_eq!(Arc::strong_count(&told), MANY / 2 + 1);
+    assert_eq!(Arc::strong_count(&recorder), MANY / 2 + 1);
     root.cancel(&Reason::Canceled);
-    assert_eq!(told.tokens().len(), MANY / 2);
+    assert_eq!(recorder.tokens().len(), MANY / 2);
     assert!(children.iter().all(|child| child.reason().is_some()));
-    assert_eq!(Arc::strong_count(&told), 1, "a canceled scope keeps nobody");
+    assert_eq!(Arc::strong_count(&recorder), 1, "a canceled scope keeps no target");
 }
 
 #[test]
-fn whoever_is_told_finds_every_scope_above_canceled() {
+fn a_target_finds_every_scope_above_canceled() {
     let root = Scope::new();
     let scopes = Arc::new([root.clone(), root.child(), root.child().child()]);
     let seen = Arc::new(AtomicUsize::new(0));
@@ -262,27 +264,27 @@ fn whoever_is_told_finds_every_scope_above_canceled() {
 }
 
 #[test]
-fn who_is_told_may_do_anything_with_the_tree() {
+fn a_target_may_use_the_tree_while_it_is_canceled() {
     let root = Scope::new();
     let sibling = Arc::new(Mutex::new(None));
     let (scope, place) = (root.clone(), sibling.clone());
     let target = Arc::new(Act(move |_| {
         scope.cancel(&lost());
         assert_eq!(text(&scope.child()), Some("context canceled".to_owned()));
-        assert!(scope.register(Arc::new(Told::default()), 1).is_err());
+        assert!(scope.register(Arc::new(Recorder::default()), 1).is_err());
         assert!(poll(pin!(scope.canceled()), Waker::noop()).is_ready());
-        // Leaves while the cancel is on its way to it: told or not, nothing breaks.
+        // Unregisters during the cascade: it may be canceled or not.
         drop(place.lock().unwrap().take());
     }));
     let _first = root.register(target.clone(), 1).unwrap();
-    *sibling.lock().unwrap() = Some(root.register(Arc::new(Told::default()), 2).unwrap());
+    *sibling.lock().unwrap() = Some(root.register(Arc::new(Recorder::default()), 2).unwrap());
     let _last = root.child().register(target, 3).unwrap();
     root.cancel(&Reason::Canceled);
     assert!(sibling.lock().unwrap().is_none());
 }
 
 #[test]
-fn only_the_last_task_that_polled_is_woken() {
+fn canceled_wakes_only_the_last_task_that_polled() {
     let (scope, [first, last]) = (Scope::new(), [(); 2].map(|()| Arc::new(AtomicUsize::new(0))));
     let mut canceled = pin!(scope.canceled());
     assert!(poll(canceled.as_mut(), &Woken::waker(&first, || {})).is_pending());
@@ -290,13 +292,13 @@ fn only_the_last_task_that_polled_is_woken() {
     scope.cancel(&Reason::Canceled);
     assert_eq!((first.load(SeqCst), last.load(SeqCst)), (0, 1));
     for _ in 0..2 {
-        let told = poll(canceled.as_mut(), Waker::noop());
-        assert_eq!(told, Poll::Ready("context canceled".to_owned()));
+        let reason = poll(canceled.as_mut(), Waker::noop());
+        assert_eq!(reason, Poll::Ready("context canceled".to_owned()));
     }
 }
 
 #[test]
-fn each_who_waits_is_woken_and_who_gave_up_is_not() {
+fn canceled_wakes_each_waiter_but_not_dropped_ones() {
     let (scope, wakes) = (Scope::new(), Arc::new(AtomicUsize::new(0)));
     let child = scope.child();
     let mut waits: Vec<_> =
@@ -310,7 +312,7 @@ fn each_who_waits_is_woken_and_who_gave_up_is_not() {
     assert!(waits.iter_mut().all(|canceled| poll(canceled.as_mut(), Waker::noop()).is_ready()));
 }
 
-/// A waker is somebody else's code. If it ran under the scope's lock, this would never end.
+/// A waker is foreign code. If it ran under the scope's lock, this test would deadlock.
 #[test]
 fn a_waker_may_use_the_scope_when_it_is_woken_or_dropped() {
     let scope = Scope::new();
@@ -318,12 +320,12 @@ fn a_waker_may_use_the_scope_when_it_is_woken_or_dropped() {
     let waker = || {
         let scope = scope.clone();
         Woken::waker(&wakes, move || {
-            drop((scope.reason(), scope.child(), scope.register(Arc::new(Told::default()), 1)));
+            drop((scope.reason(), scope.child(), scope.register(Arc::new(Recorder::default()), 1)));
         })
     };
     let mut canceled = Box::pin(scope.canceled());
     for _ in 0..2 {
-        // The second takes the place of the first, whose last holder is the tree.
+        // The second waker replaces the first, which only the tree still holds.
         assert!(poll(canceled.as_mut(), &waker()).is_pending());
     }
     drop(canceled);
@@ -333,7 +335,7 @@ fn a_waker_may_use_the_scope_when_it_is_woken_or_dropped() {
     assert_eq!(wakes.load(SeqCst), 1);
 }
 
-/// A target may be the last holder of what uses the tree as it is dropped: a connection's handle.
+/// A target may be the last holder of something whose drop uses the tree, such as a connection's handle.
 #[test]
 fn a_target_may_use_the_scope_when_it_is_dropped() {
     struct Last(Scope, OnceLock<Registration>);
@@ -343,12 +345,12 @@ fn a_target_may_use_the_scope_when_it_is_dropped() {
     impl Drop for Last {
         fn drop(&mut self) {
             drop(self.1.take());
-            let _ = self.0.register(Arc::new(Told::default()), 1);
+            let _ = self.0.register(Arc::new(Recorder::default()), 1);
         }
     }
     for cancel in [false, true] {
         let scope = Scope::new();
-        let other = scope.register(Arc::new(Told::default()), 2).unwrap();
+        let other = scope.register(Arc::new(Recorder::default()), 2).unwrap();
         let target = Arc::new(Last(scope.clone(), OnceLock::new()));
         assert!(target.1.set(other).is_ok());
         let registration = scope.register(target, 1).unwrap();
@@ -360,26 +362,26 @@ fn a_target_may_use_the_scope_when_it_is_dropped() {
 }
 
 #[test]
-fn threads_that_join_leave_and_cancel_agree_in_the_end() {
+fn concurrent_registers_drops_and_cancels_agree() {
     for _ in 0..200 {
-        let (root, told) = (Scope::new(), Arc::new(Told::default()));
-        let joins = |root: Scope, told: Arc<Told>| {
+        let (root, recorder) = (Scope::new(), Arc::new(Recorder::default()));
+        let joins = |root: Scope, recorder: Arc<Recorder>| {
             move || {
                 let kept = (0..50).map(|token| {
                     let child = root.child();
-                    drop(child.register(told.clone(), 1000));
-                    (child.register(told.clone(), token).ok(), child)
+                    drop(child.register(recorder.clone(), 1000));
+                    (child.register(recorder.clone(), token).ok(), child)
                 });
                 let kept: Vec<_> = kept.collect();
-                // If the other thread is at it, this returns before all of its own are told.
+                // If the other thread cancels at the same time, this returns before all targets are canceled.
                 root.cancel(&Reason::Canceled);
                 kept
             }
         };
-        let threads = [(); 2].map(|()| thread::spawn(joins(root.clone(), told.clone())));
+        let threads = [(); 2].map(|()| thread::spawn(joins(root.clone(), recorder.clone())));
         let kept: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
-        assert!(kept.iter().all(|(_, child)| child.reason().is_some()), "joined unseen");
+        assert!(kept.iter().all(|(_, child)| child.reason().is_some()), "a child missed the cancel");
         let registered = kept.iter().filter(|(registered, _)| registered.is_some()).count();
-        assert_eq!(told.tokens().iter().filter(|token| **token < 1000).count(), registered);
+        assert_eq!(recorder.tokens().iter().filter(|token| **token < 1000).count(), registered);
     }
 }

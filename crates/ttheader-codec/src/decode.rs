@@ -1,4 +1,4 @@
-//! Splits bytes into frames. Owns every check of a length; knows nothing of where bytes come from.
+//! Splits bytes into frames. Owns every check of a length; does no IO.
 
 use bytes::{Buf, BytesMut};
 
@@ -7,12 +7,12 @@ use crate::frame::{Flags, Frame, Header, ProtocolId};
 use crate::info::{Pair, Pairs};
 use crate::{LENGTH_LEN, MAGIC, MAX_INFO_LEN, MAX_LENGTH, PREFIX_LEN, key};
 
-/// What a decoder accepts at most. All limits hold before anything is allocated.
+/// Limits of a decoder. All are checked before anything is allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of a whole frame. Default 16 MiB; never above 1 GiB.
     pub frame_len: usize,
-    /// Bytes of a frame's header. Default 262,154, all that the format can say.
+    /// Bytes of a frame's header. Default 262,154, the maximum of the format.
     pub header_len: usize,
     /// Pairs in a frame's header. Default 1,024.
     pub pairs: usize,
@@ -25,7 +25,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// All that the format can say: what a writer and a reader are bound by if nobody sets a limit.
+    /// The maximum of the format, which applies if no limit is set.
     pub const FORMAT: Self = Self {
         frame_len: MAX_LENGTH as usize + LENGTH_LEN,
         header_len: PREFIX_LEN + MAX_INFO_LEN,
@@ -33,7 +33,7 @@ impl Limits {
     };
 }
 
-/// A frame that exceeds a limit but keeps the format: where it ends is known, so it can be passed over.
+/// A frame that exceeds a limit but has a valid format: its end is known, so it can be skipped.
 #[derive(Clone, Copy, Debug)]
 pub struct Oversize<'a> {
     /// Flag bits.
@@ -42,15 +42,15 @@ pub struct Oversize<'a> {
     pub sequence_id: i32,
     /// Bytes of the whole frame, at most 1 GiB.
     pub frame_len: usize,
-    /// The header. `None` if the header itself exceeds [`Limits::header_len`]: it is not read then.
+    /// The header. `None` if the header itself exceeds [`Limits::header_len`]; it is not read then.
     pub header: Option<Header<'a>>,
 }
 
-/// Returns what is known of the frame that `buf` starts with, which [`peek_frame`] refused because it exceeds
-/// `limits`; `None` if bytes of its header are missing. The payload need not be there.
+/// Returns what is known of the frame at the start of `buf`, which [`peek_frame`] refused because it exceeds
+/// `limits`; `None` if bytes of its header are missing. The payload is not needed.
 ///
 /// # Errors
-/// The bytes are no frame, whatever the limits: any [`DecodeError`] that does not name a limit.
+/// The bytes are not a frame within any limits: any [`DecodeError`] that does not name a limit.
 pub fn peek_oversize<'a>(buf: &'a [u8], limits: &Limits) -> Result<Option<Oversize<'a>>, DecodeError> {
     let Some(prefix) = Prefix::parse(buf, &Limits::FORMAT)? else { return Ok(None) };
     let Prefix { frame_len, header_len, flags, sequence_id } = prefix;
@@ -64,10 +64,10 @@ pub fn peek_oversize<'a>(buf: &'a [u8], limits: &Limits) -> Result<Option<Oversi
     Ok(Some(Oversize { flags, sequence_id, frame_len, header }))
 }
 
-/// Takes the next whole frame out of `buf`; `None` if bytes are missing, and then `buf` is as it was.
+/// Takes the next complete frame out of `buf`; `None` if bytes are missing, and then `buf` is unchanged.
 ///
 /// # Errors
-/// Any [`DecodeError`]. What stands wrong in the first fourteen bytes is told before the rest arrives.
+/// Any [`DecodeError`]. Errors in the first fourteen bytes are returned before the rest arrives.
 pub fn decode_frame(buf: &mut BytesMut, limits: &Limits) -> Result<Option<Frame>, DecodeError> {
     let Some(header) = peek_frame(buf, limits)? else {
         return Ok(None);
@@ -80,10 +80,9 @@ pub fn decode_frame(buf: &mut BytesMut, limits: &Limits) -> Result<Option<Frame>
     Ok(Some(Frame { fields, blocks, payload: buf.split_to(payload_len).freeze() }))
 }
 
-/// The header of the frame that `buf` starts with, once the whole frame is there.
+/// Returns the header of the frame at the start of `buf`; `None` until the complete frame is there.
 ///
-/// The caller advances by [`Header::header_len`] and takes [`Header::payload_len`] bytes: the way
-/// without an allocation.
+/// The caller advances by [`Header::header_len`] and takes [`Header::payload_len`] bytes. This does not allocate.
 ///
 /// # Errors
 /// As [`decode_frame`].
@@ -94,7 +93,7 @@ pub fn peek_frame<'a>(buf: &'a [u8], limits: &Limits) -> Result<Option<Header<'a
     }
 }
 
-/// The header of the frame that `buf` starts with, its payload there or not; `None` if bytes of the
+/// Returns the header of the frame at the start of `buf`, without waiting for its payload; `None` if bytes of the
 /// header are missing.
 ///
 /// # Errors
@@ -106,7 +105,7 @@ pub fn decode_header<'a>(buf: &'a [u8], limits: &Limits) -> Result<Option<Header
     }
 }
 
-/// The fixed fields, their lengths checked against each other and the limits.
+/// The fixed fields, with lengths checked against each other and the limits.
 struct Prefix {
     frame_len: usize,
     header_len: usize,
@@ -182,7 +181,7 @@ fn header_len(words: u16, frame_len: usize, limits: &Limits) -> Result<usize, De
     Ok(header_len)
 }
 
-/// What is known of the blocks once they have been read.
+/// The result of reading the blocks.
 #[derive(Default)]
 struct Checked<'a> {
     frame_type: Option<&'a [u8]>,
@@ -190,8 +189,8 @@ struct Checked<'a> {
     string_count: usize,
 }
 
-/// Reads every pair once: what stands here never fails again. Keeps the two keys that a streaming
-/// frame is routed by, so that nobody has to search for them.
+/// Reads every pair once, so that later reads cannot fail. Keeps the two keys by which a streaming
+/// frame is routed, so that they need not be searched for.
 fn check_blocks<'a>(blocks: &'a [u8], limits: &Limits) -> Result<Checked<'a>, DecodeError> {
     let mut checked = Checked::default();
     let mut pairs = Pairs::new(blocks);

@@ -1,5 +1,5 @@
 //! Writes headers. Owns the order of the blocks (ACL token, strings, ints: as Kitex writes them) and
-//! every check of a length before the first byte; knows nothing of what a key means.
+//! every check of a length before the first byte; does not interpret keys.
 
 use alloc::boxed::Box;
 
@@ -11,14 +11,14 @@ use crate::frame::{Head, ProtocolId};
 use crate::info::{ACL_BLOCK, INT_BLOCK, STRING_BLOCK};
 use crate::{LENGTH_LEN, MAGIC, MAX_INFO_LEN, MAX_LENGTH, PREFIX_LEN, key};
 
-/// Why a header cannot be written. Nothing has been written then.
+/// Why a header cannot be written. No byte has been written then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum EncodeError {
     /// A key or a value is longer than 65,535 bytes.
     #[error("header key or value of {len} bytes exceeds 65535: send large values in a message")]
     ValueTooLarge {
-        /// Its bytes.
+        /// Its size in bytes.
         len: usize,
     },
     /// More than 65,535 pairs in one block.
@@ -27,29 +27,29 @@ pub enum EncodeError {
     /// The header info is longer than 262,140 bytes.
     #[error("header of {len} bytes exceeds 262140: send large values in a message")]
     HeaderTooLarge {
-        /// Its bytes.
+        /// Its size in bytes.
         len: usize,
     },
-    /// The frame is longer than the format can say.
+    /// The frame is longer than the format allows.
     #[error("frame of {len} bytes exceeds 1073741827: split the message")]
     FrameTooLarge {
-        /// Its bytes.
+        /// Its size in bytes.
         len: usize,
     },
     /// The frame is longer than [`Limits::frame_len`].
     #[error("frame of {len} bytes exceeds the limit of {limit}: split the message")]
     FrameOverLimit {
-        /// Its bytes.
+        /// Its size in bytes.
         len: usize,
-        /// The limit in force.
+        /// The limit.
         limit: usize,
     },
     /// The header is longer than [`Limits::header_len`].
     #[error("header of {len} bytes exceeds the limit of {limit}: send large values in a message")]
     HeaderOverLimit {
-        /// Its bytes.
+        /// Its size in bytes.
         len: usize,
-        /// The limit in force.
+        /// The limit.
         limit: usize,
     },
     /// The header has more pairs than [`Limits::pairs`].
@@ -57,18 +57,18 @@ pub enum EncodeError {
     PairsOverLimit {
         /// Its pairs, of all blocks.
         count: usize,
-        /// The limit in force.
+        /// The limit.
         limit: usize,
     },
 }
 
-/// Appends the header of a frame to `out`; `payload_len` bytes of payload are to follow. Returns the
-/// header's length. Bounded by the format alone: see [`encode_header_within`].
+/// Appends the header of a frame with `payload_len` bytes of payload to `out`, and returns the header's length. Only the
+/// limits of the format apply: see [`encode_header_within`].
 ///
-/// The string [`key::ACL_TOKEN`] goes into a block of its own, as every peer expects it.
+/// The string [`key::ACL_TOKEN`] is written to a separate block, as every peer expects.
 ///
 /// # Errors
-/// [`EncodeError`]; then `out` is as it was.
+/// [`EncodeError`]; then `out` is unchanged.
 pub fn encode_header<'k, S, I>(
     out: &mut BytesMut,
     head: Head,
@@ -85,10 +85,10 @@ where
     encode_header_within(&Limits::FORMAT, out, head, strings, ints, payload_len)
 }
 
-/// As [`encode_header`], for a peer whose limits are `limits`: what its reader would refuse is refused here.
+/// Appends a header like [`encode_header`], and refuses frames that a reader with these `limits` would refuse.
 ///
 /// # Errors
-/// [`EncodeError`]; then `out` is as it was.
+/// [`EncodeError`]; then `out` is unchanged.
 pub fn encode_header_within<'k, S, I>(
     limits: &Limits,
     out: &mut BytesMut,
@@ -119,10 +119,10 @@ where
     Ok(header_len)
 }
 
-/// The header of every data frame of a method, encoded once: only the stream id and the lengths differ.
+/// The header of every data frame of a method, encoded once; only the stream id and the lengths differ.
 #[derive(Clone, Debug)]
 pub struct HeaderTemplate {
-    /// The whole header, of a frame without a payload and with another id.
+    /// The complete header of a frame without a payload and with another id.
     bytes: Box<[u8]>,
 }
 
@@ -142,13 +142,13 @@ impl HeaderTemplate {
         Ok(Self { bytes: bytes.as_ref().into() })
     }
 
-    /// Bytes of the header.
+    /// Returns the size of the header in bytes.
     pub fn header_len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Whether a payload of `payload_len` bytes fits a frame, so that a later [`write`](Self::write) of
-    /// it cannot fail.
+    /// Checks that a payload of `payload_len` bytes fits into a frame, so that a later [`write`](Self::write) of it cannot
+    /// fail.
     ///
     /// # Errors
     /// [`EncodeError::FrameTooLarge`].
@@ -156,7 +156,7 @@ impl HeaderTemplate {
         frame_length(self.header_len(), payload_len).map(drop)
     }
 
-    /// As [`check`](Self::check), for a peer that takes frames of `frame_len` bytes at most.
+    /// Checks a payload like [`check`](Self::check), for a peer that accepts frames of at most `frame_len` bytes.
     ///
     /// # Errors
     /// As [`check`](Self::check); [`EncodeError::FrameOverLimit`].
@@ -173,15 +173,15 @@ impl HeaderTemplate {
         check_header(self.header_len(), limits)
     }
 
-    /// Appends the header of one frame to `out`; `payload_len` bytes of payload are to follow.
+    /// Appends the header of one frame with `payload_len` bytes of payload to `out`.
     ///
     /// # Errors
-    /// [`EncodeError::FrameTooLarge`]; then `out` is as it was.
+    /// [`EncodeError::FrameTooLarge`]; then `out` is unchanged.
     pub fn write(&self, sequence_id: i32, payload_len: usize, out: &mut BytesMut) -> Result<(), EncodeError> {
         let length = frame_length(self.header_len(), payload_len)?;
         let at = out.len();
         out.extend_from_slice(&self.bytes);
-        // What differs from frame to frame: the length in front, and the id behind magic and flags.
+        // The parts that differ between frames: the length at the start, and the id after magic and flags.
         if let Some([l0, l1, l2, l3, _, _, _, _, s0, s1, s2, s3, ..]) = out.get_mut(at..) {
             [*l0, *l1, *l2, *l3] = length.to_be_bytes();
             [*s0, *s1, *s2, *s3] = sequence_id.to_be_bytes();
@@ -221,7 +221,7 @@ struct Plan {
     info_len: usize,
     strings: u16,
     ints: u16,
-    /// ACL tokens have a block of their own.
+    /// ACL tokens have a separate block.
     tokens: usize,
 }
 
@@ -234,22 +234,22 @@ impl Plan {
         for (string_key, value) in strings {
             if string_key == key::ACL_TOKEN {
                 plan.tokens = plan.tokens.saturating_add(1);
-                plan.add(&[1, value_len(value)?]);
+                plan.add(1, value_len(value)?);
             } else {
                 plan.strings = plan.strings.checked_add(1).ok_or(EncodeError::TooManyPairs)?;
-                plan.add(&[value_len(string_key)?, value_len(value)?]);
+                plan.add(value_len(string_key)?, value_len(value)?);
             }
         }
         for (_, value) in ints {
             plan.ints = plan.ints.checked_add(1).ok_or(EncodeError::TooManyPairs)?;
-            plan.add(&[2, value_len(value)?]);
+            plan.add(2, value_len(value)?);
         }
-        plan.add(&[if plan.strings > 0 { 3 } else { 0 }, if plan.ints > 0 { 3 } else { 0 }]);
+        plan.add(if plan.strings > 0 { 3 } else { 0 }, if plan.ints > 0 { 3 } else { 0 });
         Ok(plan)
     }
 
-    fn add(&mut self, lens: &[usize]) {
-        self.info_len = lens.iter().fold(self.info_len, |sum, len| sum.saturating_add(*len));
+    fn add(&mut self, len: usize, other: usize) {
+        self.info_len = self.info_len.saturating_add(len).saturating_add(other);
     }
 
     fn check_pairs(&self, limits: &Limits) -> Result<(), EncodeError> {
@@ -300,14 +300,14 @@ impl Plan {
     }
 }
 
-/// Bytes of a value with its length before it.
+/// Returns the size in bytes of a value and its length prefix.
 fn value_len(value: &[u8]) -> Result<usize, EncodeError> {
     let len = value.len();
     u16::try_from(len).map_err(|_| EncodeError::ValueTooLarge { len })?;
     Ok(len.saturating_add(2))
 }
 
-/// `Plan::measure` has seen that the length fits.
+/// Appends a value; `Plan::measure` has checked that its length fits.
 fn put_value(out: &mut BytesMut, value: &[u8]) {
     out.put_u16(u16::try_from(value.len()).unwrap_or(u16::MAX));
     out.put_slice(value);

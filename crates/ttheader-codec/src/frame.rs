@@ -1,5 +1,5 @@
-//! What a frame is once it is decoded: a view of its header, and the owned pair of header and
-//! payload. Owns the typed wire values; knows nothing of how they were read.
+//! A decoded frame: a view of its header, and the owned pair of header and payload. Owns the typed wire values; does not
+//! read them.
 
 use bytes::Bytes;
 
@@ -12,28 +12,28 @@ pub struct Flags(u16);
 impl Flags {
     /// No bit set: a ping-pong call.
     pub const NONE: Self = Self(0);
-    /// Answers may come out of order.
+    /// Responses may arrive out of order.
     pub const OUT_OF_ORDER: Self = Self(0x0001);
     /// The frame belongs to a stream.
     pub const STREAMING: Self = Self(0x0002);
 
-    /// All sixteen bits as they stand on the wire.
+    /// Returns all sixteen bits, as on the wire.
     pub const fn from_bits(bits: u16) -> Self {
         Self(bits)
     }
 
-    /// All sixteen bits as they stand on the wire.
+    /// Returns all sixteen bits, as on the wire.
     pub const fn bits(self) -> u16 {
         self.0
     }
 
-    /// Whether every bit of `other` is set here.
+    /// Returns whether every bit of `other` is set here.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 }
 
-/// How the payload is encoded.
+/// The encoding of the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[repr(u8)]
@@ -62,18 +62,18 @@ impl ProtocolId {
         })
     }
 
-    /// The byte on the wire.
+    /// Returns the byte on the wire.
     pub const fn as_u8(self) -> u8 {
         self as u8
     }
 }
 
-/// What a frame of TTHeader Streaming does; the value of [`key::FRAME_TYPE`](crate::key::FRAME_TYPE).
+/// The type of a TTHeader Streaming frame; the value of [`key::FRAME_TYPE`](crate::key::FRAME_TYPE).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameType {
     /// Strings for the client's meta handler, or for the connection on stream 0.
     Meta,
-    /// Opens a stream, or answers that it is open.
+    /// From a client: opens a stream. From a server: the header of its response.
     Header,
     /// One message.
     Data,
@@ -96,7 +96,7 @@ impl FrameType {
         })
     }
 
-    /// The value of the frame type key.
+    /// Returns the value of the frame type key.
     pub const fn as_bytes(self) -> &'static [u8] {
         match self {
             Self::Meta => b"1",
@@ -115,30 +115,30 @@ pub struct Head {
     pub flags: Flags,
     /// Sequence id of a call, stream id of a streaming frame.
     pub sequence_id: i32,
-    /// How the payload is encoded.
+    /// The encoding of the payload.
     pub protocol_id: ProtocolId,
 }
 
 impl Head {
-    /// The head of a streaming frame with a Thrift struct as payload.
+    /// Returns the head of a streaming frame with a Thrift struct as payload.
     pub const fn streaming(stream_id: i32) -> Self {
         Self { flags: Flags::STREAMING, sequence_id: stream_id, protocol_id: ProtocolId::ThriftStruct }
     }
 
-    /// The head of a ping-pong frame with a Thrift message as payload.
+    /// Returns the head of a ping-pong frame with a Thrift message as payload.
     pub const fn ping_pong(sequence_id: i32) -> Self {
         Self { flags: Flags::NONE, sequence_id, protocol_id: ProtocolId::ThriftBinary }
     }
 }
 
-/// A header whose every length and block has been checked. Borrows from the bytes it was read from.
+/// A header whose lengths and blocks have been checked. Borrows from the bytes it was read from.
 #[derive(Clone, Copy, Debug)]
 pub struct Header<'a> {
     /// Flag bits.
     pub flags: Flags,
     /// Sequence id of a call, stream id of a streaming frame.
     pub sequence_id: i32,
-    /// How the payload is encoded.
+    /// The encoding of the payload.
     pub protocol_id: ProtocolId,
     /// Bytes from the frame's start to its payload.
     pub header_len: usize,
@@ -151,59 +151,62 @@ pub struct Header<'a> {
 }
 
 impl<'a> Header<'a> {
-    /// Value of an int key; of several, the last.
+    /// Returns the value of an int key; the last one of duplicates.
     pub fn int(&self, key: u16) -> Option<&'a [u8]> {
         self.ints().filter(|&(found, _)| found == key).last().map(|(_, value)| value)
     }
 
-    /// Value of a string key; of several, the last.
+    /// Returns the value of a string key; the last one of duplicates.
     pub fn string(&self, key: &[u8]) -> Option<&'a [u8]> {
+        if self.string_count == 0 {
+            return None;
+        }
         self.strings().filter(|&(found, _)| found == key).last().map(|(_, value)| value)
     }
 
-    /// Every int pair in wire order. A later duplicate overrides an earlier one.
+    /// Returns every int pair in wire order. A later duplicate overrides an earlier one.
     pub fn ints(&self) -> Ints<'a> {
         info::ints(self.blocks)
     }
 
-    /// Every string pair in wire order. A later duplicate overrides an earlier one.
-    /// An ACL token surfaces under [`key::ACL_TOKEN`](crate::key::ACL_TOKEN).
+    /// Returns every string pair in wire order. A later duplicate overrides an earlier one.
+    /// An ACL token has the key [`key::ACL_TOKEN`](crate::key::ACL_TOKEN).
     pub fn strings(&self) -> Strings<'a> {
         info::strings(self.blocks)
     }
 
-    /// How many string pairs there are, later duplicates too, without a walk.
+    /// Returns the number of string pairs, including duplicates, in constant time.
     pub const fn string_count(&self) -> usize {
         self.string_count
     }
 
-    /// Type of a streaming frame, `None` if the key is absent or its value unknown.
+    /// Returns the type of a streaming frame; `None` if the key is absent or its value unknown.
     pub fn frame_type(&self) -> Option<FrameType> {
         self.frame_type.and_then(FrameType::from_bytes)
     }
 
-    /// Value of [`key::TO_METHOD`](crate::key::TO_METHOD) without a search.
+    /// Returns the value of [`key::TO_METHOD`](crate::key::TO_METHOD), in constant time.
     pub const fn to_method(&self) -> Option<&'a [u8]> {
         self.to_method
     }
 
-    /// Bytes of the whole frame.
+    /// Returns the size of the whole frame in bytes.
     pub const fn frame_len(&self) -> usize {
         self.header_len.saturating_add(self.payload_len)
     }
 }
 
-/// A whole frame that owns its bytes. Cloning shares them.
+/// A complete frame that owns its bytes. A clone shares them.
 #[derive(Clone, Debug)]
 pub struct Frame {
     pub(crate) fields: Header<'static>,
     pub(crate) blocks: Bytes,
-    /// What follows the header.
+    /// The payload.
     pub payload: Bytes,
 }
 
 impl Frame {
-    /// A view of the header.
+    /// Returns a view of the header.
     pub fn header(&self) -> Header<'_> {
         let mut header = Header { blocks: &self.blocks, ..self.fields };
         (header.frame_type, header.to_method) = info::streaming_keys(&self.blocks);

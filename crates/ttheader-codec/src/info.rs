@@ -1,6 +1,5 @@
 //! Walks the blocks of a header: string pairs, int pairs, the ACL token, padding. Owns the
-//! shape of a block; knows nothing of what a key means, but for the two that every streaming
-//! frame is routed by.
+//! shape of a block; interprets no key except the two by which every streaming frame is routed.
 
 use crate::error::DecodeError;
 use crate::key;
@@ -10,7 +9,7 @@ pub(crate) const STRING_BLOCK: u8 = 0x01;
 pub(crate) const INT_BLOCK: u8 = 0x10;
 pub(crate) const ACL_BLOCK: u8 = 0x11;
 
-/// One pair of a header, whichever block it stood in.
+/// One pair of a header, of any block.
 pub(crate) enum Pair<'a> {
     Int(u16, &'a [u8]),
     String(&'a [u8], &'a [u8]),
@@ -29,7 +28,7 @@ impl<'a> Pairs<'a> {
         Self { rest: blocks, block: PADDING, left: 0 }
     }
 
-    /// The next pair; `None` at the end of the header.
+    /// Returns the next pair; `None` at the end of the header.
     pub(crate) fn read(&mut self) -> Result<Option<Pair<'a>>, DecodeError> {
         while self.left == 0 {
             match self.rest.split_first() {
@@ -89,7 +88,7 @@ pub(crate) const fn strings(blocks: &[u8]) -> Strings<'_> {
     Strings(Pairs::new(blocks))
 }
 
-/// The frame type and the method of a checked header.
+/// Returns the frame type and the method of a checked header.
 pub(crate) fn streaming_keys(blocks: &[u8]) -> (Option<&[u8]>, Option<&[u8]>) {
     ints(blocks).fold((None, None), |found, (int_key, value)| match int_key {
         key::FRAME_TYPE => (Some(value), found.1),

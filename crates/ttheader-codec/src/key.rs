@@ -1,4 +1,4 @@
-//! Every key of a TTHeader header, named once. Knows no rule of use beyond the name.
+//! Every key of a TTHeader header, defined once.
 
 /// Version of the service mesh protocol.
 pub const MESH_VERSION: u16 = 0;
@@ -6,7 +6,7 @@ pub const MESH_VERSION: u16 = 0;
 pub const TRANSPORT_TYPE: u16 = 1;
 /// Log id.
 pub const LOG_ID: u16 = 2;
-/// Service name of the caller. A claim, not an identity.
+/// Service name of the caller. A claim of the peer, not an identity.
 pub const FROM_SERVICE: u16 = 3;
 /// Service name of the callee.
 pub const TO_SERVICE: u16 = 6;
@@ -22,23 +22,28 @@ pub const FROM_METHOD: u16 = 20;
 pub const MSG_TYPE: u16 = 22;
 /// Frame type of TTHeader Streaming; see [`FrameType`](crate::FrameType).
 pub const FRAME_TYPE: u16 = 27;
+/// Flow control between peers of this project: the window of a new stream, decimal bytes. Not one of Kitex, which ignores it.
+pub const FLOW_CREDITS: u16 = 20000;
 
 /// IDL service name.
 pub const IDL_SERVICE: &[u8] = b"isn";
-/// Address of the caller as it claims it.
+/// Address that the caller claims to have.
 pub const REMOTE_ADDR: &[u8] = b"rip";
-/// "I shall close this connection soon, do not reuse it."
+/// The peer will close this connection soon; do not reuse it.
 pub const CONNECTION_RESET: &[u8] = b"crrst";
-/// Cancel path of an Rst frame: service names parted by commas, the first canceler first.
+/// In the response to a ping-pong call: a limit of the server was reached, and no handler has run. Only servers of this project
+/// send it; the type of the exception beside it may come from further down.
+pub const OVER_LIMIT: &[u8] = b"over-limit";
+/// Cancel path of an Rst frame: service names separated by commas, the canceling service first.
 pub const CANCEL_PATH: &[u8] = b"ttscp";
 
-/// Prefix of metainfo that lives for one hop.
+/// Prefix of transient metainfo, sent for one hop.
 pub const TRANSIENT_PREFIX: &[u8] = b"RPC_TRANSIT_";
-/// Prefix of metainfo that travels along the whole chain.
+/// Prefix of persistent metainfo, sent along the whole chain.
 pub const PERSISTENT_PREFIX: &[u8] = b"RPC_PERSIST_";
-/// Prefix of metainfo that travels back with the answer.
+/// Prefix of backward metainfo, sent with the response.
 pub const BACKWARD_PREFIX: &[u8] = b"RPC_BACKWARD_";
-/// The key under which an ACL token block surfaces among the string keys.
+/// The string key under which an ACL token block is returned.
 pub const ACL_TOKEN: &[u8] = b"RPC_TRANSIT_gdpr-token";
 
 /// Code of a business error, decimal.

@@ -1,8 +1,8 @@
-//! TTHeader frames, as CloudWeGo Kitex writes them: bytes to frame and back.
+//! Encodes and decodes TTHeader frames, as used by CloudWeGo Kitex.
 //!
-//! Owns every length, offset and key of the wire. Knows nothing of streams, Thrift, sockets or
-//! clocks. `no_std` with `alloc`, no `unsafe`, and no allocation that a peer's length decides:
-//! limits are checked before a byte is reserved, and a decoded [`Header`] borrows from the input.
+//! Owns every length, offset and key of the wire format. Uses no streams, Thrift, sockets or clocks. `no_std` with
+//! `alloc`, no `unsafe`. No allocation depends on a length from a peer: limits are checked before memory is reserved, and a
+//! decoded [`Header`] borrows from the input.
 //!
 //! ```
 //! use bytes::{Bytes, BytesMut};
@@ -50,7 +50,7 @@ pub use info::{Ints, Strings};
 pub const PREFIX_LEN: usize = 14;
 /// Bytes of the length field, which does not count itself.
 pub const LENGTH_LEN: usize = 4;
-/// The two bytes at offset 4 that name the protocol.
+/// The two bytes at offset 4 that identify the protocol.
 pub const MAGIC: u16 = 0x1000;
 /// The largest value of the length field that any peer accepts.
 pub const MAX_LENGTH: u32 = 0x3FFF_FFFF;

@@ -60,7 +60,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_a_frame_an_error_or_too_few(bytes in vec(any::<u8>(), 0..400), blocks in vec(any::<u8>(), 0..80)) {
+    fn arbitrary_bytes_are_a_frame_an_error_or_incomplete(bytes in vec(any::<u8>(), 0..400), blocks in vec(any::<u8>(), 0..80)) {
         let _ = decode_frame(&mut BytesMut::from(&bytes[..]), &Limits::default());
         // The same behind a header that is right so far, so that the blocks are reached.
         let words = u8::try_from(blocks.len().div_ceil(4) + 1).unwrap();
@@ -128,7 +128,7 @@ fn a_refused_header_writes_nothing() {
 }
 
 #[test]
-fn a_writer_within_limits_writes_what_a_reader_with_them_takes_and_no_more() {
+fn limits_of_a_writer_match_those_of_a_reader() {
     let text = |len: usize| vec![b'v'; len];
     let limits = Limits { frame_len: 300, header_len: 200, pairs: 4 };
     for pairs in 0..8 {

@@ -1,4 +1,4 @@
-//! What a call starts with, to the strings of a header frame and back. Owns which key says what.
+//! Converts the head of a call to the strings of a header frame and back. Owns the meaning of the keys.
 
 use bytes::Bytes;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use stream_core::{Metadata, Metainfo, Pair};
 
 use ttheader_codec::key::{BACKWARD_PREFIX, IDL_SERVICE, PERSISTENT_PREFIX, TRANSIENT_PREFIX};
 
-/// Returns the strings of the header that `call` starts with.
+/// Returns the strings of the header frame of `call`.
 pub(crate) fn strings(call: &OutgoingCall<'_>) -> Metadata {
     let mut strings = call.headers.clone();
     strings.insert(IDL_SERVICE, call.method.service_bytes());
@@ -19,14 +19,15 @@ pub(crate) fn strings(call: &OutgoingCall<'_>) -> Metadata {
     strings
 }
 
-/// Returns what a peer started a call with.
+/// Returns the head of a call that a peer has started.
 pub(crate) fn received(
+    service: Bytes,
     method: Bytes,
     metadata: Metadata,
     timeout: Option<Duration>,
     peer: Address,
+    protocol: &'static str,
 ) -> CallHead {
-    let service = metadata.get(IDL_SERVICE).cloned().unwrap_or_default();
     let mut metainfo = Metainfo::default();
     for (key, value) in metadata.iter() {
         if let Some(name) = strip(key, PERSISTENT_PREFIX) {
@@ -35,16 +36,18 @@ pub(crate) fn received(
             metainfo.transient.push((name, value.clone()));
         }
     }
-    let metainfo = (!metainfo.is_empty()).then_some(metainfo);
-    CallHead { service, method, metadata, metainfo, timeout, peer }
+    let mut head = CallHead::new(service, method, peer, protocol);
+    head.metainfo = (!metainfo.is_empty()).then_some(metainfo);
+    (head.metadata, head.timeout) = (metadata, timeout);
+    head
 }
 
-/// Adds the metainfo that a handler sends back to the strings of a trailer or of a response's header.
+/// Adds backward metainfo to the strings of a trailer or of a response's header.
 pub(crate) fn put_backward(strings: &mut Metadata, backward: &[Pair]) {
     put(strings, BACKWARD_PREFIX, backward);
 }
 
-/// Returns the metainfo that a handler sent back.
+/// Returns the backward metainfo of a handler.
 pub(crate) fn backward(strings: &Metadata) -> Vec<Pair> {
     let pairs = strings.iter().filter_map(|(key, value)| Some((strip(key, BACKWARD_PREFIX)?, value.clone())));
     pairs.collect()

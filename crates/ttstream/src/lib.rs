@@ -1,10 +1,12 @@
-//! TTHeader Streaming, and the ping-pong calls that share its port.
+//! TTHeader Streaming, and ping-pong calls on the same port.
 //!
 //! - [`proto`]: the connection and its streams as a pure state machine. No IO, no clock, no async.
 //! - `driver` (feature `tokio`, on by default): the state machine on a socket.
-//! - [`TtStream`] is the transport for `stream-core`'s client, [`protocols`] are those for its server.
+//! - [`TtStream`] is the transport for `stream-core`'s client; [`protocols`] returns the protocols for its
+//!   server.
 //!
-//! Knows no Thrift but the message that carries an error; payloads are bytes here.
+//! Payloads are bytes. Flow control, backpressure and the timeouts of a connection are configured by
+//! [`proto::Config`].
 //!
 //! Two connections that exchange bytes in memory:
 //!
@@ -21,7 +23,7 @@
 //!     Config, Connection, ConnectionError, Event, Finish, Method, Open, ServerLimits, Transmit,
 //! };
 //!
-//! /// Hands what `from` has to write to `to`.
+//! /// Passes the bytes written by `from` to `to`.
 //! fn carry(from: &mut Connection, to: &mut Connection, now: Instant) -> Result<(), ConnectionError> {
 //!     let (mut out, mut bytes) = (Transmit::default(), BytesMut::new());
 //!     while !out.is_empty() || from.poll_transmit(&mut out) {
@@ -73,9 +75,9 @@
 pub mod proto;
 mod status;
 
-// Models drive it without tokio, and use less of it.
+// Models drive it without tokio, and use a part of it.
 #[cfg(any(feature = "tokio", all(test, loom)))]
-#[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "models use less of it"))]
+#[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "models use a part of it"))]
 mod driver;
 #[cfg(feature = "tokio")]
 mod head;

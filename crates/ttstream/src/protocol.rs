@@ -1,4 +1,5 @@
-//! The server's side of the seam: TTHeader Streaming, and ping-pong calls in TTHeader and framed Thrift.
+//! The `Protocol` implementations of a server: TTHeader Streaming, and ping-pong calls in TTHeader and framed
+//! Thrift.
 
 use std::io;
 use std::sync::Arc;
@@ -54,12 +55,20 @@ async fn serve_streams(
     let Accepted { io, read } = accepted;
     let &ServerConfig { max_concurrent_streams, recv_timeout, idle_timeout, .. } = server.config();
     let connection = Connection::server(config, ServerLimits { max_concurrent_streams, recv_timeout });
-    let (link, timed) = (start(connection, io, socket, idle_timeout), recv_timeout.is_some());
+    let (link, timed) =
+        (start(connection, io, socket, idle_timeout, server.config().memory.clone()), recv_timeout.is_some());
+    link.set_server(&server.config().service);
     let (opener, handlers) = (link.clone(), server.clone());
-    let reading = read_loop(link.clone(), read, move |key| {
-        handlers.serve_stream(NewStream::new(Stream::server(opener.clone(), key, timed)));
+    let reading = read_loop(link.clone(), read, move |key| match handlers.admit() {
+        Ok(admission) => {
+            let stream = NewStream::new(Stream::server(opener.clone(), key, timed));
+            handlers.serve_admitted(stream, admission);
+        }
+        Err(overload) => opener.refuse(key, &overload.into()),
     });
     let shutdown = async {
+        server.handing_over().await;
+        link.hand_over();
         server.draining().await;
         link.drain();
         server.closing().await;
@@ -68,14 +77,14 @@ async fn serve_streams(
     };
     tokio::select! {
         biased;
-        // Before the reader: what is opened from then on is refused.
+        // Polled before the reader: streams opened after the handover are refused.
         () = shutdown => {}
         () = reading => {}
     }
     Ok(())
 }
 
-/// Ping-pong calls, one after the other on each connection.
+/// Ping-pong calls, served sequentially on each connection.
 #[derive(Debug)]
 struct Calls {
     protocol: CallProtocol,

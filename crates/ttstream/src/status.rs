@@ -1,5 +1,5 @@
-//! How a handler's end travels: the trailer's strings and payload, and back. Owns the rule which of the
-//! two wins; the sentences are `kerrors`'.
+//! Converts a handler's result to the trailer's strings and payload, and back. Owns which of the two has
+//! precedence; the texts are in `kerrors`.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use ttheader_codec::key;
 
 use crate::Metadata;
 
-/// Bytes of a business error's extra that are read at most.
+/// The largest extra of a business error that is read, in bytes.
 const MAX_BIZ_EXTRA: usize = 64 * 1024;
 
-/// What a trailer says of the stream's end: an exception in its payload, a business error among its
-/// strings, or nothing wrong.
+/// Returns the outcome that a trailer reports: an exception in its payload, a business error among its
+/// strings, or success.
 pub(crate) fn from_trailer(side: Side, payload: &[u8], trailer: &Metadata) -> Result<(), Error> {
     if !payload.is_empty() {
         return Err(from_exception(side, payload).into());
@@ -33,10 +33,10 @@ fn from_exception(side: Side, payload: &[u8]) -> StreamError {
     }
 }
 
-/// The business error among the strings of a trailer or of an answer's header.
+/// Returns the business error among the strings of a trailer or of a response's header.
 ///
 /// # Errors
-/// A sentence that says what is wrong with it.
+/// A text that says what is wrong with it.
 pub(crate) fn biz_from(strings: &Metadata) -> Result<Option<BizStatusError>, String> {
     let code = strings.get_str(key::BIZ_STATUS).and_then(|code| code.parse().ok()).unwrap_or(0);
     if code == 0 {
@@ -57,7 +57,7 @@ fn read_extra(extra: &[u8]) -> Result<BTreeMap<String, String>, String> {
     serde_json::from_slice(extra).map_err(|error| format!("malformed header info, extra: {error}"))
 }
 
-/// Adds a business error to the strings of a trailer or of an answer's header.
+/// Adds a business error to the strings of a trailer or of a response's header.
 #[cfg(feature = "tokio")]
 fn put_biz(strings: &mut Metadata, biz: &BizStatusError) {
     strings.insert(key::BIZ_STATUS, biz.code.to_string());
@@ -69,17 +69,22 @@ fn put_biz(strings: &mut Metadata, biz: &BizStatusError) {
     }
 }
 
-/// Returns the exception that `error` becomes. A business error is added to `strings` instead.
+/// Returns the exception for `error`. A business error is added to `strings` instead.
 #[cfg(feature = "tokio")]
 pub(crate) fn into_exception(error: HandlerError, strings: &mut Metadata) -> Option<ApplicationException> {
     match error {
         HandlerError::Refused(exception) => Some(exception),
+        HandlerError::Overloaded(overload) => {
+            strings.insert(key::OVER_LIMIT, "1");
+            let code = Code::TOO_MANY_STREAMS.number();
+            Some(ApplicationException::new(code, overload.to_string()))
+        }
         HandlerError::Returned(Error::Biz(biz)) => {
             put_biz(strings, &biz);
             None
         }
         HandlerError::Returned(error) => Some(ApplicationException::failed(&error)),
-        // A reason that a later version of `stream-core` adds.
+        // A variant added by a later version of `stream-core`.
         _ => Some(ApplicationException::new(ApplicationException::INTERNAL_ERROR, "handler failed")),
     }
 }

@@ -1,41 +1,39 @@
-//! One end of a TTHeader stream, as the seam of `stream-core` wants it.
+//! One end of a TTHeader stream, as a `TransportStream` of `stream-core`.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use kerrors::{Error, Side};
+use kerrors::{Error, Side, StreamError};
 use stream_core::call::{CallHead, StreamEnd};
 use stream_core::cancel::{Label, Reason, Scope, Target};
+use stream_core::io::Address;
 use stream_core::observe::StreamFacts;
 use stream_core::stream::{TransportStream, WeakStream};
-use stream_core::{Message, Metadata, clock};
-use ttheader_codec::key::IDL_SERVICE;
+use stream_core::{Message, Metadata, Retryable, clock};
 
 use crate::driver::Link;
 use crate::head;
 use crate::proto::{Finish, StreamKey};
 use crate::status;
 
-/// A stream's place on its connection.
+/// A stream on its connection.
 pub(crate) struct Stream {
     link: Arc<Link>,
     key: StreamKey,
     side: Side,
     /// Whether a Recv may time out, so that it has to read the clock.
     timed: bool,
-    /// The service's name in the IDL, as the client sent it.
-    service: OnceLock<Bytes>,
 }
 
 impl Stream {
-    pub(crate) fn client(link: Arc<Link>, key: StreamKey, service: Bytes, timed: bool) -> Self {
-        Self { link, key, side: Side::Client, timed, service: service.into() }
+    pub(crate) fn client(link: Arc<Link>, key: StreamKey, timed: bool) -> Self {
+        Self { link, key, side: Side::Client, timed }
     }
 
     pub(crate) fn server(link: Arc<Link>, key: StreamKey, timed: bool) -> Self {
-        Self { link, key, side: Side::Server, timed, service: OnceLock::new() }
+        Self { link, key, side: Side::Server, timed }
     }
 }
 
@@ -46,17 +44,19 @@ impl TransportStream for Stream {
 
     fn facts(&self) -> StreamFacts {
         let Self { link, key, .. } = self;
-        StreamFacts {
-            label: link.label(*key),
-            service: self.service.get().cloned().unwrap_or_default(),
-            method: link.method(*key),
-            local: link.local().clone(),
-            peer: link.peer().clone(),
-        }
+        let names = link.method(*key).map(|method| (method.service().clone(), method.name().clone()));
+        let (service, method) = names.unwrap_or_default();
+        StreamFacts::new(link.label(*key), link.local().clone(), link.peer().clone())
+            .with_names(service, method)
+            .with_own_service(link.own_service(*key))
     }
 
     fn label(&self) -> Label {
         self.link.label(self.key)
+    }
+
+    fn ends(&self) -> Option<(&Address, &Address)> {
+        Some((self.link.local(), self.link.peer()))
     }
 
     fn attach(&self, stream: WeakStream) {
@@ -69,10 +69,8 @@ impl TransportStream for Stream {
 
     fn begin(&self, scope: &Scope) -> Option<CallHead> {
         let (method, metadata, timeout) = self.link.begin(self.key, scope)?;
-        let head = head::received(method, metadata, timeout, self.link.peer().clone());
-        // Begun once.
-        let _ = self.service.set(head.service.clone());
-        Some(head)
+        let (service, method) = (method.service().clone(), method.name().clone());
+        Some(head::received(service, method, metadata, timeout, self.link.peer().clone(), PROTOCOL))
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, message: &Message<'_>) -> Poll<Result<(), Error>> {
@@ -110,15 +108,15 @@ impl TransportStream for Stream {
     }
 
     fn received_header(&self) -> Option<Metadata> {
-        self.link.update_connection(|connection| connection.received_header(self.key).cloned())
+        self.link.read_connection(|connection| connection.received_header(self.key).cloned())
     }
 
     fn trailer(&self) -> Option<Metadata> {
-        self.link.update_connection(|connection| connection.trailer(self.key).cloned())
+        self.link.read_connection(|connection| connection.trailer(self.key).cloned())
     }
 
     fn take_meta(&self) -> Option<(Metadata, Bytes)> {
-        self.link.update_connection(|connection| connection.take_meta(self.key))
+        self.link.read_connection(|connection| connection.take_meta(self.key))
     }
 
     fn set_header(&self, header: &Metadata) -> bool {
@@ -140,8 +138,16 @@ impl TransportStream for Stream {
         self.link.finish(self.key, &Finish { trailer, exception }, scope);
     }
 
+    fn refuse(&self, error: &StreamError, scope: &Scope) {
+        self.link.refuse_begun(self.key, error, scope);
+    }
+
     fn outcome(&self) -> Option<Result<(), Error>> {
-        self.link.update_connection(|connection| connection.outcome(self.key))
+        self.link.read_connection(|connection| connection.outcome(self.key))
+    }
+
+    fn retryable(&self) -> Retryable {
+        self.link.lock_connection(|connection| connection.retryable(self.key))
     }
 
     fn release(&self) {
@@ -149,7 +155,5 @@ impl TransportStream for Stream {
     }
 }
 
-/// Returns the name of the service of `call`, for the stream's info.
-pub(crate) fn service_of(strings: &Metadata) -> Bytes {
-    strings.get(IDL_SERVICE).cloned().unwrap_or_default()
-}
+/// What observers know this transport by: Kitex's name.
+pub(crate) const PROTOCOL: &str = "TTHeaderStreaming";

@@ -1,4 +1,4 @@
-//! The client's side of the seam: a link as a pool's connection, and what makes links of sockets.
+//! The `Transport` implementation of a client: a link as a pooled connection, and how links are made.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use kerrors::{Error, Side};
-use stream_core::call::OutgoingCall;
+use stream_core::MemoryBudget;
+use stream_core::call::{CallKind, OutgoingCall};
 use stream_core::io::Io;
 use stream_core::stream::NewStream;
 use stream_core::transport::{self, BoxFuture, Transport, UnaryPaths, UnaryTransport};
@@ -14,7 +15,7 @@ use stream_core::transport::{self, BoxFuture, Transport, UnaryPaths, UnaryTransp
 use crate::driver::{Link, SocketConfig, read_loop, start};
 use crate::head;
 use crate::proto::{Config, Connection, Open};
-use crate::stream::{Stream, service_of};
+use crate::stream::{PROTOCOL, Stream};
 use crate::unary::{CallProtocol, Calls};
 
 /// TTHeader Streaming for streams, TTHeader or framed Thrift for ping-pong calls.
@@ -24,8 +25,10 @@ pub struct TtStream {
     pub connection: Config,
     /// The timeouts of each connection's socket.
     pub socket: SocketConfig,
-    /// How ping-pong calls travel.
+    /// The protocol of ping-pong calls.
     pub call_protocol: CallProtocol,
+    /// The memory that connections may hold.
+    pub memory: MemoryBudget,
 }
 
 impl Transport for TtStream {
@@ -37,23 +40,23 @@ impl Transport for TtStream {
         Box::pin(std::future::ready(self.start(io, idle_timeout)))
     }
 
+    fn protocol(&self, kind: CallKind) -> &'static str {
+        match kind {
+            CallKind::PingPong => self.call_protocol.name(),
+            _ => PROTOCOL,
+        }
+    }
+
     fn unary(&self, paths: UnaryPaths) -> Arc<dyn UnaryTransport> {
-        let UnaryPaths { dialer, reuse, .. } = paths;
-        Arc::new(Calls::new(
-            dialer,
-            self.call_protocol,
-            self.connection.limits,
-            self.socket.write_timeout,
-            reuse,
-        ))
+        Arc::new(Calls::new(paths, self.call_protocol, self.connection.limits, self.socket.write_timeout))
     }
 }
 
 impl TtStream {
     fn start(&self, io: Io, idle_timeout: Duration) -> Result<Arc<dyn transport::Connection>, Error> {
         stream_core::rt::check()?;
-        let link =
-            start(Connection::new(Side::Client, self.connection.clone()), io, self.socket, idle_timeout);
+        let connection = Connection::new(Side::Client, self.connection.clone());
+        let link = start(connection, io, self.socket, idle_timeout, self.memory.clone());
         tokio::spawn(read_loop(link.clone(), BytesMut::new(), |_| {}));
         Ok(link)
     }
@@ -67,7 +70,7 @@ impl transport::Connection for Link {
     ) -> Poll<Result<NewStream, Error>> {
         let strings = head::strings(call);
         let open = Open {
-            method: &self.prepare_method(call.method.name())?,
+            method: &self.prepare_method(call.method.service().as_bytes(), call.method.name().as_bytes())?,
             metadata: &strings,
             service: call.caller,
             deadline: call.deadline,
@@ -75,7 +78,7 @@ impl transport::Connection for Link {
             recv_timeout: call.recv_timeout,
         };
         let key = ready!(Link::poll_open(&self, cx, &open))?;
-        let stream = Stream::client(self, key, service_of(&strings), call.recv_timeout.is_some());
+        let stream = Stream::client(self, key, call.recv_timeout.is_some());
         Poll::Ready(Ok(NewStream::new(stream)))
     }
 
@@ -89,6 +92,10 @@ impl transport::Connection for Link {
 
     fn live_streams(&self) -> usize {
         self.live_streams()
+    }
+
+    fn is_full(&self) -> bool {
+        self.is_full()
     }
 
     fn lost_at_start(&self) -> Option<Error> {

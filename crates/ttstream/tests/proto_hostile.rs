@@ -1,6 +1,6 @@
-//! What a hostile peer may send: any frame on any stream, frames with bytes changed, any bytes. The
-//! connection never panics, keeps its bounds, writes what the rules allow, and gives everything back.
-//! `PROPTEST_CASES=100000` tries more of it.
+//! Property tests of a hostile peer: any frame on any stream, corrupted frames, any bytes. The connection
+//! never panics, keeps its bounds, writes only valid sequences of frames, and releases all resources.
+//! `PROPTEST_CASES=100000` runs more cases.
 
 mod harness;
 
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use harness::frames::{Seen, Tap};
-use kerrors::{ApplicationException, RecvTimeout, Side};
+use kerrors::{ApplicationException, Code, RecvTimeout, Side, StreamError};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use stream_core::cancel::Reason;
@@ -21,7 +21,7 @@ use ttstream::proto::{Config, Connection, Event, Finish, Method, Open, ServerLim
 const MAX_PAYLOAD: usize = 600;
 const MAX_FRAME: usize = 8000;
 
-/// One thing that happens to the connection.
+/// One step of a schedule.
 #[derive(Clone, Debug)]
 enum Act {
     /// A whole frame arrives.
@@ -30,11 +30,11 @@ enum Act {
     Broken(Seen, usize, u8),
     /// Bytes arrive.
     Bytes(Vec<u8>),
-    /// The user does something with one of the streams.
+    /// The user calls a command of one of the streams.
     Verb(usize, usize),
-    /// Milliseconds pass.
+    /// This many milliseconds pass.
     Time(u64),
-    /// What is to be written leaves.
+    /// The queued bytes are written.
     Write,
 }
 
@@ -87,17 +87,17 @@ fn frame() -> impl Strategy<Value = Seen> {
 }
 
 /// A connection whose peer is the generator.
-struct Besieged {
+struct Checked {
     conn: Connection,
     side: Side,
     buf: BytesMut,
     keys: Vec<StreamKey>,
-    told: Vec<StreamKey>,
+    canceled: Vec<StreamKey>,
     now: Instant,
     written: Tap,
 }
 
-impl Besieged {
+impl Checked {
     fn new(side: Side) -> Self {
         let config = Config::default()
             .limits(Limits { frame_len: MAX_FRAME, ..Limits::default() })
@@ -105,7 +105,7 @@ impl Besieged {
             .receive_window(3000)
             .slow_consumer_timeout_exclusive(Duration::from_secs(1));
         let limits = ServerLimits { max_concurrent_streams: 4, ..ServerLimits::default() };
-        let mut besieged = Self {
+        let mut checked = Self {
             conn: match side {
                 Side::Client => Connection::new(side, config),
                 Side::Server => Connection::server(config, limits),
@@ -113,14 +113,14 @@ impl Besieged {
             side,
             buf: BytesMut::new(),
             keys: Vec::new(),
-            told: Vec::new(),
+            canceled: Vec::new(),
             now: Instant::now(),
             written: Tap::default(),
         };
         if side == Side::Client {
-            (0..3).for_each(|_| besieged.open());
+            (0..3).for_each(|_| checked.open());
         }
-        besieged
+        checked
     }
 
     fn act(&mut self, act: Act) {
@@ -180,7 +180,7 @@ impl Besieged {
         }
     }
 
-    /// The handler returns if there is one, and the handle goes.
+    /// The handler returns, if there is one, and the handle is dropped.
     fn give_back(&mut self, at: usize) {
         let key = self.keys.swap_remove(at);
         self.conn.finish(key, &Finish::default());
@@ -207,11 +207,11 @@ impl Besieged {
                 Event::Opened(key) => {
                     assert_eq!(self.side, Side::Server);
                     self.keys.push(key);
-                    self.told.retain(|told| *told != key);
+                    self.canceled.retain(|canceled| *canceled != key);
                 }
                 Event::Canceled(key, _) => {
-                    assert!(!self.told.contains(&key), "told twice");
-                    self.told.push(key);
+                    assert!(!self.canceled.contains(&key), "canceled twice");
+                    self.canceled.push(key);
                 }
                 _ => {}
             }
@@ -224,7 +224,7 @@ impl Besieged {
         assert!(self.conn.held_streams() <= 4 + self.keys.len());
     }
 
-    fn come_to_rest(mut self) {
+    fn finish_all(mut self) {
         while !self.keys.is_empty() {
             self.give_back(0);
         }
@@ -235,6 +235,8 @@ impl Besieged {
             self.written.check(self.side);
         }
         assert_eq!((self.conn.held_streams(), self.conn.live_streams()), (0, 0));
+        // The timer of a partial frame ends with the connection.
+        self.conn.handle_closed(&StreamError::new(Code::TRANSPORT_CLOSING));
         assert_eq!((self.conn.received_bytes(), self.conn.poll_timeout()), (0, None));
     }
 }
@@ -242,23 +244,23 @@ impl Besieged {
 proptest! {
     #[test]
     fn a_server_survives_any_client(acts in acts()) {
-        let mut server = Besieged::new(Side::Server);
+        let mut server = Checked::new(Side::Server);
         acts.into_iter().for_each(|act| server.act(act));
-        server.come_to_rest();
+        server.finish_all();
     }
 
     #[test]
     fn a_client_survives_any_server(acts in acts()) {
-        let mut client = Besieged::new(Side::Client);
+        let mut client = Checked::new(Side::Client);
         acts.into_iter().for_each(|act| client.act(act));
-        client.come_to_rest();
+        client.finish_all();
     }
 
     #[test]
-    fn the_same_bytes_mean_the_same_however_they_are_cut(frames in vec(frame(), 1..20), cuts in vec(1usize..50, 1..20)) {
+    fn reads_cut_anywhere_decode_to_the_same_frames(frames in vec(frame(), 1..20), cuts in vec(1usize..50, 1..20)) {
         for side in [Side::Client, Side::Server] {
             let bytes: Vec<u8> = frames.iter().flat_map(Seen::encode).collect();
-            let (mut whole, mut cut) = (Besieged::new(side), Besieged::new(side));
+            let (mut whole, mut cut) = (Checked::new(side), Checked::new(side));
             whole.read(&bytes);
             let (mut rest, mut cuts) = (&bytes[..], cuts.iter().cycle());
             while !rest.is_empty() {
@@ -266,7 +268,7 @@ proptest! {
                 cut.read(chunk);
                 rest = later;
             }
-            let events = |besieged: &mut Besieged| std::iter::from_fn(|| besieged.conn.poll_event()).collect::<Vec<_>>();
+            let events = |checked: &mut Checked| std::iter::from_fn(|| checked.conn.poll_event()).collect::<Vec<_>>();
             prop_assert_eq!(events(&mut whole), events(&mut cut));
             prop_assert_eq!(whole.conn.received_bytes(), cut.conn.received_bytes());
             prop_assert_eq!(whole.conn.closed(), cut.conn.closed());

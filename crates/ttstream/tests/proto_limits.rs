@@ -1,5 +1,5 @@
-//! No stream costs another its stream: a writer refuses what a peer with the same limits would refuse, as an
-//! error of that call, and a reader passes over what exceeds its limits and ends that stream alone.
+//! Limits affect one stream only: a writer refuses a frame that a peer with the same limits would refuse, as
+//! an error of that call, and a reader skips a frame that exceeds its limits and ends that stream only.
 
 mod harness;
 
@@ -22,7 +22,7 @@ fn limited() -> Config {
     Config::default().limits(LIMITS)
 }
 
-/// What a frame has too much of.
+/// The limit that a frame exceeds.
 #[derive(Clone, Copy, Debug)]
 enum Beyond {
     FrameLen,
@@ -51,7 +51,7 @@ impl Beyond {
     }
 }
 
-/// Two streams on one connection: the client's keys and the server's.
+/// Returns two streams on one connection: the client's keys and the server's.
 fn two_streams(config: &Config) -> (Pair, [StreamKey; 2], [StreamKey; 2]) {
     let mut pair = Pair::new(config.clone(), config.clone());
     let keys = [pair.open(&Dial::default()), pair.open(&Dial::default())];
@@ -60,7 +60,7 @@ fn two_streams(config: &Config) -> (Pair, [StreamKey; 2], [StreamKey; 2]) {
     (pair, keys, handlers)
 }
 
-/// The second stream still carries messages both ways.
+/// Checks that the second stream still passes messages both ways.
 fn goes_on(pair: &mut Pair, key: StreamKey, handler: StreamKey, row: &str) {
     for (from, from_key, to, to_key) in
         [(Side::Client, key, Side::Server, handler), (Side::Server, handler, Side::Client, key)]
@@ -78,7 +78,7 @@ fn code<T: std::fmt::Debug>(result: Result<T, Error>) -> i32 {
 }
 
 #[test]
-fn a_reader_passes_over_what_exceeds_a_limit_and_ends_that_stream_alone() {
+fn limits_of_a_reader_end_the_stream_of_an_oversize_frame_only() {
     for side in [Side::Client, Side::Server] {
         for beyond in BEYOND {
             for frame_type in [Header, Data, Trailer, Rst] {
@@ -112,7 +112,7 @@ fn a_reader_passes_over_what_exceeds_a_limit_and_ends_that_stream_alone() {
 }
 
 #[test]
-fn a_stream_that_is_opened_beyond_a_limit_is_refused_alone() {
+fn limits_refuse_a_stream_opened_by_an_oversize_header_only() {
     for beyond in BEYOND {
         let row = format!("{beyond:?}");
         let (mut pair, keys, handlers) = two_streams(&limited());
@@ -127,7 +127,7 @@ fn a_stream_that_is_opened_beyond_a_limit_is_refused_alone() {
 }
 
 #[test]
-fn an_oversize_frame_of_nobody_or_for_observers_ends_nothing() {
+fn limits_ignore_an_oversize_frame_of_no_stream_or_for_observers() {
     for beyond in BEYOND {
         let (mut pair, keys, handlers) = two_streams(&limited());
         let now = pair.now();
@@ -137,7 +137,7 @@ fn an_oversize_frame_of_nobody_or_for_observers_ends_nothing() {
             }
         }
         if !matches!(beyond, Beyond::HeaderLen) {
-            // What a header is that is not read cannot be known.
+            // The type of a frame whose header is skipped is unknown.
             pair.to_client.inject(&beyond.frame(Meta, keys[0].id().get()).encode(), now);
         }
         pair.drive();
@@ -148,7 +148,7 @@ fn an_oversize_frame_of_nobody_or_for_observers_ends_nothing() {
 }
 
 #[test]
-fn what_is_passed_over_is_not_kept_and_what_is_no_frame_still_ends_the_connection() {
+fn limits_skip_oversize_frames_without_buffering() {
     let (mut pair, keys, handlers) = two_streams(&limited());
     let now = pair.now();
     let whole = Seen::new(1, Data).payload(vec![7; 1_000_000]).encode();
@@ -158,7 +158,7 @@ fn what_is_passed_over_is_not_kept_and_what_is_no_frame_still_ends_the_connectio
         assert_eq!(pair.client.conn.received_bytes(), 0);
     }
     goes_on(&mut pair, keys[1], handlers[1], "a megabyte");
-    // A length that no frame can have.
+    // An impossible length of a frame.
     pair.to_client.inject(&[0xff, 0xff, 0xff, 0xff, 0x10, 0, 0, 2, 0, 0, 0, 1, 0, 4], now);
     pair.drive();
     assert!(pair.client.conn.closed().is_some());
@@ -184,9 +184,10 @@ fn open(
 }
 
 #[test]
-fn a_writer_refuses_what_its_peer_would_refuse_as_an_error_of_that_call() {
+fn limits_of_a_writer_fail_the_call_of_an_oversize_frame() {
     for side in [Side::Client, Side::Server] {
-        // A data frame has 16 + 2 * 4 + 2 bytes of header around the names: the exact bound is found by trying.
+        // A data frame has 16 + 2 * 4 + 2 bytes of header around the names: the exact bound is found by
+        // search.
         let (mut pair, keys, handlers) = two_streams(&limited());
         let key = if side == Side::Client { keys[0] } else { handlers[0] };
         let mut most = 0;
@@ -204,14 +205,14 @@ fn a_writer_refuses_what_its_peer_would_refuse_as_an_error_of_that_call() {
             while let Poll::Ready(Ok(Some(_))) = pair.recv(other, other_key) {}
         }
         let largest = pair.wire_from(side).sent.last(1, Data).unwrap().encode().len();
-        assert_eq!(largest, LIMITS.frame_len, "{side:?}: all that the peer takes is written");
+        assert_eq!(largest, LIMITS.frame_len, "{side:?}: the largest accepted frame is written");
         goes_on(&mut pair, keys[0], handlers[0], "the same stream");
         goes_on(&mut pair, keys[1], handlers[1], "the other stream");
     }
 }
 
 #[test]
-fn headers_and_trailers_beyond_a_limit_cost_their_call_alone() {
+fn limits_fail_only_the_call_of_an_oversize_header_or_trailer() {
     for beyond in [Beyond::HeaderLen, Beyond::Pairs] {
         let row = format!("{beyond:?}");
         let strings = beyond.strings();
@@ -219,7 +220,7 @@ fn headers_and_trailers_beyond_a_limit_cost_their_call_alone() {
 
         let error = open(&mut pair, "M", &strings).unwrap_err();
         assert_eq!(error.code().number(), 12005, "{row}: a client's header");
-        assert_eq!(pair.client.conn.held_streams(), 2, "{row}: it was never a stream");
+        assert_eq!(pair.client.conn.held_streams(), 2, "{row}: no stream was opened");
 
         assert!(pair.server.conn.set_header(handlers[0], &strings));
         assert_eq!(code(pair.server.conn.send_header(handlers[0])), 12005, "{row}: a server's header");
@@ -233,12 +234,12 @@ fn headers_and_trailers_beyond_a_limit_cost_their_call_alone() {
     }
     let (mut pair, ..) = two_streams(&limited());
     let name = "m".repeat(1500);
-    assert_eq!(pair.client.conn.prepare_method(name.as_bytes()).unwrap_err().code().number(), 12005);
+    assert_eq!(pair.client.conn.prepare_method(b"", name.as_bytes()).unwrap_err().code().number(), 12005);
     assert_eq!(open(&mut pair, &name, &Metadata::new()).unwrap_err().code().number(), 12005);
 }
 
 #[test]
-fn texts_of_any_length_end_their_stream_alone() {
+fn limits_hold_for_error_texts_of_any_length() {
     let long = "e".repeat(100_000);
     for limits in [LIMITS, Limits::default()] {
         let row = format!("{limits:?}");
@@ -246,8 +247,8 @@ fn texts_of_any_length_end_their_stream_alone() {
         let cause: Box<dyn std::error::Error + Send + Sync> = long.clone().into();
         pair.client.conn.cancel(keys[0], &Reason::Cause(cause.into()));
         pair.drive();
-        let Some(Err(told)) = pair.server.conn.outcome(handlers[0]) else { panic!("{row}: not told") };
-        assert_eq!(code::<()>(Err(told)), 12008, "{row}");
+        let Some(Err(error)) = pair.server.conn.outcome(handlers[0]) else { panic!("{row}: not canceled") };
+        assert_eq!(code::<()>(Err(error)), 12008, "{row}");
         goes_on(&mut pair, keys[1], handlers[1], &row);
 
         let exception = Some(ApplicationException::new(6, long.clone()));
@@ -260,12 +261,12 @@ fn texts_of_any_length_end_their_stream_alone() {
 }
 
 #[test]
-fn a_relay_that_adds_to_a_maximum_fails_that_call_alone() {
-    // A user sends what the gateway takes to the last pair and byte; the gateway adds two pairs of its own, and
+fn limits_fail_only_the_call_of_a_proxy_that_adds_to_a_maximum() {
+    // A client sends the largest header that the gateway accepts; the gateway adds two pairs of its own, and
     // calls a method with a longer name.
     let (mut pair, keys, handlers) = two_streams(&limited());
     let most: Metadata = (0..LIMITS.pairs - 2).map(|at| (format!("k{at}"), "v")).collect();
-    assert!(open(&mut pair, "M", &most).unwrap().is_some(), "all that the gateway takes");
+    assert!(open(&mut pair, "M", &most).unwrap().is_some(), "the largest header that the gateway accepts");
     let relayed: Metadata = (0..LIMITS.pairs).map(|at| (format!("k{at}"), "v")).collect();
     assert_eq!(open(&mut pair, "M", &relayed).unwrap_err().code().number(), 12005);
     let key = open(&mut pair, "AMuchLongerMethod", &Metadata::new()).unwrap().unwrap();

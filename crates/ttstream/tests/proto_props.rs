@@ -1,18 +1,18 @@
-//! Schedules by the thousand: see `sim`. `STREAM_CORE_SCHEDULES=100000` plays more of them,
-//! `STREAM_CORE_SEED=7` one again.
+//! Thousands of random schedules: see `sim`. `STREAM_CORE_SCHEDULES=100000` runs more of them,
+//! `STREAM_CORE_SEED=7` replays one.
 
 mod harness;
 mod sim;
 
 use harness::seed::replayable;
-use sim::Weather;
+use sim::Faults;
 
 #[test]
-fn every_promise_holds_on_slow_and_narrow_wires() {
-    replayable(1500, |seed| sim::play(seed, Weather::Slow));
+fn simulation_invariants_hold_on_slow_and_narrow_wires() {
+    replayable(1500, |seed| sim::play(seed, Faults::Slow));
 }
 
 #[test]
-fn every_promise_holds_while_proxies_reset_and_links_break() {
-    replayable(1500, |seed| sim::play(seed, Weather::Stormy));
+fn simulation_invariants_hold_with_proxy_resets_and_lost_connections() {
+    replayable(1500, |seed| sim::play(seed, Faults::ResetsAndLosses));
 }

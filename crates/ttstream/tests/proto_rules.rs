@@ -1,5 +1,5 @@
-//! Rules of one stream that are no row of the table: what each command returns, what arrives too late, and
-//! which stream or connection a protocol violation ends.
+//! Rules of one stream that the table does not have: the results of commands, late frames, and which stream
+//! or connection a protocol violation ends.
 
 mod harness;
 
@@ -11,9 +11,9 @@ use bytes::Bytes;
 use harness::frames::Seen;
 use harness::wire::Wire;
 use harness::{Dial, Pair};
-use kerrors::{ApplicationException, Code, Error, Side, StreamError};
-use stream_core::Metadata;
+use kerrors::{ApplicationException, Code, Error, RecvTimeout, Side, StreamError};
 use stream_core::cancel::Reason;
+use stream_core::{Metadata, Retryable};
 use ttheader_codec::FrameType;
 use ttstream::proto::{Config, Event, Finish, Method, Open, StreamKey};
 
@@ -22,7 +22,7 @@ fn text<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
 }
 
 #[test]
-fn a_handler_is_told_once_whatever_comes_after() {
+fn a_handler_gets_one_canceled_event() {
     let (rst, odd) = (Seen::rst(1, 12007, "stop", "A"), Seen::unknown(1, b"9"));
     for frames in [[&rst, &odd, &rst], [&odd, &odd, &rst]] {
         let (mut pair, _, _) = Pair::opened(&Dial::default());
@@ -31,13 +31,13 @@ fn a_handler_is_told_once_whatever_comes_after() {
             pair.to_server.inject(&seen.encode(), now);
         }
         pair.drive();
-        let told = pair.server.events.iter().filter(|event| matches!(event, Event::Canceled(..)));
-        assert_eq!(told.count(), 1, "{:?}", pair.server.events);
+        let canceled = pair.server.events.iter().filter(|event| matches!(event, Event::Canceled(..)));
+        assert_eq!(canceled.count(), 1, "{:?}", pair.server.events);
     }
 }
 
 #[test]
-fn a_link_that_breaks_at_any_byte_gives_what_had_arrived_before() {
+fn a_connection_lost_at_any_byte_delivers_earlier_messages() {
     let (mut reference, key, handler) = answered();
     let whole = reference.to_client.sent.frames().iter().map(|seen| seen.encode().len()).collect::<Vec<_>>();
     reference.server.conn.finish(handler, &Finish::default());
@@ -63,7 +63,7 @@ fn a_link_that_breaks_at_any_byte_gives_what_had_arrived_before() {
     }
 }
 
-/// A stream on which the server has sent a header and two messages.
+/// Returns a stream on which the server has sent a header and two messages.
 fn answered() -> (Pair, StreamKey, StreamKey) {
     answered_through(|_| {})
 }
@@ -79,7 +79,7 @@ fn answered_through(change: impl FnOnce(&mut Wire)) -> (Pair, StreamKey, StreamK
 }
 
 #[test]
-fn a_half_close_that_waits_is_not_lost_with_the_data_before_it() {
+fn a_queued_half_close_is_sent_when_a_cancel_purges_its_stream() {
     let (mut pair, key, _) = Pair::opened(&Dial::default());
     pair.to_server.window = 0;
     while pair.send(Side::Client, key, &[7; 20_000]).unwrap() {}
@@ -89,7 +89,7 @@ fn a_half_close_that_waits_is_not_lost_with_the_data_before_it() {
     pair.to_server.window = usize::MAX;
     pair.drive();
     let word = pair.to_server.sent.word(1);
-    assert!(word.ends_with("DRT"), "a peer that knows no Rst waits for the trailer: {word}");
+    assert!(word.ends_with("DRT"), "a peer without Rst waits for the trailer: {word}");
     pair.check_wire();
 }
 
@@ -99,7 +99,7 @@ fn inject(pair: &mut Pair, seen: &Seen) {
 }
 
 #[test]
-fn a_stream_that_ended_unanswered_sends_no_header() {
+fn send_header_after_the_end_sends_nothing() {
     let (mut pair, key, handler) = Pair::opened(&Dial::default());
     pair.client.conn.cancel(key, &Reason::Canceled);
     pair.drive();
@@ -113,7 +113,7 @@ fn a_stream_that_ended_unanswered_sends_no_header() {
 }
 
 #[test]
-fn what_cannot_be_encoded_costs_one_call_and_not_the_connection() {
+fn an_encode_error_fails_one_call_and_not_the_connection() {
     let (mut pair, key, handler) = Pair::opened(&Dial::default());
     let large: Metadata = [("k", vec![b'v'; 65_536])].into_iter().collect();
     let method = Arc::new(Method::new("M").unwrap());
@@ -130,7 +130,7 @@ fn what_cannot_be_encoded_costs_one_call_and_not_the_connection() {
     let error = pair.client.conn.open(&open, now).unwrap_err();
     let expected = "[ttstream error, code=12005] [client-side stream] header key or value of 65536 bytes";
     assert!(error.to_string().starts_with(expected), "{error}");
-    assert_eq!(pair.client.conn.held_streams(), 1, "it was never a stream");
+    assert_eq!(pair.client.conn.held_streams(), 1, "no stream was opened");
 
     assert!(pair.server.conn.set_header(handler, &large));
     assert_eq!(text(pair.server.conn.send_header(handler)).split(' ').nth(2), Some("code=12005]"));
@@ -144,7 +144,7 @@ fn what_cannot_be_encoded_costs_one_call_and_not_the_connection() {
 }
 
 #[test]
-fn a_deadline_that_has_passed_sends_nothing() {
+fn open_with_a_passed_deadline_sends_nothing() {
     let mut pair = Pair::default();
     let error = pair.try_open(&Dial { deadline: Some(Duration::ZERO), ..Dial::default() }).unwrap_err();
     let expected = "[ttstream error, code=12015] [client-side stream] stream timeout, timeout in ctx: 0s";
@@ -155,7 +155,7 @@ fn a_deadline_that_has_passed_sends_nothing() {
 }
 
 #[test]
-fn a_closed_connection_says_why_and_opens_nothing() {
+fn open_on_a_closed_connection_returns_its_error() {
     let (mut pair, key, handler) = Pair::opened(&Dial::default());
     pair.lose();
     pair.client.conn.handle_closed(&StreamError::new(Code::DRAINING));
@@ -163,14 +163,66 @@ fn a_closed_connection_says_why_and_opens_nothing() {
     let lost = "[ttstream error, code=12006] [client-side stream] transport is closing";
     assert_eq!(pair.try_open(&Dial::default()).unwrap_err().to_string(), lost);
     assert_eq!(text(pair.send(Side::Client, key, b"m")), lost, "the first reason stays");
-    assert!(pair.client.events.contains(&Event::Openable), "who waits to open is told");
+    assert!(pair.client.events.contains(&Event::Openable), "a waiting open is woken");
     pair.server.conn.finish(handler, &Finish::default());
     pair.drive();
     assert_eq!(pair.to_client.sent.word(1), "");
 }
 
 #[test]
-fn data_for_a_stream_that_was_reset_is_answered_once() {
+fn retryable_depends_on_the_loss_and_on_what_has_arrived() {
+    type Change = fn(&mut Pair, StreamKey, StreamKey);
+    let header: Change = |pair, _, handler| {
+        pair.server.conn.send_header(handler).unwrap();
+    };
+    let message: Change = |pair, _, handler| {
+        pair.send(Side::Server, handler, b"not taken").unwrap();
+    };
+    let cancel: Change = |pair, key, _| {
+        pair.client.conn.cancel(key, &Reason::Canceled);
+    };
+    let recv_timeout: Change = |pair, key, _| {
+        assert!(pair.recv(Side::Client, key).is_pending());
+        pair.advance(Duration::from_secs(60));
+    };
+    let end: Change = |pair, _, handler| pair.server.conn.finish(handler, &Finish::default());
+    // What happens before the end of the connection; whether it was lost, and the server had not read everything.
+    let rows: [(&str, Change, bool, bool, Retryable); 10] = [
+        ("nothing", |_, _, _| {}, true, false, Retryable::IfIdempotent),
+        ("nothing, unread", |_, _, _| {}, true, true, Retryable::Always),
+        ("a violation", |_, _, _| {}, false, false, Retryable::Never),
+        ("a header", header, true, false, Retryable::Never),
+        ("a header, unread", header, true, true, Retryable::Never),
+        ("a message", message, true, false, Retryable::Never),
+        ("a cancel", cancel, true, false, Retryable::Never),
+        ("a cancel, unread", cancel, true, true, Retryable::Never),
+        ("a Recv timeout", recv_timeout, true, false, Retryable::Never),
+        ("the handler's end", end, true, false, Retryable::Never),
+    ];
+    for (what, change, is_lost, is_unread, expected) in rows {
+        let timeout = Some(RecvTimeout::new(Duration::from_secs(30)));
+        let (mut pair, key, handler) = Pair::opened(&Dial { recv_timeout: timeout, ..Dial::default() });
+        change(&mut pair, key, handler);
+        pair.drive();
+        assert_eq!(pair.client.conn.retryable(key), Retryable::Never, "{what}: the connection is open");
+        for side in [Side::Client, Side::Server] {
+            let now = pair.now();
+            let conn = &mut pair.peer(side).conn;
+            if is_lost {
+                conn.mark_lost();
+            }
+            if is_unread {
+                conn.mark_unread(now);
+            }
+            conn.handle_closed(&StreamError::new(Code::TRANSPORT_CLOSING));
+        }
+        assert_eq!(pair.client.conn.retryable(key), expected, "{what}");
+        assert_eq!(pair.server.conn.retryable(handler), Retryable::Never, "{what}: at the server");
+    }
+}
+
+#[test]
+fn data_for_a_reset_stream_is_answered_with_one_rst() {
     let (mut pair, key, handler) = Pair::opened(&Dial::default());
     let now = pair.now();
     pair.to_client.inject(&Seen::rst(1, 12009, "no", "Gateway").encode(), now);
@@ -188,7 +240,7 @@ fn data_for_a_stream_that_was_reset_is_answered_once() {
 }
 
 #[test]
-fn our_own_rst_is_not_answered_by_another() {
+fn a_sent_rst_is_not_followed_by_another() {
     let (mut pair, key, _) = Pair::opened(&Dial::default());
     pair.client.conn.cancel(key, &Reason::Canceled);
     let now = pair.now();
@@ -199,7 +251,7 @@ fn our_own_rst_is_not_answered_by_another() {
 }
 
 #[test]
-fn a_sender_that_is_dropped_cancels_unless_it_has_closed() {
+fn a_dropped_sender_cancels_unless_close_send_was_called() {
     for (close, word) in [(false, "HRT"), (true, "HT")] {
         let (mut pair, key, handler) = Pair::opened(&Dial::default());
         if close {
@@ -215,7 +267,7 @@ fn a_sender_that_is_dropped_cancels_unless_it_has_closed() {
 }
 
 #[test]
-fn the_strings_of_a_trailer_are_there_once_it_has_come() {
+fn trailer_is_available_once_it_has_arrived() {
     let (mut pair, key, handler) = Pair::opened(&Dial::default());
     let now = pair.now();
     pair.to_server.inject(&Seen::new(1, FrameType::Trailer).string("ck", "cv").encode(), now);
@@ -229,7 +281,7 @@ fn the_strings_of_a_trailer_are_there_once_it_has_come() {
 }
 
 #[test]
-fn meta_frames_wait_in_order_and_not_without_bound() {
+fn meta_frames_are_queued_in_order_and_bounded() {
     let (mut pair, key, handler) = Pair::opened(&Dial::default());
     let meta =
         |at: u8, len: usize| Seen::new(1, FrameType::Meta).string("k", vec![at]).payload(vec![at; len]);
@@ -246,11 +298,11 @@ fn meta_frames_wait_in_order_and_not_without_bound() {
     let now = pair.now();
     pair.to_server.inject(&meta(1, 1).encode(), now);
     pair.drive();
-    assert_eq!(pair.server.conn.take_meta(handler), None, "they are for clients");
+    assert_eq!(pair.server.conn.take_meta(handler), None, "meta frames are for clients");
 }
 
 #[test]
-fn a_connection_knows_whether_a_stream_was_canceled_on_it() {
+fn has_canceled_reports_a_sent_or_received_rst() {
     type Act = fn(&mut Pair, StreamKey, StreamKey);
     let rows: [(&str, Act, [bool; 2]); 4] = [
         ("nothing", |_, _, _| {}, [false, false]),
@@ -273,7 +325,7 @@ fn a_connection_knows_whether_a_stream_was_canceled_on_it() {
 }
 
 #[test]
-fn what_a_handler_left_behind_is_sent_or_dropped_with_its_connection() {
+fn frames_queued_by_a_returned_handler_are_sent_or_dropped_with_the_connection() {
     for lost in [false, true] {
         let (mut pair, key, handler) = Pair::opened(&Dial::default());
         pair.to_client.window = 0;
@@ -294,7 +346,7 @@ fn what_a_handler_left_behind_is_sent_or_dropped_with_its_connection() {
 }
 
 #[test]
-fn a_key_outlives_its_stream_and_finds_nothing() {
+fn a_stream_key_of_a_removed_stream_finds_nothing() {
     let (mut pair, key, handler) = Pair::opened(&Dial::default());
     assert_eq!(StreamKey::from_token(key.token()), Some(key));
     pair.client.conn.release(key);
@@ -305,7 +357,7 @@ fn a_key_outlives_its_stream_and_finds_nothing() {
     pair.check_empty();
     let next = pair.open(&Dial::default());
     pair.drive();
-    assert_eq!(next.index(), key.index(), "the slot is used again");
+    assert_eq!(next.index(), key.index(), "the slot is reused");
     pair.client.conn.cancel(key, &Reason::Canceled);
     pair.client.conn.release(key);
     pair.server.conn.finish(handler, &Finish::default());
@@ -319,7 +371,7 @@ fn returned() -> Result<(), Error> {
 }
 
 #[test]
-fn what_nobody_will_take_is_dropped_as_it_comes() {
+fn discard_incoming_drops_messages_on_arrival() {
     let (mut pair, key, handler) = Pair::opened(&Dial::default());
     pair.send(Side::Client, key, b"one").unwrap();
     pair.drive();
@@ -335,7 +387,7 @@ fn what_nobody_will_take_is_dropped_as_it_comes() {
 }
 
 #[test]
-fn frames_for_nobody_cost_nothing() {
+fn frames_of_unknown_streams_are_ignored() {
     let mut pair = Pair::new(Config::default(), Config::default());
     let now = pair.now();
     for id in [0, 7, -7, i32::MIN] {
@@ -356,7 +408,7 @@ fn frames_for_nobody_cost_nothing() {
 }
 
 #[test]
-fn a_negative_id_is_a_stream_like_any_other() {
+fn a_negative_stream_id_is_valid() {
     let mut pair = Pair::default();
     let now = pair.now();
     pair.to_server.inject(&Seen::new(-5, FrameType::Header).string("k", "v").encode(), now);

@@ -1,5 +1,5 @@
-//! The table: how streams end, whoever ends them, wherever they are. The rows are in `table/rows.rs`;
-//! what plays one of them on two connections is `lab`; here is what compares.
+//! The table of stream ends: every cause in every state. The rows are in `table/rows.rs`; `lab` plays a row
+//! on two connections; this file compares.
 
 mod harness;
 mod lab;
@@ -10,7 +10,7 @@ use std::task::Poll;
 use kerrors::{Error, Side};
 use lab::Lab;
 use table::ends::{CANCELED_HERE, RECV_TIMEOUT_KEPT};
-use table::{End, Row, Told, Way, rows};
+use table::{End, Row, SeenError, Way, rows};
 use ttstream::proto::{Event, StreamKey};
 
 #[test]
@@ -30,7 +30,7 @@ fn every_stream_ends_as_the_table_says() {
     assert!(played >= 480, "{played} rows");
 }
 
-/// Plays one row; gives what was not as it says.
+/// Plays one row; returns the differences.
 fn check(way: Way, row: &Row) -> Vec<String> {
     let mut lab = Lab::new(way, row);
     lab.reach();
@@ -39,7 +39,7 @@ fn check(way: Way, row: &Row) -> Vec<String> {
 
     let mut found = Vec::new();
     if let Some(error) = &lab.kept {
-        let (seen, expected) = (End::Error(told(error, RECV_TIMEOUT_KEPT)), RECV_TIMEOUT_KEPT);
+        let (seen, expected) = (End::Error(seen_error(error, RECV_TIMEOUT_KEPT)), RECV_TIMEOUT_KEPT);
         differ(&mut found, Side::Client, "recv", &seen, &expected);
     }
     lab.compare(Side::Server, row.server, row.left[1], &mut found);
@@ -61,7 +61,7 @@ fn check(way: Way, row: &Row) -> Vec<String> {
 }
 
 impl Lab {
-    /// Whether one end sees what the row says; takes what is left there.
+    /// Compares what one end sees with the row; takes the remaining messages.
     fn compare(&mut self, side: Side, expected: End, left: usize, found: &mut Vec<String>) {
         let Some(key) = self.end_of(side) else {
             return differ(found, side, "end", &End::Unaware, &expected);
@@ -77,7 +77,7 @@ impl Lab {
         let outcome = self.pair.peer(side).conn.outcome(key);
         let end = match (&outcome, &recv) {
             (None, Poll::Ready(Err(error))) if self.pair.peer(side).conn.method(key).is_some() => {
-                End::RecvError(told(error, expected))
+                End::RecvError(seen_error(error, expected))
             }
             (None, Poll::Ready(Err(_))) => End::Gone,
             (None, _) => End::Live,
@@ -86,7 +86,7 @@ impl Lab {
                 End::Biz(text) if text == biz.to_string() => expected,
                 _ => End::Biz("another"),
             },
-            (Some(Err(error)), _) => End::Error(told(error, expected)),
+            (Some(Err(error)), _) => End::Error(seen_error(error, expected)),
         };
         differ(found, side, "end", &end, &expected);
         if let Some(outcome) = outcome {
@@ -95,7 +95,7 @@ impl Lab {
         self.compare_events(side, key, expected, found);
     }
 
-    /// Send and Recv say the same, again and again.
+    /// Checks that Send and Recv return the same error, repeatedly.
     fn compare_verbs(
         &mut self,
         side: Side,
@@ -120,27 +120,27 @@ impl Lab {
         }
     }
 
-    /// A handler is told once, unless it has ended the stream itself; and who watches a client is told of
-    /// each cancel that began there.
+    /// Checks that a handler gets one `Canceled` event, unless it has ended the stream itself, and that a
+    /// client gets a `Reset` event for each cancel that began there.
     fn compare_events(&self, side: Side, key: StreamKey, expected: End, found: &mut Vec<String>) {
         let peer = if side == Side::Client { &self.pair.client } else { &self.pair.server };
         let events = peer.events.iter().filter_map(|event| match event {
-            Event::Canceled(told, error) | Event::Reset(told, error) if *told == key => {
+            Event::Canceled(ended, error) | Event::Reset(ended, error) if *ended == key => {
                 Some(error.to_string())
             }
             _ => None,
         });
-        let told = match (side, expected) {
-            (Side::Server, End::Error(told)) if !self.returned => vec![told.sentence()],
-            (Side::Client, End::Error(told)) if begins_at_client(self.way) => vec![told.sentence()],
+        let expected = match (side, expected) {
+            (Side::Server, End::Error(error)) if !self.returned => vec![error.sentence()],
+            (Side::Client, End::Error(error)) if begins_at_client(self.way) => vec![error.sentence()],
             (Side::Client, End::Gone) => vec![sentence(CANCELED_HERE)],
             _ => Vec::new(),
         };
-        differ(found, side, "events", &events.collect::<Vec<_>>(), &told);
+        differ(found, side, "events", &events.collect::<Vec<_>>(), &expected);
     }
 }
 
-/// Whether the client ends the stream by itself, and not because something above it has ended.
+/// Returns whether the client ends the stream other than by a cancel of a parent scope.
 fn begins_at_client(way: Way) -> bool {
     let here = [Way::Cancel, Way::Cause, Way::Deadline, Way::RecvTimeout, Way::Foreign];
     let faults = [Way::HeaderTo(Side::Client), Way::UnknownTo(Side::Client), Way::Slow(Side::Client)];
@@ -148,25 +148,25 @@ fn begins_at_client(way: Way) -> bool {
     here.contains(&way) || faults.contains(&way) || times.contains(&way)
 }
 
-/// The cell that an error fills: the expected one if every column is the same.
-fn told(error: &Error, expected: End) -> Told {
+/// Returns the cell of an error: the expected one if every column is the same.
+fn seen_error(error: &Error, expected: End) -> SeenError {
     let error = error.stream().expect("a stream error");
     let seen =
-        Told { code: error.code().number(), kind: error.kind(), side: error.side(), path: "", text: "" };
+        SeenError { code: error.code().number(), kind: error.kind(), side: error.side(), path: "", text: "" };
     match expected {
-        End::Error(told) | End::RecvError(told)
-            if (seen == Told { path: "", text: "", ..told })
-                && error.to_string() == told.sentence()
-                && error.path().map_or_else(String::new, ToString::to_string) == told.path =>
+        End::Error(row) | End::RecvError(row)
+            if (seen == SeenError { path: "", text: "", ..row })
+                && error.to_string() == row.sentence()
+                && error.path().map_or_else(String::new, ToString::to_string) == row.path =>
         {
-            told
+            row
         }
-        _ => Told { text: error.to_string().leak(), ..seen },
+        _ => SeenError { text: error.to_string().leak(), ..seen },
     }
 }
 
 fn sentence(end: End) -> String {
-    if let End::Error(told) = end { told.sentence() } else { String::new() }
+    if let End::Error(error) = end { error.sentence() } else { String::new() }
 }
 
 fn differ<T: PartialEq + std::fmt::Debug>(

@@ -1,4 +1,4 @@
-//! Who waits, for how long, and what ends the wait.
+//! Timeouts and wakes: Recv timeout, stream idle timeout, deadlines, and the events that wake a waiting task.
 
 mod harness;
 
@@ -16,7 +16,7 @@ use ttstream::proto::{Config, Event, Finish, ServerLimits, StreamKey};
 const MS: Duration = Duration::from_millis(1);
 
 #[test]
-fn a_message_that_came_in_time_is_no_timeout() {
+fn recv_timeout_does_not_fire_if_a_message_arrived_in_time() {
     for keep in [false, true] {
         let recv_timeout = Some(RecvTimeout { timeout: 100 * MS, disable_cancel_remote: keep });
         let (mut pair, key, handler) = Pair::opened(&Dial { recv_timeout, ..Dial::default() });
@@ -24,19 +24,19 @@ fn a_message_that_came_in_time_is_no_timeout() {
         pair.advance(99 * MS);
         pair.send(Side::Server, handler, b"in time").unwrap();
         pair.drive();
-        // The task that waits in Recv runs late.
+        // The task of the pending Recv runs late.
         pair.advance(10 * MS);
         assert_eq!(pair.recv(Side::Client, key).map(Result::unwrap), Poll::Ready(Some("in time".into())));
-        assert!(pair.recv(Side::Client, key).is_pending(), "keep {keep}: the stream goes on");
+        assert!(pair.recv(Side::Client, key).is_pending(), "keep {keep}: the stream continues");
         pair.advance(99 * MS);
-        assert!(pair.recv(Side::Client, key).is_pending(), "keep {keep}: the next Recv has its own time");
+        assert!(pair.recv(Side::Client, key).is_pending(), "keep {keep}: the next Recv has a new timeout");
         pair.advance(MS);
         assert!(pair.recv(Side::Client, key).is_ready());
     }
 }
 
 #[test]
-fn a_half_close_that_came_in_time_is_no_timeout() {
+fn recv_timeout_does_not_fire_if_the_half_close_arrived_in_time() {
     let recv_timeout = Some(RecvTimeout::new(100 * MS));
     let limits = ServerLimits { recv_timeout, ..ServerLimits::default() };
     let mut pair = Pair::with_limits(Config::default(), Config::default(), limits);
@@ -49,11 +49,11 @@ fn a_half_close_that_came_in_time_is_no_timeout() {
     // The handler's task runs late.
     pair.advance(10 * MS);
     assert_eq!(pair.recv(Side::Server, handler).map(Result::unwrap), Poll::Ready(None));
-    assert!(pair.server.conn.outcome(handler).is_none(), "the stream goes on");
+    assert!(pair.server.conn.outcome(handler).is_none(), "the stream continues");
 }
 
 #[test]
-fn an_idle_stream_ends_when_its_time_has_passed_and_a_quarter_more_at_most() {
+fn stream_idle_timeout_fires_within_a_quarter_of_its_time() {
     for side in [Side::Client, Side::Server] {
         let restless = Config::default().stream_idle_timeout(100 * MS);
         let (client, server) = match side {
@@ -70,7 +70,7 @@ fn an_idle_stream_ends_when_its_time_has_passed_and_a_quarter_more_at_most() {
             pair.send(sender, from, b"m").unwrap();
         }
         pair.advance(100 * MS);
-        assert!(pair.client.conn.outcome(key).is_none(), "{side:?}: idle for its time");
+        assert!(pair.client.conn.outcome(key).is_none(), "{side:?}: the idle timeout has not passed");
         pair.advance(25 * MS);
         let ended = pair.client.conn.outcome(key).and_then(Result::err).and_then(|error| error.code());
         assert_eq!(ended, Some(Code::IDLE_TIMEOUT), "{side:?}");
@@ -83,14 +83,14 @@ fn an_idle_stream_ends_when_its_time_has_passed_and_a_quarter_more_at_most() {
 }
 
 #[test]
-fn what_is_left_until_the_deadline_travels_with_the_header() {
-    for (deadline, told) in
+fn the_time_left_until_the_deadline_is_sent_in_the_header() {
+    for (deadline, timeout) in
         [(None, None), (Some(1500 * MS), Some("1500")), (Some(Duration::from_micros(999)), Some("0"))]
     {
         let (pair, key, handler) = Pair::opened(&Dial { deadline, ..Dial::default() });
         let header = pair.to_server.sent.last(key.id().get(), FrameType::Header).unwrap();
-        assert_eq!(header.timeout.as_deref(), told.map(str::as_bytes));
-        let millis = told.map(|told| Duration::from_millis(told.parse().unwrap()));
+        assert_eq!(header.timeout.as_deref(), timeout.map(str::as_bytes));
+        let millis = timeout.map(|timeout| Duration::from_millis(timeout.parse().unwrap()));
         assert_eq!(pair.server.conn.timeout(handler), millis);
     }
     for odd in ["", "-1", "soon", "99999999999999999999999"] {
@@ -105,7 +105,7 @@ fn what_is_left_until_the_deadline_travels_with_the_header() {
 }
 
 #[test]
-fn each_recv_has_its_own_time() {
+fn recv_timeout_restarts_with_each_recv() {
     let recv_timeout = Some(RecvTimeout::new(100 * MS));
     let (mut pair, key, handler) = Pair::opened(&Dial { recv_timeout, ..Dial::default() });
     for _ in 0..5 {
@@ -115,11 +115,11 @@ fn each_recv_has_its_own_time() {
         pair.drive();
         assert!(pair.recv(Side::Client, key).is_ready());
     }
-    assert_eq!(pair.client.conn.poll_timeout(), None, "nobody waits");
+    assert_eq!(pair.client.conn.poll_timeout(), None, "no Recv is pending");
 }
 
 #[test]
-fn a_recv_that_was_given_up_does_not_time_out() {
+fn recv_timeout_does_not_fire_for_a_dropped_recv() {
     let recv_timeout = Some(RecvTimeout::new(100 * MS));
     let (mut pair, key, handler) = Pair::opened(&Dial { recv_timeout, ..Dial::default() });
     assert!(pair.recv(Side::Client, key).is_pending());
@@ -130,11 +130,11 @@ fn a_recv_that_was_given_up_does_not_time_out() {
     assert!(pair.client.conn.outcome(key).is_none());
     pair.send(Side::Server, handler, b"m").unwrap();
     pair.drive();
-    assert_eq!(pair.client.events, [], "nobody waits, so nobody is woken");
+    assert_eq!(pair.client.events, [], "no task waits, so none is woken");
 }
 
 #[test]
-fn a_recv_timeout_that_keeps_the_stream_is_told_once_a_recv() {
+fn recv_timeout_that_keeps_the_stream_is_returned_once_per_recv() {
     let recv_timeout = Some(RecvTimeout { timeout: 100 * MS, disable_cancel_remote: true });
     let (mut pair, key, handler) = Pair::opened(&Dial { recv_timeout, ..Dial::default() });
     for _ in 0..3 {
@@ -150,41 +150,41 @@ fn a_recv_timeout_that_keeps_the_stream_is_told_once_a_recv() {
     assert_eq!(pair.to_server.sent.word(1), "H", "nothing was sent");
 }
 
-/// What happens while Recv waits at both ends, and Send too where nothing can be written; and who is
-/// woken: Recv and Send at the client, Recv and Send at the server.
+/// Each row: an event while Recv waits at both ends, and Send too if nothing can be written; and the tasks
+/// that are woken: Recv and Send of the client, Recv and Send of the server.
 #[test]
-fn whoever_waits_is_woken_by_what_it_waits_for() {
+fn each_wait_is_woken_by_its_event() {
     type Act = fn(&mut Pair, StreamKey, StreamKey);
     const RECV: [bool; 2] = [true, false];
     const BOTH: [bool; 2] = [true, true];
-    const NOBODY: [bool; 2] = [false, false];
+    const NONE: [bool; 2] = [false, false];
     let rows: [(&str, bool, Act, [[bool; 2]; 2]); 11] = [
-        ("a message", false, |pair, _, handler| drop(pair.send(Side::Server, handler, b"m")), [RECV, NOBODY]),
+        ("a message", false, |pair, _, handler| drop(pair.send(Side::Server, handler, b"m")), [RECV, NONE]),
         (
-            "the answer",
+            "the response header",
             false,
             |pair, _, handler| pair.server.conn.send_header(handler).unwrap(),
-            [RECV, NOBODY],
+            [RECV, NONE],
         ),
-        ("the half close", false, |pair, key, _| pair.client.conn.close_send(key), [NOBODY, RECV]),
-        ("a meta frame", false, |pair, _, _| inject(pair, &Seen::new(1, FrameType::Meta)), [RECV, NOBODY]),
+        ("the half close", false, |pair, key, _| pair.client.conn.close_send(key), [NONE, RECV]),
+        ("a meta frame", false, |pair, _, _| inject(pair, &Seen::new(1, FrameType::Meta)), [RECV, NONE]),
         ("a cancel", false, |pair, key, _| pair.client.conn.cancel(key, &Reason::Canceled), [RECV, RECV]),
         (
             "a stuck cancel",
             true,
             |pair, key, _| pair.client.conn.cancel(key, &Reason::Canceled),
-            [BOTH, NOBODY],
+            [BOTH, NONE],
         ),
         (
             "the return",
             true,
             |pair, _, handler| pair.server.conn.finish(handler, &Finish::default()),
-            [NOBODY, BOTH],
+            [NONE, BOTH],
         ),
         ("the loss", true, |pair, _, _| pair.lose(), [BOTH, BOTH]),
-        ("an rst", true, |pair, _, _| inject(pair, &Seen::rst(1, 1, "x", "")), [BOTH, NOBODY]),
-        ("a trailer", true, |pair, _, _| inject(pair, &Seen::new(1, FrameType::Trailer)), [BOTH, NOBODY]),
-        ("a protocol violation", true, |pair, _, _| inject(pair, &Seen::unknown(1, b"9")), [BOTH, NOBODY]),
+        ("an rst", true, |pair, _, _| inject(pair, &Seen::rst(1, 1, "x", "")), [BOTH, NONE]),
+        ("a trailer", true, |pair, _, _| inject(pair, &Seen::new(1, FrameType::Trailer)), [BOTH, NONE]),
+        ("a protocol violation", true, |pair, _, _| inject(pair, &Seen::unknown(1, b"9")), [BOTH, NONE]),
     ];
     for (name, stuck, act, woken) in rows {
         let (mut pair, key, handler) = Pair::opened(&Dial::default());
@@ -207,7 +207,7 @@ fn whoever_waits_is_woken_by_what_it_waits_for() {
 }
 
 #[test]
-fn an_answer_wakes_who_waits_for_it_and_leaves_once() {
+fn a_response_header_wakes_its_waiter_and_is_sent_once() {
     let (mut pair, key, handler) = Pair::opened(&Dial::default());
     assert!(pair.client.conn.header(key).is_pending());
     let answer: Metadata = [("hk", "hv")].into_iter().collect();
@@ -217,7 +217,7 @@ fn an_answer_wakes_who_waits_for_it_and_leaves_once() {
     assert!(pair.client.events.contains(&Event::Readable(key)));
     let Poll::Ready(Ok(header)) = pair.client.conn.header(key) else { panic!("no header") };
     assert_eq!(header.get_str("hk"), Some("hv"));
-    assert!(!pair.server.conn.set_header(handler, &answer), "it has left");
+    assert!(!pair.server.conn.set_header(handler, &answer), "it was already sent");
     pair.server.conn.send_header(handler).unwrap();
     pair.drive();
     assert_eq!(pair.to_client.sent.word(1), "H");

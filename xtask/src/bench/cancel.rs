@@ -16,7 +16,7 @@ pub(super) struct Cancels {
     pub(super) peer: Peer,
     pub(super) flooded: bool,
     /// Handlers that learned of it, of so many that were to.
-    pub(super) told: (usize, usize),
+    pub(super) notified: (usize, usize),
     pub(super) p50: f64,
     pub(super) p99: f64,
     pub(super) worst: f64,
@@ -55,7 +55,7 @@ fn middle(rounds: &[Cancels], run: (Peer, bool)) -> Option<Cancels> {
     Some(Cancels {
         peer: run.0,
         flooded: run.1,
-        told: rounds.iter().fold((0, 0), |sum, one| (sum.0 + one.told.0, sum.1 + one.told.1)),
+        notified: rounds.iter().fold((0, 0), |sum, one| (sum.0 + one.notified.0, sum.1 + one.notified.1)),
         p50: all(|one| one.p50)?,
         p99: all(|one| one.p99)?,
         worst: rounds.iter().map(|one| one.worst).reduce(f64::max)?,
@@ -75,24 +75,34 @@ fn measure(programs: &Programs, peer: Peer, flooded: bool, cancels: usize) -> Re
         (_, false) => programs.client(peer, server.addr, &format!("lat --what recv --c {count}"))?,
     };
     let until = Instant::now() + Duration::from_secs(30);
-    let canceled = events(&client, "cancel", cancels, until);
-    // A handler that is not told within this time is not told.
-    let told = events(&server.running, "done", cancels, Instant::now() + Duration::from_secs(6));
-    let mut times: Vec<f64> =
-        told.iter().filter_map(|(seq, at)| Some(micros(at.checked_sub(*canceled.get(seq)?)?))).collect();
-    times.sort_by(f64::total_cmp);
-    let at = |per_cent: usize| {
-        times.get((times.len() * per_cent / 100).min(times.len().saturating_sub(1))).copied()
-    };
-    let nobody = || format!("no handler of {} learned of a cancel", peer.name());
+    let times = times(&client, &server.running, cancels, until);
+    let at = |per_cent| percentile(&times, per_cent);
+    let no_cancel = || format!("no handler of {} learned of a cancel", peer.name());
     Ok(Cancels {
         peer,
         flooded,
-        told: (times.len(), cancels),
-        p50: at(50).ok_or_else(nobody)?,
-        p99: at(99).ok_or_else(nobody)?,
-        worst: at(100).ok_or_else(nobody)?,
+        notified: (times.len(), cancels),
+        p50: at(50).ok_or_else(no_cancel)?,
+        p99: at(99).ok_or_else(no_cancel)?,
+        worst: at(100).ok_or_else(no_cancel)?,
     })
+}
+
+/// The times from each of `count` cancels of `client` to the handler of `server` that was notified, in microseconds, the
+/// shortest first. `until`: the end of the wait for the cancels.
+pub(super) fn times(client: &Running, server: &Running, count: usize, until: Instant) -> Vec<f64> {
+    let canceled = events(client, "cancel", count, until);
+    // A handler that is not notified within this time counts as not notified.
+    let notified = events(server, "done", count, Instant::now() + Duration::from_secs(6));
+    let mut times: Vec<f64> =
+        notified.iter().filter_map(|(seq, at)| Some(micros(at.checked_sub(*canceled.get(seq)?)?))).collect();
+    times.sort_by(f64::total_cmp);
+    times
+}
+
+/// The time that so many of a hundred of the sorted `times` do not exceed; `None` if there are none.
+pub(super) fn percentile(times: &[f64], per_cent: usize) -> Option<f64> {
+    times.get((times.len() * per_cent / 100).min(times.len().saturating_sub(1))).copied()
 }
 
 /// When each of `count` streams said `event`; fewer if time is over.

@@ -6,7 +6,8 @@ use super::judge::{MIXED, Row, cancels, megabytes, times};
 use super::memory::STREAMS;
 use super::peers::{Pair, Peer};
 use super::works::{
-    BARE, BARE_CURRENT, FROM_KITEX, KITEX, OURS, OURS_BUSY, OURS_CORES, PAIRS, TO_KITEX, TONIC, WORKS, Work,
+    BARE, BARE_CURRENT, FROM_KITEX, KITEX, KITEX_GRPC, OURS, OURS_BUSY, OURS_CORES, OURS_GRPC, PAIRS,
+    TO_KITEX, TONIC, WORKS, Work,
 };
 
 /// The page.
@@ -14,77 +15,88 @@ pub(super) fn document(run: &Run, rows: &[Row]) -> String {
     let parts = [
         opening(run, rows),
         section("Targets", "", &targets(rows)),
-        section("What limits", include_str!("limits.md"), ""),
-        section("Ratios", "How many times as much ours does in the same time.", &ratios(run)),
-        section("A runtime a core", CORES, &option(run, OURS_CORES)),
+        section("What limits throughput", include_str!("limits.md"), ""),
+        section("Ratios", "Throughput relative to each peer (higher is better).", &ratios(run)),
+        section("gRPC", GRPC, &grpc(run)),
+        section("A runtime per core", CORES, &option(run, OURS_CORES)),
         section("Busy polling", BUSY, &option(run, OURS_BUSY)),
         section("Kitex at one end", ONE_END, &one_end(run)),
-        section("The slowest hundredth", "p99 of an operation in microseconds.", &tails(run)),
+        section("Tail latency", "p99 latency of an operation, in microseconds.", &tails(run)),
         section("Memory", MEMORY, &measured(run.findings.memory.as_deref(), memory)),
         section("Write calls", &writes_note(run), &writes(run)),
         section("Cancel", CANCEL, &cancel(run)),
+        section("Cancel through a chain", HOPS_TEXT, &hops(run)),
         section("Codec", CODEC, &codec(run)),
         section("Growth", GROWTH, &growth(run)),
         section("What was measured", WHAT, ""),
-        section("On what", "", &machine(run)),
-        section("Again", AGAIN, &commands(run)),
+        section("Environment", "", &machine(run)),
+        section("Reproduce", AGAIN, &commands(run)),
         section("All figures", ALL, &figures(run)),
         failures(run),
     ];
     parts.concat()
 }
 
-const CORES: &str = "How many times as much ours does when both ends run it on `kitex::Cores`, a runtime of one \
-    thread for each core, with a connection for each (`--cores 0`). An option: nobody takes over from a core whose \
-    handler computes. All else on this page is the default, one runtime of all cores, and one connection.";
-const BUSY: &str = "How many times as much ours does when connections at both ends look for more for 100 us after \
-    each read before they sleep (`SocketConfig::busy_poll`, `--busy-poll 100`). An option: a core is busy while \
-    one looks.";
-const ONE_END: &str = "How many times as much as Kitex at both ends.";
-const MEMORY: &str = "Resident memory (VmRSS) of the server's process: before the first connection, and with \
-    10,000 idle streams on one connection, each with its handler.";
-const CANCEL: &str = "From the cancel, or the drop, in the client's process to the handler's notice in the \
-    server's, in microseconds; streams that wait for a message that never comes. Saturated: eight other streams \
-    of the same connection send 16 KiB messages as fast as the connection takes them. Median and p99 are medians \
-    of the rounds, the slowest is the slowest of all.";
-const CODEC: &str = "The header of a data frame of 1 KiB; of fifteen batches the fastest, of the rounds the \
-    median. gopkg's row \"encode\" keeps one map of the header's pairs for all frames, which is in its favor; \
-    \"encode pairs\" makes it for each frame, as Kitex does, and is compared with our encoder without the \
-    template that a method's frames share.";
-const GROWTH: &str = "Processor time of client and server together for one echo, while the same 256 messages are \
-    on their way whatever the number: up to 16 tasks go round among all streams, send a share of the window to \
-    one and read as many answers. Streams: all on one connection. Connections: one stream each.";
-const WHAT: &str = "Two processes on the loopback interface of one machine, both ends of each pair on all its \
-    cores. A payload is 1 KiB; a message has a string, an integer and the payload. All streams share one \
-    connection, but for growth and for a runtime a core. Server and client are started anew for each run; rounds go through all pairs at \
-    one work before they go to the next, so that whatever else the machine does meets everyone. Figures are \
-    medians of the rounds.
+const GRPC: &str =
+    "Throughput and p99 of ours over gRPC (`--proto grpc`), relative to Kitex over gRPC and to tonic.";
+const CORES: &str = "Throughput relative to each peer when both ends of ours use `kitex::ThreadPerCore`: a \
+    single-threaded runtime per core, with one connection each (`--cores 0`). This is an option, because \
+    no other core takes over from one whose handler computes. Everything else on this page uses the \
+    default: one runtime for all cores, and one connection.";
+const BUSY: &str = "Throughput relative to each peer when the connections at both ends of ours spin for \
+    100 us after each read before they park (`SocketConfig::busy_poll`, `--busy-poll 100`). This is an \
+    option, because a spinning core is busy.";
+const ONE_END: &str = "Throughput relative to Kitex at both ends.";
+const MEMORY: &str = "Resident memory (VmRSS) of the server process: before the first connection, and \
+    with 10,000 idle streams on one connection, each with its handler.";
+const CANCEL: &str = "Time in microseconds from the cancel, or the drop, in the client process until the \
+    handler in the server process is notified. The streams wait for a message that is never sent. \
+    Saturated: eight other streams of the same connection send 16 KiB messages as fast as possible. \
+    Median and p99 are medians of the rounds; \"slowest\" is the slowest of all.";
+const HOPS_TEXT: &str = "Time in microseconds from the cancel in the client process until the handler of the last \
+    service is notified, through so many services, each a process. Nothing receives at the client. Medians of the \
+    rounds.";
+const CODEC: &str = "The header of a data frame of 1 KiB: the fastest of fifteen batches, the median of \
+    the rounds. gopkg's row \"encode\" keeps one map of the header's pairs for all frames, which is in \
+    its favor; \"encode pairs\" makes a map for each frame, as Kitex does, and is compared with our \
+    encoder without the template shared by a method's frames.";
+const GROWTH: &str = "Processor time of client and server together for one echo, with 256 messages in \
+    flight, whatever the number of streams: up to 16 tasks iterate over all streams, send a share of the \
+    window on one and read as many responses. Streams: all on one connection. Connections: one stream \
+    each.";
+const WHAT: &str = "Two processes on the loopback interface of one machine; both ends of each \
+pair use all its cores. A payload is 1 KiB; a message has a string, an integer and the payload. All \
+streams share one connection, except for growth and for a runtime per core. Server and client are \
+restarted for each run. A round runs one workload with all pairs before the next workload, so that other \
+load on the machine affects all pairs alike. Figures are medians of the rounds.
 
-- echo: each of C tasks has one Bidi stream, sends a message and waits for its answer. An operation is both.
-- echo, one core: the same with both programs on one core (`taskset -c 0`), so that none is asleep and has to be \
-woken: what an echo costs the processor.
+- echo: each of C tasks has one Bidi stream, sends a message and waits for its response. An operation is \
+both.
+- echo, one core: the same with both programs on one core (`taskset -c 0`), without wake-ups of idle \
+cores: the processor time of an echo.
 - down: one endless Down stream; an operation is one message received.
-- open: Down of one message, from the open to the end of the stream; again and again.
-- unary: a call that is no stream. Ours by TTHeader, Kitex framed, tonic by HTTP/2; none shares a connection here \
-but tonic's.
+- open: a Down stream of one message, from the open to the end of the stream, repeatedly.
+- unary: a call without a stream. Ours uses TTHeader, Kitex framed Thrift, tonic HTTP/2; only tonic's \
+calls share a connection.
 
-Ours and Kitex: `lab-peer` and its twin (`crates/interop`), with their defaults, all limits and accounting on. \
-tonic: `tonic-peer` (`crates/bench`), Protobuf with the same fields, without Nagle, windows of 1 MiB a stream and \
-16 MiB a connection, payloads that are not copied. All three print one line when a stream's handler ends, to \
-`/dev/null`. The bare loop (`bare`, `crates/bench`) is the upper bound of this wire: real frames and the real \
-Thrift struct, decoded and encoded at both ends, what one read brought answered by one write, and nothing of an \
-RPC: no state of a stream, no limit, no task to wake, no handler, no cancel.";
-const AGAIN: &str = "`cargo xtask bench` writes this page; `cargo xtask bench --quick` takes a minute and writes to \
-    `target/bench`. What it runs:";
-const ALL: &str = "Operations a second, p50 and p99 in microseconds, and how far the rounds lie apart.";
+Ours and Kitex: `lab-peer` and the same program on Kitex (`crates/interop`), with their defaults, all \
+limits and accounting on. tonic: `tonic-peer` (`crates/bench`), Protobuf with the same fields, \
+TCP_NODELAY, windows of 1 MiB per stream and 16 MiB per connection, payloads that are not copied. All \
+three print one line to `/dev/null` when the handler of a stream ends. The bare loop (`bare`, \
+`crates/bench`) is the upper bound for this wire format: real frames and the real Thrift struct, decoded \
+and encoded at both ends, all messages of one read answered in one write, and none of an RPC's work: no \
+stream state, no limit, no task to wake, no handler, no cancel.";
+const AGAIN: &str = "`cargo xtask bench` writes this page; `cargo xtask bench --quick` takes a minute \
+    and writes to `target/bench`. The commands:";
+const ALL: &str = "Operations per second, p50 and p99 in microseconds, and the spread of the rounds.";
 
 fn opening(run: &Run, rows: &[Row]) -> String {
     let met = rows.iter().filter(|row| row.met).count();
-    let quick = if run.scale.quick { " A quick run: one short round, good for a look only." } else { "" };
+    let quick = if run.scale.quick { " A quick run: one short round, not reliable." } else { "" };
     format!(
-        "# Performance\n\nOurs, Kitex, tonic and a bare loop side by side in one run of {}, {} rounds of {} s each \
-         at every work: {met} of {} targets are met.{quick} All numbers on this page are of that run, and `cargo \
-         xtask bench` writes them anew.\n\n![Throughput, tails and growth](performance.svg)\n",
+        "# Performance\n\nOurs, Kitex, tonic and a bare loop in one run of {}, {} rounds of {} s for each workload: \
+         {met} of {} targets are met.{quick} All numbers on this page are from that run; `cargo xtask bench` \
+         replaces them.\n\n![Throughput, tails and growth](performance.svg)\n",
         run.machine.date,
         run.scale.rounds,
         run.scale.seconds,
@@ -112,6 +124,19 @@ fn ratios(run: &Run) -> String {
     let line =
         |work: Work| [work.name(), to(work, KITEX), to(work, TONIC), to(work, BARE), to(work, BARE_CURRENT)];
     let head = ["", "to Kitex", "to tonic", "to the bare loop", "to the bare loop, one thread"];
+    table(head, WORKS.into_iter().map(line))
+}
+
+fn grpc(run: &Run) -> String {
+    let to = |work: Work, pair| show(run.findings.matrix.ratio(work, OURS_GRPC, pair), times);
+    let p99 =
+        |work: Work, pair| show(run.findings.matrix.figure(work, pair).map(|figure| figure.p99), micros);
+    let line = |work: Work| {
+        let tails = [OURS_GRPC, KITEX_GRPC, TONIC].map(|pair| p99(work, pair));
+        let [ours, kitex, tonic] = tails;
+        [work.name(), to(work, KITEX_GRPC), to(work, TONIC), to(work, OURS), ours, kitex, tonic]
+    };
+    let head = ["", "to Kitex", "to tonic", "to TTHeader Streaming", "p99, us", "Kitex's", "tonic's"];
     table(head, WORKS.into_iter().map(line))
 }
 
@@ -151,7 +176,7 @@ fn memory(memory: &[super::memory::Memory]) -> String {
         let show = |bytes| format!("{:.1} MB", megabytes(bytes));
         [one.peer.name().to_owned(), show(one.held), show(one.empty), each]
     };
-    table(["", "with 10,000 idle streams", "without", "a stream"], memory.iter().map(line))
+    table(["", "with 10,000 idle streams", "without", "per stream"], memory.iter().map(line))
 }
 
 fn writes_note(run: &Run) -> String {
@@ -165,7 +190,7 @@ fn writes(run: &Run) -> String {
             let show = |calls: f64| format!("{calls:.3}");
             [peer.name().to_owned(), show(client + server), show(client), show(server)]
         };
-        table(["", "an echo", "of the client", "of the server"], writes.peers.iter().map(line))
+        table(["", "per echo", "by the client", "by the server"], writes.peers.iter().map(line))
     })
 }
 
@@ -174,14 +199,24 @@ fn cancel(run: &Run) -> String {
         let line = |(peer, flooded)| {
             let one = cancels(&run.findings, peer, flooded)?;
             let how = if flooded { "saturated" } else { "idle" };
-            let told = format!("{} of {}", one.told.0, one.told.1);
+            let notified = format!("{} of {}", one.notified.0, one.notified.1);
             let name = format!("{}, {how} connection", peer.name());
-            Some([name, micros(one.p50), micros(one.p99), micros(one.worst), told])
+            Some([name, micros(one.p50), micros(one.p99), micros(one.worst), notified])
         };
         let rows = [false, true].into_iter().flat_map(|flooded| {
             [Peer::Ours, Peer::Tonic, Peer::Kitex].into_iter().filter_map(move |peer| line((peer, flooded)))
         });
-        table(["", "median", "p99", "slowest", "handlers told"], rows)
+        table(["", "median", "p99", "slowest", "handlers notified"], rows)
+    })
+}
+
+fn hops(run: &Run) -> String {
+    measured(run.findings.hops.as_ref(), |hops| {
+        let line = |one: &super::hops::Hops| {
+            let notified = format!("{} of {}", one.notified.0, one.notified.1);
+            [one.peer.name().to_owned(), one.hops.to_string(), micros(one.p50), micros(one.p99), notified]
+        };
+        table(["", "services", "median", "p99", "handlers notified"], hops.iter().map(line))
     })
 }
 
@@ -211,7 +246,10 @@ fn growth(run: &Run) -> String {
                 let cost = format!("{:.2} us", point.cost / 1000.0);
                 [point.count.to_string(), times(point.cost / cheapest), cost, per_second(point.ops)]
             };
-            table([title, "to the cheapest", "an echo", "echoes a second"], points.iter().map(line))
+            table(
+                [title, "relative to the cheapest", "per echo", "echoes per second"],
+                points.iter().map(line),
+            )
         };
         format!("{}\n{}", curve("streams", &growth.streams), curve("connections", &growth.connections))
     })
@@ -243,7 +281,7 @@ fn figures(run: &Run) -> String {
             spread,
         ])
     };
-    table(["", "", "a second", "p50", "p99", "rounds"], cells.filter_map(line))
+    table(["", "", "per second", "p50", "p99", "spread"], cells.filter_map(line))
 }
 
 fn failures(run: &Run) -> String {
@@ -252,7 +290,7 @@ fn failures(run: &Run) -> String {
         return String::new();
     }
     let lines: String = failures.iter().map(|failure| format!("- {failure}\n")).collect();
-    section("What did not run", "Twice each.", &lines)
+    section("What did not run", "Each was tried twice.", &lines)
 }
 
 /// What was measured, or why it was not.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::cancel::Cancels;
 use super::codec::Codec;
 use super::growth::Growth;
+use super::hops::Hops;
 use super::machine::Machine;
 use super::matrix::Matrix;
 use super::memory::Memory;
@@ -19,11 +20,12 @@ pub(super) struct Findings {
     pub(super) memory: Result<Vec<Memory>, String>,
     pub(super) writes: Result<Writes, String>,
     pub(super) cancels: Result<Vec<Cancels>, String>,
+    pub(super) hops: Result<Vec<Hops>, String>,
     pub(super) growth: Result<Growth, String>,
     pub(super) codec: Result<Codec, String>,
 }
 
-/// What a document tells.
+/// What a document reports.
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) scale: Scale,

@@ -146,8 +146,7 @@ fn compiler() -> String {
 
 fn count(workspace: &Workspace) -> Result<Counts> {
     let build = Cmd::new("cargo build --release --package bench --bin bench-instructions");
-    println!("   $ {build}");
-    build.run()?;
+    build.start()?;
     let program = workspace.target.join(PROGRAM);
     let cases = Cmd::default().path(&program).read()?;
     cases.lines().filter_map(|line| line.split_once('\t')).map(|case| count_case(&program, case)).collect()

@@ -4,9 +4,11 @@
 use super::cancel::Cancels;
 use super::findings::Findings;
 use super::growth::growth;
+use super::hops::{HOPS, Hops};
 use super::peers::{Pair, Peer};
 use super::works::{
-    BARE, DOWN_1, ECHO_1, ECHO_100, ECHO_1000, FROM_KITEX, KITEX, OPEN_100, OURS, TO_KITEX, TONIC, Work,
+    BARE, DOWN_1, ECHO_1, ECHO_100, ECHO_1000, FROM_KITEX, KITEX, KITEX_GRPC, OPEN_100, OURS, OURS_GRPC,
+    TO_KITEX, TONIC, Work,
 };
 
 /// One target.
@@ -38,6 +40,12 @@ const RATIOS: &[(Work, Pair, Pair, f64)] = &[
     (DOWN_1, OURS, KITEX, 4.0),
     (OPEN_100, OURS, KITEX, 6.0),
     (OPEN_100, OURS, TONIC, 3.0),
+    (ECHO_1, OURS_GRPC, TONIC, 1.0),
+    (ECHO_100, OURS_GRPC, TONIC, 1.0),
+    (ECHO_100, OURS_GRPC, KITEX_GRPC, 2.0),
+    (ECHO_1000, OURS_GRPC, TONIC, 1.0),
+    (DOWN_1, OURS_GRPC, TONIC, 1.0),
+    (OPEN_100, OURS_GRPC, TONIC, 1.0),
     (ECHO_100, TO_KITEX, KITEX, MIXED),
     (ECHO_100, FROM_KITEX, KITEX, MIXED),
 ];
@@ -51,6 +59,8 @@ const DECODE: f64 = 8.0;
 const ENCODE: f64 = 5.0;
 /// Behind a saturated connection, in milliseconds.
 const FLOODED_MS: f64 = 20.0;
+/// Over gRPC, to TTHeader Streaming.
+const HOPS_TIMES: f64 = 2.0;
 /// What is still flat: the noise of such a measurement, about.
 const FLAT: f64 = 1.25;
 
@@ -58,9 +68,10 @@ const FLAT: f64 = 1.25;
 pub(super) fn judge(findings: &Findings) -> Vec<Row> {
     let mut rows: Vec<Row> = RATIOS.iter().map(|row| ratio(findings, row)).collect();
     rows.extend(TAILS.iter().map(|work| tail(findings, *work)));
-    rows.extend([memory(findings), writes(findings)]);
+    rows.extend([memory(findings), grpc_memory(findings), writes(findings)]);
     rows.extend(codec(findings));
     rows.extend([idle_cancel(findings), flooded_cancel(findings)]);
+    rows.extend(HOPS.map(|hops| hops_of_grpc(findings, hops)));
     rows.extend(flat(findings));
     rows
 }
@@ -97,10 +108,20 @@ fn tail(findings: &Findings, work: Work) -> Row {
 }
 
 fn memory(findings: &Findings) -> Row {
-    let ours = findings.memory.iter().flatten().find(|memory| memory.peer == Peer::Ours);
-    let held = ours.map(|memory| megabytes(memory.held));
     let what = "memory of a server that holds 10,000 idle streams".to_owned();
-    Bound::AtMost(MEMORY_MB).row(what, held, |value| format!("{value:.1} MB"))
+    Bound::AtMost(MEMORY_MB).row(what, held(findings, Peer::Ours), |value| format!("{value:.1} MB"))
+}
+
+fn grpc_memory(findings: &Findings) -> Row {
+    let (ours, tonic) = (held(findings, Peer::OursGrpc), held(findings, Peer::Tonic));
+    let ratio = ours.zip(tonic).map(|(ours, tonic)| ours / tonic.max(1.0));
+    Bound::AtMost(1.0).row("the same over gRPC: ours to tonic".to_owned(), ratio, times)
+}
+
+/// Megabytes of the server with its idle streams.
+fn held(findings: &Findings, peer: Peer) -> Option<f64> {
+    let memory = findings.memory.iter().flatten().find(|memory| memory.peer == peer);
+    memory.map(|memory| megabytes(memory.held))
 }
 
 fn writes(findings: &Findings) -> Row {
@@ -133,10 +154,23 @@ fn idle_cancel(findings: &Findings) -> Row {
 }
 
 fn flooded_cancel(findings: &Findings) -> Row {
-    // One that was never told is no fast one.
-    let ours = cancels(findings, Peer::Ours, true).filter(|ours| ours.told.0 == ours.told.1);
+    // A handler that was never notified does not count as fast.
+    let ours = cancels(findings, Peer::Ours, true).filter(|ours| ours.notified.0 == ours.notified.1);
     let what = "cancel to handler, saturated connection: the slowest of all".to_owned();
     Bound::Below(FLOODED_MS).row(what, ours.map(|ours| ours.worst / 1000.0), |value| format!("{value:.1} ms"))
+}
+
+/// Over gRPC beside TTHeader Streaming.
+fn hops_of_grpc(findings: &Findings, hops: usize) -> Row {
+    let p99 =
+        |peer| hop(findings, peer, hops).filter(|one| one.notified.0 == one.notified.1).map(|one| one.p99);
+    let ratio = p99(Peer::OursGrpc).zip(p99(Peer::Ours)).map(|(grpc, ours)| grpc / ours.max(1.0));
+    let what = format!("cancel through a chain of {hops}, nothing receives: p99, gRPC to TTHeader");
+    Bound::AtMost(HOPS_TIMES).row(what, ratio, times)
+}
+
+pub(super) fn hop(findings: &Findings, peer: Peer, hops: usize) -> Option<&Hops> {
+    findings.hops.iter().flatten().find(|one| (one.peer, one.hops) == (peer, hops))
 }
 
 fn flat(findings: &Findings) -> [Row; 2] {

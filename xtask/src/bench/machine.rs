@@ -15,7 +15,7 @@ pub(super) struct Machine {
 
 pub(super) fn describe(workspace: &Workspace) -> Result<Machine> {
     let lock = fs::read_to_string(workspace.root.join("Cargo.lock"))?;
-    let twin = fs::read_to_string(workspace.root.join("crates/interop/kitex-peer/go.mod"))?;
+    let kitex_peer = fs::read_to_string(workspace.root.join("crates/interop/kitex-peer/go.mod"))?;
     let gopkg = fs::read_to_string(workspace.root.join("crates/bench/gopkg-bench/go.mod"))?;
     let crates = ["tokio", "tonic", "hyper", "h2", "prost"];
     let crates = crates.into_iter().filter_map(|name| Some(format!("{name} {}", locked(&lock, name)?)));
@@ -26,7 +26,7 @@ pub(super) fn describe(workspace: &Workspace) -> Result<Machine> {
         ("system", first_line(&Cmd::new("uname -s -r -m"))),
         ("Rust", first_line(&Cmd::new("rustc --version"))),
         ("Go", first_line(&Cmd::new("go version"))),
-        ("Kitex", required(&twin, "github.com/cloudwego/kitex")),
+        ("Kitex", required(&kitex_peer, "github.com/cloudwego/kitex")),
         ("gopkg", required(&gopkg, "github.com/cloudwego/gopkg")),
         ("crates", crates.collect::<Vec<_>>().join(", ")),
         ("this workspace", commit()),

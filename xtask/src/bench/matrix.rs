@@ -1,5 +1,5 @@
-//! Throughput and latency: every pair at every work, round after round, so that whatever the machine does
-//! meanwhile meets them all. Owns what is run and how figures come of it.
+//! Throughput and latency: every pair at every work, round after round, so that other load
+//! of the machine affects all pairs alike. Owns what is run and how results are computed.
 
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ pub(super) struct Matrix {
     pub(super) failures: Vec<String>,
 }
 
-/// Runs everything. Each round begins with another pair: whoever comes first after another work may find
+/// Runs everything. Each round begins with another pair: the first one after another workload may find
 /// the machine in another state.
 pub(super) fn run(programs: &Programs, scale: &Scale) -> Matrix {
     let mut matrix = Matrix::default();

@@ -9,7 +9,7 @@ use crate::Result;
 /// Streams that are held, all on one connection.
 pub(super) const STREAMS: usize = 10_000;
 /// Who holds them.
-const PEERS: [Peer; 4] = [Peer::Ours, Peer::Kitex, Peer::Tonic, Peer::Bare];
+const PEERS: [Peer; 6] = [Peer::Ours, Peer::OursGrpc, Peer::Kitex, Peer::KitexGrpc, Peer::Tonic, Peer::Bare];
 /// How long a server may take to see the last of them.
 const SETTLE: Duration = Duration::from_secs(1);
 

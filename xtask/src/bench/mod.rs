@@ -9,6 +9,7 @@ mod codec;
 mod document;
 mod findings;
 mod growth;
+mod hops;
 pub(crate) mod instructions;
 mod judge;
 mod machine;
@@ -87,16 +88,17 @@ pub(crate) fn run(options: &Options) -> Result {
 fn measure(programs: &Programs, scale: &Scale) -> Findings {
     Findings {
         matrix: matrix::run(programs, scale),
-        memory: told(memory::run(programs)),
-        writes: told(writes::run(programs, scale)),
-        cancels: told(cancel::run(programs, scale)),
-        growth: told(growth::run(programs, scale)),
-        codec: told(codec::run(programs, scale)),
+        memory: with_text(memory::run(programs)),
+        writes: with_text(writes::run(programs, scale)),
+        cancels: with_text(cancel::run(programs, scale)),
+        hops: with_text(hops::run(programs, scale)),
+        growth: with_text(growth::run(programs, scale)),
+        codec: with_text(codec::run(programs, scale)),
     }
 }
 
-/// What goes wrong with one measurement stands in the document and costs no other.
-fn told<T>(measured: Result<T>) -> Result<T, String> {
+/// The failure of one measurement is written into the document, and the others go on.
+fn with_text<T>(measured: Result<T>) -> Result<T, String> {
     measured.map_err(|error| {
         println!("not measured: {error}");
         error.to_string()

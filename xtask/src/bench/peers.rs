@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use super::process::{Lines, Running, Server};
 use crate::Result;
 use crate::command::Cmd;
-use crate::interop::build_twin;
+use crate::interop::build_peer;
 use crate::workspace::Workspace;
 
-/// Somebody who is measured.
+/// A program that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Peer {
     Ours,
@@ -17,7 +17,11 @@ pub(super) enum Peer {
     OursCores,
     /// Ours with connections that look for more for a while before they sleep.
     OursBusy,
+    /// Ours over gRPC.
+    OursGrpc,
     Kitex,
+    /// Kitex over gRPC.
+    KitexGrpc,
     Tonic,
     /// The bare loop on a runtime of two workers.
     Bare,
@@ -52,22 +56,26 @@ impl Peer {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Ours => "ours",
-            Self::OursCores => "ours, a runtime a core",
+            Self::OursCores => "ours, a runtime per core",
             Self::OursBusy => "ours, busy polling",
+            Self::OursGrpc => "ours, gRPC",
             Self::Kitex => "Kitex",
+            Self::KitexGrpc => "Kitex, gRPC",
             Self::Tonic => "tonic",
             Self::Bare => "bare loop",
             Self::BareCurrent => "bare loop, one thread",
         }
     }
 
-    /// The program, and the words that go with whatever else it is told.
+    /// The program, and the arguments that it always gets.
     const fn program(self) -> (&'static str, &'static [&'static str]) {
         match self {
             Self::Ours => ("release/lab-peer", &[]),
             Self::OursCores => ("release/lab-peer", &["--cores", "0"]),
             Self::OursBusy => ("release/lab-peer", &["--busy-poll", "100"]),
+            Self::OursGrpc => ("release/lab-peer", &["--proto", "grpc"]),
             Self::Kitex => ("kitex-lab-peer", &[]),
+            Self::KitexGrpc => ("kitex-lab-peer", &["--proto", "grpc"]),
             Self::Tonic => ("release/tonic-peer", &[]),
             Self::Bare => ("release/bare", &["--runtime", "workers"]),
             Self::BareCurrent => ("release/bare", &["--runtime", "current"]),
@@ -108,10 +116,9 @@ impl Programs {
                 .path(Path::new("."))
                 .dir(&gopkg),
         ];
-        build_twin(workspace)?;
+        build_peer(workspace)?;
         for command in &commands {
-            println!("   $ {command}");
-            command.run()?;
+            command.start()?;
         }
         let programs =
             Self { root: workspace.root.clone(), target: workspace.target.clone(), built_by: Vec::new() };
@@ -150,6 +157,22 @@ impl Programs {
         Server::start(words, lines, &self.log(peer))
     }
 
+    /// Starts a server of the name `name` that calls `next`.
+    pub(super) fn server_in_chain(
+        &self,
+        peer: Peer,
+        lines: Lines,
+        name: &str,
+        next: Option<(SocketAddr, String)>,
+    ) -> Result<Server> {
+        let next =
+            next.map(|(addr, name)| ["--next".to_owned(), addr.to_string(), "--nextname".to_owned(), name]);
+        let more: Vec<String> =
+            ["--name".to_owned(), name.to_owned()].into_iter().chain(next.into_iter().flatten()).collect();
+        let words = |addr: SocketAddr| [self.server_words(peer, &addr.to_string()), more].concat();
+        Server::start(words, lines, &self.log(peer))
+    }
+
     fn server_words(&self, peer: Peer, addr: &str) -> Vec<String> {
         let (program, extra) = peer.program();
         self.words(program, &[&["server", "--addr", addr], extra].concat())
@@ -181,7 +204,16 @@ impl Programs {
     /// What a server and a client of each peer are started with, as a person would type it.
     pub(super) fn lines(&self, words: impl Fn(Peer) -> String) -> Vec<String> {
         let addr = SocketAddr::from(([127, 0, 0, 1], 9001));
-        let peers = [Peer::Ours, Peer::OursCores, Peer::OursBusy, Peer::Kitex, Peer::Tonic, Peer::Bare];
+        let peers = [
+            Peer::Ours,
+            Peer::OursCores,
+            Peer::OursBusy,
+            Peer::OursGrpc,
+            Peer::Kitex,
+            Peer::KitexGrpc,
+            Peer::Tonic,
+            Peer::Bare,
+        ];
         let lines = peers.into_iter().flat_map(|peer| {
             [self.server_words(peer, &addr.to_string()), self.client_words(peer, addr, &words(peer))]
         });

@@ -36,7 +36,7 @@ pub(super) enum Lines {
     Discard,
 }
 
-/// Lines that may wait for whoever reads them.
+/// Lines that may be queued for the reader.
 const LINES: usize = 200_000;
 /// How long a server may take to listen.
 const START: Duration = Duration::from_secs(10);
@@ -92,7 +92,7 @@ impl Running {
         if let Some(stdout) = child.stdout.take() {
             thread::spawn(move || {
                 let lines = BufReader::new(stdout).lines().map_while(std::result::Result::ok);
-                // Whoever listened has gone: the rest is read all the same, so that the program can end.
+                // The receiver was dropped: the rest is read all the same, so that the program can end.
                 lines.for_each(|line| drop(sender.send(line)));
             });
         }

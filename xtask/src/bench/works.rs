@@ -25,15 +25,28 @@ pub(super) const WORKS: [Work; 7] = [ECHO_1, ECHO_1_CORE, ECHO_100, ECHO_1000, D
 pub(super) const OURS: Pair = Pair::of(Peer::Ours);
 pub(super) const OURS_CORES: Pair = Pair::of(Peer::OursCores);
 pub(super) const OURS_BUSY: Pair = Pair::of(Peer::OursBusy);
+pub(super) const OURS_GRPC: Pair = Pair::of(Peer::OursGrpc);
 pub(super) const KITEX: Pair = Pair::of(Peer::Kitex);
+pub(super) const KITEX_GRPC: Pair = Pair::of(Peer::KitexGrpc);
 pub(super) const TONIC: Pair = Pair::of(Peer::Tonic);
 pub(super) const BARE: Pair = Pair::of(Peer::Bare);
 pub(super) const BARE_CURRENT: Pair = Pair::of(Peer::BareCurrent);
 pub(super) const TO_KITEX: Pair = Pair { client: Peer::Ours, server: Peer::Kitex };
 pub(super) const FROM_KITEX: Pair = Pair { client: Peer::Kitex, server: Peer::Ours };
 
-pub(super) const PAIRS: [Pair; 9] =
-    [OURS, OURS_CORES, OURS_BUSY, KITEX, TONIC, BARE, BARE_CURRENT, TO_KITEX, FROM_KITEX];
+pub(super) const PAIRS: [Pair; 11] = [
+    OURS,
+    OURS_CORES,
+    OURS_BUSY,
+    OURS_GRPC,
+    KITEX,
+    KITEX_GRPC,
+    TONIC,
+    BARE,
+    BARE_CURRENT,
+    TO_KITEX,
+    FROM_KITEX,
+];
 
 /// Bytes of payload of each message.
 pub(super) const BYTES: usize = 1024;
@@ -47,13 +60,13 @@ impl Work {
         format!("{}, C={}{}", self.what, self.tasks, if self.one_core { ", one core" } else { "" })
     }
 
-    /// The bare loop has streams only. On one core there is one runtime, and nobody to be awake for.
+    /// The bare loop has streams only. On one core there is one runtime, without wake-ups across cores.
     pub(super) fn suits(self, pair: Pair) -> bool {
         match pair.client {
             Peer::Bare | Peer::BareCurrent => self.what != "unary",
             Peer::OursCores => !self.one_core,
             Peer::OursBusy => [ECHO_1, ECHO_100, DOWN_1].contains(&self),
-            Peer::Ours | Peer::Kitex | Peer::Tonic => true,
+            Peer::Ours | Peer::OursGrpc | Peer::Kitex | Peer::KitexGrpc | Peer::Tonic => true,
         }
     }
 
@@ -61,7 +74,9 @@ impl Work {
     pub(super) fn words(self, pair: Pair, seconds: u64) -> String {
         let Self { what, tasks, one_core: _ } = self;
         let pool = match pair.client {
-            Peer::Ours | Peer::OursBusy | Peer::Kitex => " --pool mux --psize 1".to_owned(),
+            Peer::Ours | Peer::OursBusy | Peer::OursGrpc | Peer::Kitex | Peer::KitexGrpc => {
+                " --pool mux --psize 1".to_owned()
+            }
             Peer::OursCores => format!(" --pool mux --psize {}", machine::cores()),
             Peer::Tonic | Peer::Bare | Peer::BareCurrent => String::new(),
         };

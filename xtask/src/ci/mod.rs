@@ -1,5 +1,5 @@
 //! `cargo xtask ci`: every check of this project, in one order, for people and for `.ci/run` alike.
-//! Owns what a run of checks looks like; what each check is stands in [`steps`].
+//! Owns the run of checks; the checks themselves are in [`steps`].
 
 mod report;
 mod steps;
@@ -8,7 +8,7 @@ mod tests;
 
 use std::env;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
@@ -20,10 +20,10 @@ use crate::workspace::Workspace;
 
 pub(crate) use self::steps::{EXAMPLES, TESTED_EXAMPLES};
 
-/// Words of `cargo xtask ci`.
+/// Arguments of `cargo xtask ci`.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
-    /// Runs this step and no other; may be given more than once.
+    /// Runs only this step; may be given more than once.
     #[arg(long, value_name = "STEP", value_parser = step_names())]
     only: Vec<String>,
     /// Leaves this step out; may be given more than once.
@@ -32,12 +32,12 @@ pub(crate) struct Options {
     /// Seconds that each fuzz target runs.
     #[arg(long, value_name = "SECONDS", default_value_t = 15)]
     fuzz_seconds: u32,
-    /// Prints the steps and runs none.
+    /// Lists the steps without running them.
     #[arg(long)]
     list: bool,
 }
 
-/// Runs the steps that were asked for, up to the first that fails. The last line that it prints is
+/// Runs the selected steps, up to the first that fails. The last line that it prints is
 /// `N passed, N failed`: the tests of all steps.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if options.list {
@@ -82,7 +82,7 @@ fn run_step(step: &Step, tests: &mut Tally, setting: &Setting) -> Result<Verdict
     };
     for command in commands {
         println!("   $ {command}");
-        command.run_seen(|line| tests.see(line))?;
+        command.within(LIMIT).run_seen(|line| tests.see(line))?;
     }
     if step.tests && tests.total() == before {
         return Ok(Verdict::Failed("no test ran: its filter or its folder has moved".to_owned()));
@@ -95,6 +95,10 @@ impl Options {
         self.only.is_empty() || self.only.iter().any(|name| name == step.name)
     }
 }
+
+/// The time that one command of a step may take. The longest takes a third of it; one that takes more hangs, and a run that
+/// hangs shows neither the report nor the steps after it.
+const LIMIT: Duration = Duration::from_secs(30 * 60);
 
 fn step_names() -> PossibleValuesParser {
     PossibleValuesParser::new(STEPS.iter().map(|step| step.name))

@@ -1,4 +1,4 @@
-//! What a run of checks came to: a row for each step, and the tests of all steps added up.
+//! The report of a run of checks: a row for each step, and the number of tests of all steps.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 /// How a step ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// All of it passed, or all but what `without` says could not be checked here.
+    /// Everything passed, except what `without` says could not be checked here.
     Passed {
         without: Option<String>,
     },

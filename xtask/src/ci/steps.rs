@@ -1,5 +1,5 @@
 //! The table of checks, in the order in which they run: cheap ones that fail often come first.
-//! A step is a plan made of commands that a person could type; what a machine lacks is a reason to skip.
+//! A step is a list of commands; a missing tool is a reason to skip it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::Result;
 use crate::bench::instructions;
-use crate::command::Cmd;
+use crate::command::{Cmd, install};
+use crate::idl_values;
 use crate::workspace::Workspace;
 
 /// One check.
@@ -17,11 +18,11 @@ pub(super) struct Step {
     pub(super) name: &'static str,
     pub(super) what: &'static str,
     pub(super) plan: fn(&Setting) -> Result<Plan>,
-    /// It is there to run tests: none that ran is a failure.
+    /// The step runs tests: it fails if none was run.
     pub(super) tests: bool,
 }
 
-/// What a plan may look at.
+/// The environment of a plan.
 #[derive(Debug)]
 pub(super) struct Setting {
     pub(super) workspace: Workspace,
@@ -33,7 +34,7 @@ pub(super) struct Setting {
 pub(super) enum Plan {
     Run {
         commands: Vec<Cmd>,
-        /// What of the step cannot be checked on this machine, and why.
+        /// The part of the step that cannot be checked on this machine, and why.
         without: Option<String>,
     },
     Skip(String),
@@ -41,28 +42,29 @@ pub(super) enum Plan {
 
 #[rustfmt::skip]
 pub(super) const STEPS: &[Step] = &[
-    Step { name: "fmt", what: "the formatting of rustfmt.toml", plan: fmt, tests: false },
-    Step { name: "clippy", what: "no warning in any target", plan: clippy, tests: false },
-    Step { name: "tidy", what: "who may use what, and what stands where", plan: tidy, tests: false },
-    Step { name: "codegen", what: "generated code is what the generator writes", plan: codegen, tests: false },
-    Step { name: "sans-io", what: "proto and cancel need no runtime", plan: sans_io, tests: false },
-    Step { name: "no-std", what: "the codec needs no std", plan: no_std, tests: false },
-    Step { name: "doc", what: "documentation without a dead link", plan: doc, tests: false },
-    Step { name: "test", what: "every test, examples in the documentation too", plan: test, tests: true },
+    Step { name: "fmt", what: "code is formatted by rustfmt.toml", plan: fmt, tests: false },
+    Step { name: "clippy", what: "no target has a warning", plan: clippy, tests: false },
+    Step { name: "tidy", what: "dependencies, imports, names and docs follow the rules of tidy", plan: tidy, tests: false },
+    Step { name: "codegen", what: "generated code that is checked in is up to date", plan: codegen, tests: false },
+    Step { name: "sans-io", what: "proto and cancel build without a runtime", plan: sans_io, tests: false },
+    Step { name: "no-std", what: "the codec builds without std", plan: no_std, tests: false },
+    Step { name: "doc", what: "documentation builds without warnings and dead links", plan: doc, tests: false },
+    Step { name: "test", what: "every test passes, doc tests included", plan: test, tests: true },
     Step { name: "examples", what: "every example runs to its end", plan: examples, tests: false },
     Step { name: "package", what: "each library builds from its package", plan: package, tests: false },
-    Step { name: "outside", what: "a crate of another folder, on paths and on packages", plan: outside, tests: true },
+    Step { name: "outside", what: "a crate outside the workspace builds from paths and from packages", plan: outside, tests: true },
     Step { name: "msrv", what: "the libraries build with the lowest Rust that they declare", plan: msrv, tests: false },
-    Step { name: "public", what: "no type of a private dependency in a public interface", plan: public, tests: false },
-    Step { name: "loom", what: "every order of threads in the tree, the driver and the stream in memory", plan: loom, tests: true },
-    Step { name: "counts", what: "no work takes more instructions than its table says", plan: counts, tests: false },
-    Step { name: "fuzz", what: "hostile bytes, for a short while", plan: fuzz, tests: false },
-    Step { name: "soak", what: "many streams in every way of ending leave nothing", plan: soak, tests: false },
-    Step { name: "interop", what: "against real Kitex", plan: interop, tests: true },
-    Step { name: "deny", what: "licenses, bans, sources and advisories of what we use", plan: deny, tests: false },
+    Step { name: "public", what: "no public interface has a type of a private dependency", plan: public, tests: false },
+    Step { name: "loom", what: "loom models of the cancellation tree, the driver and streams in memory", plan: loom, tests: true },
+    Step { name: "counts", what: "instruction counts of the benchmarks are within their limits", plan: counts, tests: false },
+    Step { name: "fuzz", what: "each fuzz target runs for a short time", plan: fuzz, tests: false },
+    Step { name: "soak", what: "many streams that end in every way leak nothing", plan: soak, tests: false },
+    Step { name: "browser", what: "tests of the chat's page in a browser, and of its gateway with OpenAI's clients", plan: browser, tests: true },
+    Step { name: "interop", what: "interop tests with real Kitex, and gRPC's interop suite with grpc-go", plan: interop, tests: true },
+    Step { name: "deny", what: "licenses, bans, sources and advisories of dependencies", plan: deny, tests: false },
 ];
 
-/// An example, and the words it needs to run to its end on its own.
+/// An example, and the arguments with which it ends by itself.
 #[derive(Debug)]
 pub(crate) struct Example {
     pub(crate) package: &'static str,
@@ -73,29 +75,39 @@ pub(crate) struct Example {
 /// Every example. `tidy` finds those that are missing here.
 #[rustfmt::skip]
 pub(crate) const EXAMPLES: &[Example] = &[
+    Example { package: "kitex", name: "balance", args: &[] },
     Example { package: "kitex", name: "cancel_cascade", args: &[] },
     Example { package: "kitex", name: "deadline", args: &[] },
     Example { package: "kitex", name: "detach", args: &[] },
     Example { package: "kitex", name: "echo", args: &[] },
     Example { package: "kitex", name: "middleware", args: &[] },
+    Example { package: "kitex", name: "retry", args: &[] },
     Example { package: "kitex", name: "shutdown", args: &[] },
     Example { package: "kitex", name: "testing", args: &[] },
     Example { package: "kitex", name: "timeouts", args: &[] },
+    Example { package: "kitex-etcd", name: "discovery_etcd", args: &[] },
+    Example { package: "kitex-metrics", name: "metrics", args: &[] },
+    Example { package: "kitex", name: "tls", args: &[] },
+    Example { package: "kitex-otel", name: "otel", args: &[] },
     Example { package: "ttheader-codec", name: "dump", args: &[] },
     Example { package: "ttheader-codec", name: "embed_codec", args: &[] },
 ];
 
+/// Examples that need features of their package: name and features.
+const FEATURES_OF_EXAMPLES: &[(&str, &str)] = &[("tls", "tls")];
+
 /// Examples that need each other, so that a test runs them: package and name.
-pub(crate) const TESTED_EXAMPLES: &[(&str, &str)] = &[("chat", "client"), ("chat", "service")];
+pub(crate) const TESTED_EXAMPLES: &[(&str, &str)] =
+    &[("chat", "client"), ("chat", "service"), ("kitex-top", "services")];
 
 const FUZZ: &str = "crates/fuzz";
 const OUTSIDE: &str = "crates/outside";
 const NO_NIGHTLY: &str = "there is no nightly toolchain: rustup toolchain install nightly";
 const INSTALL_FUZZ: &str = "cargo install cargo-fuzz --locked --version 0.13.2";
-/// Enough that what one way of ending leaves is seen in the sums; a million are `cargo xtask soak`.
+/// Enough to see a leak of one way of ending; `cargo xtask soak` runs a million.
 const SOAK_STREAMS: u64 = 20_000;
-/// Packaging takes about a minute on two cores.
-const PACKAGE_SECONDS: u32 = 1_200;
+/// Enough for a hundred servers and runtimes to die; ten minutes are `cargo xtask soak --dying 600`.
+const DYING_SECONDS: u64 = 15;
 /// A target that has `core` and `alloc` and no `std`.
 const NO_STD_TARGET: &str = "x86_64-unknown-none";
 
@@ -144,25 +156,32 @@ fn doc(setting: &Setting) -> Result<Plan> {
 }
 
 fn test(_: &Setting) -> Result<Plan> {
-    // What the feature adds has tests of its own; no other crate turns it on.
-    let inspect = Cmd::new("cargo test -p kitex --features inspect-http --test it inspect");
-    Ok(run([Cmd::new("cargo test --workspace --no-fail-fast"), inspect]))
+    install_etcd();
+    // Without it the test that needs it prints that it is skipped.
+    install("libfaketime");
+    // What these features add has tests of its own. Tests of other crates turn them on too, but with all else.
+    let features = Cmd::new("cargo test -p kitex --features inspect-http,tls --test it -- inspect tls::");
+    Ok(run([Cmd::new("cargo test --workspace --no-fail-fast"), features]))
+}
+
+/// Installs etcd where that is possible: without it the tests that need it print that they are skipped.
+fn install_etcd() {
+    if Cmd::new("etcd --version").probe().is_none() {
+        install("etcd-server");
+    }
 }
 
 fn examples(_: &Setting) -> Result<Plan> {
     Ok(run(EXAMPLES.iter().map(|Example { package, name, args }| {
-        Cmd::new("cargo run --quiet").args(&["--package", package, "--example", name, "--"]).args(args)
+        let features = FEATURES_OF_EXAMPLES.iter().filter(|(example, _)| example == name);
+        let features = features.map(|(_, features)| *features).collect::<Vec<_>>().join(",");
+        let run = Cmd::new("cargo run --quiet").args(&["--package", package, "--features", &features]);
+        run.args(&["--example", name, "--"]).args(args)
     })))
 }
 
-/// Cargo puts the packages into a registry of its own, so that they find each other before they are published.
-fn package(setting: &Setting) -> Result<Plan> {
-    // Each is built anew; where that takes this long, something hangs.
-    let bound = Cmd::new("timeout --version").probe().map(|_| format!("timeout {PACKAGE_SECONDS} "));
-    let package = "cargo package --workspace --allow-dirty --quiet";
-    let package = Cmd::new(&format!("{}{package}", bound.unwrap_or_default()));
-    let private = setting.workspace.private();
-    Ok(run([private.fold(package, |package, name| package.args(&["--exclude", name]))]))
+fn package(_: &Setting) -> Result<Plan> {
+    Ok(run([Cmd::new("cargo xtask package")]))
 }
 
 fn outside(setting: &Setting) -> Result<Plan> {
@@ -231,7 +250,7 @@ fn fuzz(setting: &Setting) -> Result<Plan> {
     Ok(run(install.into_iter().chain(targets)))
 }
 
-/// What the fuzzer finds new goes to a corpus of the target folder; the one of the tree is only read.
+/// New inputs go to a corpus in the target folder; the checked-in corpus is only read.
 fn fuzz_target(target: &str, setting: &Setting) -> Result<Cmd> {
     let found = setting.workspace.target.join("fuzz-corpus").join(target);
     fs::create_dir_all(&found)?;
@@ -256,7 +275,22 @@ fn fuzz_targets() -> Result<Vec<String>> {
 }
 
 fn soak(_: &Setting) -> Result<Plan> {
-    Ok(run([crate::soak::command(SOAK_STREAMS)]))
+    Ok(run([crate::soak::command(SOAK_STREAMS), crate::soak::dying(DYING_SECONDS)]))
+}
+
+fn browser(setting: &Setting) -> Result<Plan> {
+    if let Some(obstacle) = crate::browser::obstacle() {
+        return Ok(skip(&obstacle));
+    }
+    let mut commands = crate::browser::checks(&setting.workspace);
+    let without = match crate::browser::clients(&setting.workspace, false) {
+        Ok(clients) => {
+            commands.push(clients);
+            None
+        }
+        Err(reason) => Some(format!("OpenAI's client libraries: {reason}")),
+    };
+    Ok(Plan::Run { commands, without })
 }
 
 fn interop(_: &Setting) -> Result<Plan> {
@@ -266,7 +300,9 @@ fn interop(_: &Setting) -> Result<Plan> {
     if !Path::new("crates/interop/tests").exists() {
         return Ok(skip("there is no crates/interop/tests"));
     }
-    Ok(run([Cmd::new("cargo xtask interop")]))
+    install_etcd();
+    let suite = Cmd::new("cargo xtask interop --suite grpc-go");
+    Ok(run([Cmd::new("cargo xtask interop"), suite, idl_values::small()]))
 }
 
 fn deny(_: &Setting) -> Result<Plan> {

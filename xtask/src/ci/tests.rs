@@ -1,4 +1,4 @@
-//! What a run of checks says at its end, and what it lets pass.
+//! Tests of the report of a run.
 
 use std::time::Duration;
 
@@ -48,6 +48,13 @@ fn a_step_fails_with_its_command_and_when_its_tests_are_gone() {
     ] {
         assert_eq!(verdict(line, tests), expected, "{line}");
     }
+}
+
+#[test]
+fn a_command_that_hangs_fails_with_its_limit() {
+    let command = Cmd::new("sleep 600").within(Duration::from_secs(1));
+    let error = command.run().unwrap_err().to_string();
+    assert_eq!(error, "`sleep 600` did not end within 1 s");
 }
 
 #[test]

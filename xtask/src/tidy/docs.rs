@@ -6,6 +6,12 @@
 use super::text::is_in;
 use super::tree::{File, Spot, Tree};
 
+/// The tables of threats, and the number of their rows.
+const THREATS: (&str, usize) = ("docs/reliability.md", 54);
+
+/// The beginning of a test cell of a threat that nothing is done about, or that no test shows.
+const NOT_HELD: &str = "not held: ";
+
 pub(super) fn tests(tree: &Tree) -> Vec<Spot> {
     let documents = tree.files.iter().filter(|file| file.path.ends_with(".md"));
     let cells =
@@ -18,6 +24,31 @@ pub(super) fn tests(tree: &Tree) -> Vec<Spot> {
             gone.chain(empty).collect::<Vec<_>>()
         })
         .collect()
+}
+
+/// The rows of the tables of threats are numbered without a gap, and each names a test or says why there is none.
+pub(super) fn threats(tree: &Tree) -> Vec<Spot> {
+    let (path, number) = THREATS;
+    let Some(file) = tree.file(path) else { return Vec::new() };
+    let mut found = Vec::new();
+    let mut last = (0, 0);
+    for (at, cell) in test_cells(file) {
+        let row = file.text[at..].lines().next().unwrap_or_default();
+        let Some(row) = row.split('|').nth(1).and_then(|cell| cell.trim().parse().ok()) else { continue };
+        if row != last.1 + 1 {
+            found.push(file.spot(at, format!("row {row} after row {}", last.1)));
+        }
+        last = (at, row);
+        if !cell.trim().starts_with(NOT_HELD) && !between_backticks(cell).any(|name| name.contains("::")) {
+            found.push(
+                file.spot(at, format!("a row that names no test and does not begin with `{NOT_HELD}`")),
+            );
+        }
+    }
+    if last.1 != number {
+        found.push(file.spot(last.0, format!("the last row is {}, not {number}", last.1)));
+    }
+    found
 }
 
 /// Whether a crate has the test `crate::file::test`; the file, or a folder, may be left out.

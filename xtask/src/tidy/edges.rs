@@ -1,22 +1,18 @@
-//! Who may use whom. A crate's row is all that its manifest may name.
+//! Allowed dependencies. A crate's manifest may name only what is in its row.
 
 use super::tree::{Spot, Tree};
 use crate::workspace::{Kind, Package};
 
-/// What one crate may use.
+/// The crates that one crate may use.
 struct Row {
     name: &'static str,
     /// Crates of this workspace.
     ours: &'static [&'static str],
-    /// Crates of others. Each is code that our users must trust.
+    /// External crates. Users have to trust their code.
     others: &'static [&'static str],
-    /// What tests, benches and examples may use besides.
+    /// Additional crates for tests, benches and examples.
     tests: &'static [&'static str],
 }
-
-/// `kitex` and all below it.
-const FACADE: &[&str] =
-    &["kerrors", "kitex", "kitex-grpc", "kitex-thrift", "stream-core", "ttheader-codec", "ttstream"];
 
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
@@ -47,7 +43,7 @@ const ROWS: &[Row] = &[
     Row {
         name: "kitex-grpc",
         ours: &["kerrors", "stream-core"],
-        others: &["base64", "bytes", "h2", "http", "serde_json", "slab", "thiserror", "tokio", "tracing"],
+        others: &["base64", "bytes", "flate2", "h2", "http", "serde_json", "slab", "thiserror", "tokio", "tracing"],
         tests: &[],
     },
     Row {
@@ -58,37 +54,102 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "kitex",
-        ours: &["kerrors", "kitex-grpc", "kitex-thrift", "stream-core", "ttheader-codec", "ttstream"],
+        ours: &["kerrors", "kitex-grpc", "kitex-thrift", "kitex-tls", "stream-core", "ttheader-codec", "ttstream"],
         others: &[
-            "async-trait", "bytes", "futures-core", "http-body-util", "hyper", "hyper-util", "serde_json",
-            "thiserror", "tokio", "tower-layer",
+            "async-trait", "bytes", "futures-core", "http-body-util", "hyper", "hyper-util", "prost", "prost-types",
+            "serde_json", "thiserror", "tokio", "tower-layer",
         ],
-        tests: &["futures-util", "h2", "http", "proptest", "tracing-subscriber"],
+        tests: &["flate2", "futures-util", "h2", "http", "proptest", "rcgen", "tracing-subscriber"],
+    },
+    Row {
+        name: "kitex-tls",
+        ours: &["stream-core"],
+        others: &["bytes", "rustls", "rustls-webpki", "thiserror", "tokio", "tracing"],
+        tests: &["rcgen"],
+    },
+    Row {
+        name: "kitex-metrics",
+        ours: &["kerrors", "stream-core"],
+        others: &["foldhash", "prometheus"],
+        tests: &["kitex", "tokio"],
+    },
+    Row {
+        name: "kitex-etcd",
+        ours: &["kitex-tls", "stream-core"],
+        others: &["base64", "bytes", "http-body-util", "hyper", "serde_json", "thiserror", "tokio", "tracing"],
+        tests: &["kitex", "rcgen"],
+    },
+    Row {
+        name: "kitex-dns",
+        ours: &["stream-core"],
+        others: &["futures-util", "hickory-resolver", "thiserror", "tokio", "tracing"],
+        tests: &["kitex"],
+    },
+    Row {
+        name: "kitex-otel",
+        ours: &["kerrors", "stream-core"],
+        others: &["bytes", "opentelemetry", "opentelemetry_sdk"],
+        tests: &[
+            "http-body-util", "hyper", "hyper-util", "kitex", "opentelemetry-otlp", "opentelemetry-proto", "prost",
+            "tokio",
+        ],
+    },
+    Row {
+        name: "kitex-grpc-services",
+        ours: &["kitex"],
+        others: &["thiserror", "tokio"],
+        tests: &[],
+    },
+    Row {
+        name: "kitex-sse",
+        ours: &["kitex"],
+        others: &[
+            "axum-core", "bytes", "futures-core", "http", "http-body", "serde_json", "socket2", "thiserror", "tokio",
+        ],
+        tests: &["axum", "http-body-util"],
     },
     Row {
         name: "kitex-codegen",
         ours: &[],
-        others: &["heck", "prettyplease", "proc-macro2", "syn", "thiserror"],
+        others: &[
+            "heck", "prettyplease", "proc-macro2", "prost", "prost-build", "prost-types", "protox", "syn", "thiserror",
+        ],
         tests: &["async-trait", "bytes", "kitex-thrift", "tempfile"],
     },
     Row {
         name: "chat",
-        ours: FACADE,
+        ours: &[
+            "kerrors", "kitex", "kitex-grpc", "kitex-metrics", "kitex-otel", "kitex-sse", "kitex-thrift", "stream-core",
+            "ttheader-codec", "ttstream",
+        ],
         others: &[
-            "bytes", "clap", "fastrand", "futures-core", "futures-util", "reqwest", "rustls", "serde_json",
-            "thiserror", "tokio",
+            "axum", "bytes", "clap", "fastrand", "futures-core", "futures-util", "opentelemetry-otlp",
+            "opentelemetry_sdk", "reqwest", "rustls", "rustix",
+            "serde_json", "thiserror", "tokio", "unicode-width",
         ],
         tests: &[],
     },
     Row {
+        name: "kitex-top",
+        ours: &["kitex"],
+        others: &["clap", "crossterm", "serde_json", "tokio", "unicode-width"],
+        tests: &["chat"],
+    },
+    Row {
         name: "interop",
-        ours: FACADE,
+        ours: &[
+            "kerrors", "kitex", "kitex-grpc", "kitex-grpc-services", "kitex-thrift", "stream-core", "ttheader-codec",
+            "ttstream",
+        ],
         others: &["base64", "clap", "serde_json", "tokio", "tracing-subscriber"],
-        tests: &["bytes"],
+        tests: &[
+            "bytes", "chat", "http-body-util", "hyper", "hyper-util", "kitex-etcd", "kitex-metrics", "kitex-otel",
+            "opentelemetry-otlp", "opentelemetry-proto", "opentelemetry_sdk", "prost", "rcgen", "rustls", "tonic", "tonic-prost",
+        ],
     },
     Row {
         name: "bench",
-        ours: &["interop", "kerrors", "kitex", "stream-core", "ttheader-codec", "ttstream"],
+        ours: &["interop", "kerrors", "kitex", "kitex-metrics", "stream-core", "ttheader-codec", "ttstream"],
         others: &[
             "bytes", "clap", "prost", "serde_json", "stats_alloc", "tokio", "tokio-stream", "tonic", "tonic-build",
             "tonic-prost",
@@ -110,16 +171,16 @@ const ROWS: &[Row] = &[
 ];
 
 pub(super) fn find(tree: &Tree) -> Vec<Spot> {
-    tree.packages.iter().flat_map(|package| strangers(tree, package)).collect()
+    tree.packages.iter().flat_map(|package| disallowed(tree, package)).collect()
 }
 
-/// What `package` uses and its row does not name.
-fn strangers(tree: &Tree, package: &Package) -> Vec<Spot> {
+/// Dependencies of `package` that its row does not allow.
+fn disallowed(tree: &Tree, package: &Package) -> Vec<Spot> {
     let Some(row) = ROWS.iter().find(|row| row.name == package.name) else {
         return vec![spot(tree, package, "name", format!("`{}` has no row", package.name))];
     };
-    let strangers = package.uses.iter().filter(|used| !row.allows(&used.name, used.kind));
-    strangers
+    let disallowed = package.uses.iter().filter(|used| !row.allows(&used.name, used.kind));
+    disallowed
         .map(|used| spot(tree, package, &used.name, format!("`{}` uses `{}`", package.name, used.name)))
         .collect()
 }

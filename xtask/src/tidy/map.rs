@@ -1,4 +1,4 @@
-//! The page that maps other frameworks' names to ours: what its last columns name is in the libraries.
+//! The page that maps other frameworks' names to ours: every name in its last column must exist in the libraries.
 //!
 //! A word between backticks counts if the sources of the published crates have each of its parts, as a word.
 

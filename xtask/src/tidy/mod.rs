@@ -9,6 +9,7 @@ mod once;
 mod readme;
 mod shape;
 mod source;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -20,7 +21,7 @@ use self::words::{Look, Place, find_words};
 use crate::Result;
 use crate::workspace::Workspace;
 
-/// One rule, and why it is there.
+/// One rule and its reason.
 struct Rule {
     name: &'static str,
     why: &'static str,
@@ -28,12 +29,12 @@ struct Rule {
 }
 
 enum Find {
-    /// Words that must not stand there.
+    /// Words that must not be used there.
     Words(&'static [&'static str], Place),
     Check(fn(&Tree) -> Vec<Spot>),
 }
 
-/// Files that spell out what is forbidden.
+/// Files that contain the forbidden words.
 const RULES_THEMSELVES: &[&str] = &["xtask/src/tidy"];
 
 const RULES: &[Rule] = &[
@@ -49,7 +50,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "sans-io",
-        why: "the machine and the tree take time as an argument and wake nobody by themselves",
+        why: "the state machine and the cancellation tree take time as an argument, and use no runtime",
         find: Find::Words(
             &["tokio", "Instant::now", "SystemTime", "spawn"],
             Place {
@@ -61,7 +62,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "sockets",
-        why: "only io, dial and server of stream-core touch a socket, and the address that serves inspection",
+        why: "only io, dial and server of stream-core use sockets, and kitex's HTTP address for inspection",
         find: Find::Words(
             &["TcpStream", "TcpListener", "socket2"],
             Place {
@@ -91,30 +92,35 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "codes",
-        why: "a code's number stands in kerrors/src/code.rs alone: use the name",
+        why: "code numbers are only in kerrors/src/code.rs: use the name",
         find: Find::Check(once::codes),
     },
     Rule {
         name: "keys",
-        why: "a key of the wire stands in ttheader-codec/src/key.rs alone: use the name",
+        why: "wire keys are only in ttheader-codec/src/key.rs: use the name",
         find: Find::Check(once::keys),
     },
     Rule {
         name: "ignored",
-        why: "a test that does not run shows nothing",
+        why: "an ignored test shows nothing",
         find: Find::Words(&["#[ignore"], Place { look: Look::Code, within: &[], except: &[] }),
     },
     Rule {
         name: "notes",
-        why: "a note to oneself belongs into an issue",
+        why: "file an issue instead",
         find: Find::Words(
             &["TODO", "FIXME"],
             Place { look: Look::Text, within: &[], except: RULES_THEMSELVES },
         ),
     },
     Rule {
+        name: "terms",
+        why: "old names must not come back; ARCHITECTURE.md has the glossary",
+        find: Find::Check(terms::find),
+    },
+    Rule {
         name: "machine",
-        why: "nobody else has this folder",
+        why: "this folder exists on one machine only",
         find: Find::Words(
             &["/work/", "/root/", "/home/"],
             Place { look: Look::Text, within: &[], except: RULES_THEMSELVES },
@@ -122,7 +128,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "hosts",
-        why: "where packages come from is the business of each machine's settings",
+        why: "the source of packages is a setting of each machine",
         find: Find::Words(
             &["crates.io", "proxy.golang.org", "sum.golang.org", "pypi.org", "registry.npmjs.org"],
             Place { look: Look::Text, within: &[], except: RULES_THEMSELVES },
@@ -130,35 +136,36 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "opening",
-        why: "a file opens with `//!`: what it owns and what it must not know",
+        why: "a file begins with `//!`: what it owns and what it must not depend on",
         find: Find::Check(shape::openings),
     },
     Rule {
         name: "length",
-        why: "a file this long usually holds two things; if not, give it a row in xtask/src/tidy/shape.rs",
+        why: "a file this long usually does two things: split it, or give it a row in xtask/src/tidy/shape.rs",
         find: Find::Check(shape::lengths),
     },
     Rule {
         name: "lints",
-        why: "lints stand once, in the workspace: `[lints] workspace = true`",
+        why: "lints are defined once, in the workspace: `[lints] workspace = true`",
         find: Find::Check(shape::lints),
     },
     Rule {
         name: "examples",
-        why: "every example is run: give it a row in xtask/src/ci/steps.rs",
+        why: "every example must be run: give it a row in xtask/src/ci/steps.rs",
         find: Find::Check(shape::examples),
     },
     Rule {
         name: "readme",
-        why: "a published crate has a README whose code compiles, both licences, and what an index shows of it",
+        why: "a published crate needs a README whose code compiles, both licences, and the metadata that an index shows",
         find: Find::Check(readme::find),
     },
+    Rule { name: "map", why: "the name does not exist: give its current name", find: Find::Check(map::find) },
+    Rule { name: "docs", why: "the test does not exist", find: Find::Check(docs::tests) },
     Rule {
-        name: "map",
-        why: "a reader who looks for it finds nothing: give the name that it has now",
-        find: Find::Check(map::find),
+        name: "threats",
+        why: "each threat has its number, and a test or the reason why it is not held",
+        find: Find::Check(docs::threats),
     },
-    Rule { name: "docs", why: "a promise whose test is gone is not kept", find: Find::Check(docs::tests) },
 ];
 
 /// Prints what the rules find, one line each.

@@ -1,5 +1,5 @@
-//! What stands in one file and nowhere else: code numbers, wire keys, locks. The file itself says which
-//! they are, so that no second list can go stale.
+//! What may be in one file only: code numbers, wire keys, locks. They are read from that file, so that there is no second
+//! list.
 
 use std::collections::BTreeSet;
 
@@ -8,11 +8,13 @@ use super::tree::{File, Spot, Tree};
 
 const CODES: &str = "crates/kerrors/src/code.rs";
 const KEYS: &str = "crates/ttheader-codec/src/key.rs";
-/// Crates that read the wire as a stranger does, or speak on another one.
-const STRANGERS: &[&str] = &["crates/fuzz", "crates/interop", "crates/kitex-grpc"];
+/// Crates that read the wire format independently, or use another one.
+const OWN_FORMAT: &[&str] = &["crates/fuzz", "crates/interop", "crates/kitex-grpc"];
+/// What runs checks names the codes that a peer must see, as tests do.
+const CHECKS: &[&str] = &["crates/interop/src/conformance", "crates/interop/src/bin/killmatrix"];
 const SYNC: &str = "crates/stream-core/src/sync.rs";
 const MODELED: &[&str] = &["crates/stream-core/src", "crates/ttstream/src"];
-/// What models stand on must not be modelled itself.
+/// The infrastructure of models is not modelled itself.
 const MODELS: &[&str] = &["crates/stream-core/src/io/model.rs", "crates/stream-core/src/rt/model.rs"];
 const LOCKS: &[&str] = &["Condvar", "Mutex", "RwLock"];
 
@@ -25,19 +27,20 @@ pub(super) fn codes(tree: &Tree) -> Vec<Spot> {
         .map(|(_, number)| number)
         .filter(|n| n.len() == 5)
         .collect();
-    let others = tree.files.iter().filter(|file| file.path != CODES);
+    let is_check = |file: &File| CHECKS.iter().any(|place| is_in(&file.path, place));
+    let others = tree.files.iter().filter(|file| file.path != CODES && !is_check(file));
     let found = others.flat_map(|file| numbers(file).into_iter().map(move |(at, number)| (file, at, number)));
     let found = found.filter(|(file, at, number)| codes.contains(number) && !file.is_test(*at));
     found.map(|(file, at, number)| file.spot(at, format!("`{number}`"))).collect()
 }
 
-/// Strings of [`KEYS`] in other code; of a prefix, whatever begins with it.
+/// Strings of [`KEYS`] in other code; for a prefix, every string that begins with it.
 pub(super) fn keys(tree: &Tree) -> Vec<Spot> {
     let keys: Vec<&str> = tree.file(KEYS).into_iter().flat_map(strings).map(|(_, key)| key).collect();
     let is_key =
         |text: &str| keys.iter().any(|&key| text == key || key.ends_with('_') && text.starts_with(key));
     let free = |file: &File| {
-        file.path == KEYS || file.is_example() || STRANGERS.iter().any(|place| is_in(&file.path, place))
+        file.path == KEYS || file.is_example() || OWN_FORMAT.iter().any(|place| is_in(&file.path, place))
     };
     let others = tree.files.iter().filter(|file| !free(file));
     let found = others.flat_map(|file| strings(file).map(move |(at, text)| (file, at, text)));
@@ -69,7 +72,7 @@ fn strings(file: &File) -> impl Iterator<Item = (usize, &str)> {
     file.source.iter().flat_map(|source| &source.strings).map(|(at, text)| (*at, &**text))
 }
 
-/// Digits that stand together in the code of `file` or in its strings.
+/// Numbers in the code of `file` or in its strings.
 fn numbers(file: &File) -> Vec<(usize, &str)> {
     let code = file.source.iter().flat_map(|source| digits(0, &source.code));
     code.chain(strings(file).flat_map(|(at, text)| digits(at, text))).collect()

@@ -1,4 +1,4 @@
-//! What a published crate brings along: a README whose Rust is compiled, and both licences.
+//! The files of a published crate: a README whose Rust is compiled, and both licences.
 //!
 //! A Rust block of a README must be a block of the crate's front page, its `//!` comment: that is compiled as a
 //! documentation test, so the README's is too. Hidden lines (`# `) are left out.

@@ -1,4 +1,4 @@
-//! How files look: their opening, their length, their lints.
+//! The form of files: their first line, their length, their lints.
 
 use super::source::Source;
 use super::tree::{File, Spot, Tree};

@@ -1,5 +1,5 @@
-//! Rust text as a rule wants it: the code without comments and strings, the strings apart, and which part
-//! of it is test. Reads tokens, not grammar: what only a compiler knows is not known here.
+//! Rust text for rules: the code without comments and strings, the strings, and which parts are tests. Reads tokens, not
+//! grammar.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use super::text::{find_word, is_word_letter};
 pub(super) struct Source {
     /// The text with comments, strings and character literals blanked; every byte keeps its place.
     pub(super) code: String,
-    /// Where each string stands, and what is between its quotes.
+    /// The position of each string, and its text.
     pub(super) strings: Vec<(usize, String)>,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Function<'a> {
 }
 
 impl Source {
-    /// What cannot be taken apart has no code: the compiler says more of it than a rule could.
+    /// A file that cannot be parsed has no code: the compiler reports it.
     pub(super) fn new(text: &str) -> Self {
         let blank = text.bytes().map(|byte| if byte == b'\n' { byte } else { b' ' }).collect();
         let mut taken = Taken { text, code: blank, strings: Vec::new() };

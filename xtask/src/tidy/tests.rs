@@ -50,6 +50,12 @@ const ROWS: &[Row] = &[
     ("ignored", "crates/kitex/src/lib.rs", "\"#[ignore]\"", &[]),
     ("notes", "README.md", "# A\n\nTODO: b, FIXME", &[3, 3]),
     ("notes", "README.md", "TODOS", &[]),
+    ("terms", "docs/a.md", "a misdeed\nof the intake, by `told_deadline`", &[2, 2, 1]),
+    ("terms", "crates/kitex/src/lib.rs", "struct Answer;\n// Answer, Few\nstruct Few;", &[3, 1]),
+    ("terms", "crates/kitex/tests/it.rs", "struct Answer;\nfn peek() {}", &[]),
+    ("terms", "crates/kitex/tests/it/strangers.rs", "//! a", &[1]),
+    ("terms", "crates/ttstream/src/driver/link.rs", "fn peek() {}\nself.hold();", &[2, 1]),
+    ("terms", "CHANGELOG.md", "a misdeed", &[]),
     ("machine", "README.md", "see /work/a\nor <https://host/home/b>", &[1]),
     ("hosts", "docs/a.toml", "index = \"https://index.crates.io/\"", &[1]),
 
@@ -79,6 +85,10 @@ const ROWS: &[Row] = &[
     ("docs", "docs/a.md", "| what | test |\n|---|---|\n| a | |\n| b | none yet |", &[3]),
     ("docs", "docs/a.md", "| test |\n|---|\n| `kitex::it_helps` |", &[3]),
     ("docs", "docs/a.md", "| test |\n|---|\n| `nobody::it_holds` |\n| `cargo xtask ci` |", &[3]),
+
+    ("threats", "docs/reliability.md", "| # | test |\n|---|---|\n| 1 | `a::b` |\n| 2 | not held: no |\n| 54 | none |", &[5, 5]),
+    ("threats", "docs/reliability.md", "| # | test |\n|---|---|\n| 1 | `a` |\n\n| # | test |\n|---|---|\n| 2 | |", &[3, 7, 7]),
+    ("threats", "docs/a.md", "| # | test |\n|---|---|\n| 3 | none |", &[]),
 ];
 
 #[test]
@@ -179,13 +189,13 @@ fn a_module_declared_under_cfg_test_is_test_whatever_its_name() {
 #[test]
 fn a_finding_says_where_what_and_why_in_one_line() {
     let tree = tree("crates/kitex/src/lib.rs", "");
-    let expected = "crates/kitex/src/lib.rs:1: no `//!` in the first line: a file opens with `//!`: what it owns \
-                    and what it must not know [opening]";
+    let expected = "crates/kitex/src/lib.rs:1: no `//!` in the first line: a file begins with `//!`: what it \
+                    owns and what it must not depend on [opening]";
     assert_eq!(apply("opening", &tree), [expected]);
 }
 
 #[test]
-fn code_is_told_from_comments_strings_and_characters() {
+fn code_is_separated_from_comments_strings_and_characters() {
     for (text, code, strings) in [
         ("a // b\nc", "a     \nc", &[][..]),
         ("/// (b)\na /*! c */\n", "       \na         \n", &[]),

@@ -5,7 +5,7 @@ pub(super) fn is_in(path: &str, place: &str) -> bool {
     path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest == ".rs" || rest.starts_with('/'))
 }
 
-/// Where `word` stands in `text` on its own.
+/// Returns where `word` is in `text` as a whole word.
 pub(super) fn find_word(text: &str, word: &str) -> impl Iterator<Item = usize> {
     text.match_indices(word).map(|(at, _)| at).filter(move |&at| {
         let before = text[..at].chars().next_back().is_some_and(is_word_letter);

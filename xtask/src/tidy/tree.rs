@@ -1,5 +1,5 @@
-//! The tree that rules read: files that git has or would take, and what `cargo metadata` says of our crates.
-//! Rules never touch the disk, so that a test can hand them a tree of its own.
+//! The tree that rules read: files that git has or would add, and the crates of `cargo metadata`. Rules do not read the
+//! disk, so that a test can pass its own tree.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,7 +20,7 @@ pub(super) struct Tree {
 /// A text file.
 #[derive(Debug)]
 pub(super) struct File {
-    /// From the root, parted by `/`.
+    /// From the root, separated by `/`.
     pub(super) path: String,
     pub(super) text: String,
     /// The text taken apart, if it is Rust.
@@ -37,9 +37,9 @@ pub(super) struct Spot {
     pub(super) what: String,
 }
 
-/// Files that tools write and no person reads: what is in them says nothing of this project.
+/// Files written by tools.
 const LOCK_FILES: &[&str] = &["Cargo.lock", "go.sum"];
-/// Stands in the first line of a file that a generator wrote.
+/// In the first line of a generated file.
 const GENERATED: &str = "@generated";
 
 impl Tree {

@@ -1,4 +1,4 @@
-//! Finds words that must not stand in a part of the tree.
+//! Finds words that must not be used in a part of the tree.
 
 use super::text::{find_word, is_in};
 use super::tree::{File, Spot, Tree};

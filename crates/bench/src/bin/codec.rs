@@ -1,5 +1,5 @@
-//! How long a data frame's header takes, and how often it asks for memory: beside `gopkg-bench`, which
-//! does the same with gopkg and prints the same lines.
+//! Time and allocations of a data frame's header, to compare with `gopkg-bench`, which does the same with
+//! gopkg and prints the same lines.
 
 use std::alloc::System;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 #[global_allocator]
 static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Batches of which the fastest counts: what else the machine does can only slow one down.
+/// The number of batches, of which the fastest counts: other load can only slow a batch down.
 const BATCHES: u32 = 15;
 const BATCH: Duration = Duration::from_millis(20);
 
@@ -41,7 +41,7 @@ fn measure(what: &str, mut work: impl FnMut()) {
     print(&json!({"ev": "codec", "what": what, "ns": ns, "allocs": allocs}));
 }
 
-/// How often the work is done in a batch.
+/// Returns the number of rounds in a batch.
 fn rounds(work: &mut impl FnMut()) -> u32 {
     let mut rounds = 64;
     while time(work, rounds) < BATCH {

@@ -1,5 +1,5 @@
-//! How long a drop takes to the handler behind a connection that has all it can carry: some streams send
-//! without end, others are opened, left idle, and dropped. Prints as `lab-peer lat` does.
+//! The latency of a drop to the handler over a saturated connection: some streams send without end, others
+//! are opened, left idle, and dropped. Prints the same lines as `lab-peer lat`.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use interop::line::{now, print};
 use kitex::Context;
 use serde_json::json;
 
-/// The words of `bench-flood`.
+/// The arguments of `bench-flood`.
 #[derive(Debug, Parser)]
 struct Args {
     #[command(flatten)]
     target: Target,
-    /// Streams that are dropped.
+    /// Number of dropped streams.
     #[arg(long, default_value_t = 100)]
     c: i64,
 }
@@ -23,7 +23,7 @@ struct Args {
 const APART: Duration = Duration::from_millis(10);
 const ALIVE: Duration = Duration::from_millis(300);
 const LINGER: Duration = Duration::from_secs(6);
-/// Streams that flood, and bytes of each of their messages: as `tonic-peer lat --what flood` has them.
+/// The number of flooding streams, and the size of their messages, as in `tonic-peer lat --what flood`.
 const FLOOD: (usize, usize) = (8, 16 * 1024);
 
 #[tokio::main]
@@ -39,7 +39,7 @@ async fn main() -> Result<(), Failure> {
         let request = Req { msg: Some("idle".into()), seq: Some(seq), payload: None };
         let mut stream = client.down(&Context::background(), request).await?;
         tasks.push(tokio::spawn(async move {
-            // It never gets a message: this ends when the time is over.
+            // It never receives a message: this ends when the time is over.
             let _ = tokio::time::timeout(ALIVE, stream.recv()).await;
             print(&json!({"ev": "cancel", "seq": seq, "ts": now()}));
             drop(stream);

@@ -1,8 +1,8 @@
-//! What an echo costs as streams and connections grow in number, in processor time of both ends: the same
-//! messages are on their way whatever the number, and each stream gets its turn.
+//! The cost of an echo by the number of streams and connections, in processor time of both ends: the number
+//! of messages in flight is constant, and the streams are used in turn.
 //!
-//! The window is shared out to lanes. A lane visits its streams one after another; at each it sends its share
-//! of the window and receives as much.
+//! The window is divided among lanes. A lane visits its streams in turn; on each it sends its share of the
+//! window and receives as many messages.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -15,32 +15,32 @@ use kitex::{BidiStreamingClient, Context};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-/// The words of `bench-growth`.
+/// The arguments of `bench-growth`.
 #[derive(Debug, Parser)]
 struct Args {
     /// Address of the server.
     #[arg(long, default_value = "127.0.0.1:9001")]
     addr: String,
-    /// The server's process, whose time counts too.
+    /// The server's process id, to include its processor time.
     #[arg(long)]
     pid: u32,
-    /// Streams on each connection.
+    /// Number of streams on each connection.
     #[arg(long, default_value_t = 1)]
     streams: usize,
-    /// Connections.
+    /// Number of connections.
     #[arg(long, default_value_t = 1)]
     connections: usize,
-    /// Seconds.
+    /// Duration in seconds.
     #[arg(long, default_value_t = 2)]
     t: u64,
 }
 
 type Stream = BidiStreamingClient<Req, Resp>;
 
-/// Messages on their way at once.
+/// The number of messages in flight.
 const WINDOW: usize = 256;
 const LANES: usize = 16;
-/// What the system counts processor time in.
+/// The system's unit of processor time.
 const TICKS_PER_SECOND: u64 = 100;
 
 #[tokio::main]
@@ -64,13 +64,14 @@ async fn main() -> Result<(), Failure> {
         "ev": "growth", "streams": args.streams, "connections": args.connections,
         "ops_s": echoes * 1000 / took, "cpu_ns": ticks * (1_000_000_000 / TICKS_PER_SECOND) / echoes.max(1),
     }));
-    // Ten thousand goodbyes are not what is measured.
+    // Closing ten thousand streams is not measured.
     std::process::exit(0);
 }
 
-/// All streams, dealt out to the lanes.
+/// Opens all streams, distributed over the lanes.
 async fn open(args: &Args) -> Result<Vec<Vec<Stream>>, Failure> {
-    let transport = Transport { proto: Proto::Tt, pool: Pool::Mux, psize: 1, busy_poll: 0 };
+    let transport =
+        Transport { cancel_origin: false, proto: Proto::Tt, pool: Pool::Mux, psize: 1, busy_poll: 0 };
     let lanes = LANES.min(args.streams * args.connections);
     let mut dealt: Vec<Vec<Stream>> = (0..lanes).map(|_| Vec::new()).collect();
     for number in 0..args.connections {
@@ -111,12 +112,12 @@ async fn echo(stream: &mut Stream, burst: usize) -> kitex::Result<u64> {
     Ok(echoed)
 }
 
-/// Processor time of this process and of `pid`.
+/// Returns the processor time of this process and of `pid`.
 fn ticks(pid: u32) -> Result<u64, Failure> {
     let mut sum = 0;
     for process in ["self".to_owned(), pid.to_string()] {
         let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-        // Behind the program's name, which may hold anything: fields 3 and on. Times are fields 14 and 15.
+        // After the program's name, which may contain anything: fields from 3 on. Times are fields 14 and 15.
         let fields = stat.rsplit(')').next().unwrap_or_default();
         for field in fields.split_whitespace().skip(11).take(2) {
             sum += field.parse::<u64>()?;

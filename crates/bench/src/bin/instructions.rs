@@ -1,12 +1,12 @@
-//! Fixed pieces of work for callgrind, which counts the instructions of [`measured`] and no others:
+//! Fixed workloads for callgrind, which counts only the instructions of [`measured`]:
 //! `cargo xtask bench --instructions`. One thread, the same input each time.
 //!
-//! Hash maps are seeded at random, so counts of `proto` differ from run to run, by far less than the 2 %
-//! that the guard lets pass.
+//! Hash maps are seeded randomly, so counts of `proto` differ between runs, by far less than the tolerance of
+//! 2 %.
 
-use bench::work::{DataHeader, HeaderFrame, Message, Pair, Tree};
+use bench::work::{Calls, DataHeader, HeaderFrame, Message, Pair, Telemetry, Tree};
 
-/// A case, how often its work is done, and the work.
+/// The name of a case, its number of rounds, and its work.
 type Case = (&'static str, u32, fn(u32));
 
 const CASES: &[Case] = &[
@@ -44,6 +44,14 @@ const CASES: &[Case] = &[
     }),
     ("tree/cancel 1 stream", 1000, |times| cancel(times, 1)),
     ("tree/cancel 1000 streams", 10, |times| cancel(times, 1000)),
+    ("calls/open", 1000, |times| open(times, Telemetry::Off)),
+    ("calls/open, with metrics", 1000, |times| open(times, Telemetry::Metrics)),
+    ("calls/open, of 4 instances", 1000, |times| {
+        let mut calls = Calls::of_instances(4);
+        repeat(times, || calls.open());
+    }),
+    ("calls/echo", 1000, |times| echo(times, Telemetry::Off)),
+    ("calls/echo, with metrics", 1000, |times| echo(times, Telemetry::Metrics)),
     ("proto/message, 1 stream", 1000, |times| {
         let mut pair = Pair::new(1);
         repeat(times, || pair.message());
@@ -58,7 +66,7 @@ const CASES: &[Case] = &[
     }),
 ];
 
-/// Without an argument: the cases, one line each. With one: does that case.
+/// Without an argument: prints the cases, one per line. With one: runs that case.
 fn main() {
     let Some(name) = std::env::args().nth(1) else {
         return CASES.iter().for_each(|(name, times, _)| println!("{times}\t{name}"));
@@ -66,6 +74,16 @@ fn main() {
     let case = CASES.iter().find(|(case, ..)| *case == name);
     let (_, times, work) = case.unwrap_or_else(|| panic!("no case {name}"));
     work(*times);
+}
+
+fn open(times: u32, telemetry: Telemetry) {
+    let mut calls = Calls::new(telemetry);
+    repeat(times, || calls.open());
+}
+
+fn echo(times: u32, telemetry: Telemetry) {
+    let mut calls = Calls::new(telemetry);
+    repeat(times, || calls.echo());
 }
 
 fn cancel(times: u32, streams: usize) {
@@ -77,7 +95,7 @@ fn cancel(times: u32, streams: usize) {
     });
 }
 
-/// Does the work once, so that what is kept is there, and then lets callgrind count.
+/// Runs the work once as warm-up, and then measured by callgrind.
 fn repeat(times: u32, mut work: impl FnMut()) {
     let mut left = times;
     if times > 100 {
@@ -87,7 +105,7 @@ fn repeat(times: u32, mut work: impl FnMut()) {
     measured(&mut || (0..left).for_each(|_| work()));
 }
 
-/// What callgrind counts: everything from the call to the return.
+/// The function whose instructions callgrind counts, including all callees.
 #[inline(never)]
 fn measured(work: &mut dyn FnMut()) {
     work();

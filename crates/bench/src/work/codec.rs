@@ -1,5 +1,4 @@
-//! Headers to bytes and back: that of a data frame, of which there is one a message, and that of a frame
-//! that opens a stream.
+//! Encoding and decoding of headers: of a data frame, one per message, and of a frame that opens a stream.
 
 use std::hint::black_box;
 
@@ -8,7 +7,7 @@ use ttheader_codec::{
     FrameType, Head, HeaderTemplate, Limits, PREFIX_LEN, decode_header, encode_header, key, peek_frame,
 };
 
-/// Bytes of payload behind a header.
+/// The size of the payload after a header, in bytes.
 const PAYLOAD: usize = 1024;
 const METHOD: &[u8] = b"Bidi";
 
@@ -33,21 +32,21 @@ impl Default for DataHeader {
 }
 
 impl DataHeader {
-    /// Reads all that a frame is routed by, as `proto` does for each frame that arrives.
+    /// Reads the fields that route a frame, as `proto` does for each received frame.
     pub fn decode(&self) {
         let header = peek_frame(black_box(&self.wire), &self.limits).expect("ours").expect("whole");
         assert!(header.frame_type() == Some(FrameType::Data) && header.payload_len == PAYLOAD);
         black_box((header.sequence_id, header.to_method(), header.header_len));
     }
 
-    /// Writes it as `proto` does for each message that is sent: from the method's template.
+    /// Writes it from the method's template, as `proto` does for each sent message.
     pub fn encode(&mut self) {
         self.out.clear();
         self.template.write(black_box(7), black_box(PAYLOAD), &mut self.out).expect("it fits a frame");
         assert!(black_box(&self.out).len() > PREFIX_LEN);
     }
 
-    /// Writes it pair by pair, as a program would that has no template.
+    /// Writes it pair by pair, without a template.
     pub fn encode_pairs(&mut self) {
         self.out.clear();
         let head = Head::streaming(black_box(7));
@@ -75,7 +74,7 @@ impl Default for HeaderFrame {
 }
 
 impl HeaderFrame {
-    /// Reads it, every string too.
+    /// Reads it, including every string.
     pub fn decode(&self) {
         let header = decode_header(black_box(&self.wire), &self.limits).expect("ours").expect("whole");
         assert!(header.frame_type() == Some(FrameType::Header));

@@ -1,4 +1,4 @@
-//! One message of 1 KiB to bytes and back.
+//! Encoding and decoding of one message of 1 KiB.
 
 use std::hint::black_box;
 
@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use interop::lab::Req;
 use kitex::kitex_thrift::Payload;
 
-/// The request that every bench sends.
+/// The request of every benchmark.
 #[derive(Debug)]
 pub struct Message {
     req: Req,
@@ -24,14 +24,14 @@ impl Default for Message {
 }
 
 impl Message {
-    /// Writes it, into a buffer that is kept.
+    /// Encodes it into a reused buffer.
     pub fn encode(&mut self) {
         self.out.clear();
         black_box(&self.req).encode(&mut self.out).expect("it is short");
         black_box(&self.out);
     }
 
-    /// Reads it.
+    /// Decodes it.
     pub fn decode(&self) {
         black_box(Req::decode(black_box(self.wire.clone())).expect("ours"));
     }

@@ -1,4 +1,4 @@
-//! Two connections back to back, without socket and clock: what one message costs the machine.
+//! Two connections back to back, without socket and clock: the cost of one message in the state machine.
 
 use std::hint::black_box;
 use std::io::IoSlice;
@@ -25,7 +25,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// A pair with this many streams open.
+    /// Returns a pair with this many open streams.
     pub fn new(streams: usize) -> Self {
         let config = Config::default();
         let limits = ServerLimits { max_concurrent_streams: streams + 1, ..ServerLimits::default() };
@@ -46,12 +46,12 @@ impl Pair {
         pair
     }
 
-    /// Sends one message of 1 KiB to the server and takes it there, on each stream in its turn.
+    /// Sends one message of 1 KiB to the server and receives it there, on the streams in turn.
     pub fn message(&mut self) {
         let (from, to) = self.streams[self.next];
         self.next = (self.next + 1) % self.streams.len();
         assert!(self.client.send(from, &Message::Borrowed(&self.message)).expect("it is open"));
-        // Parked before it arrives, as a handler's task is.
+        // Pending before it arrives, like a handler's Recv.
         assert!(self.server.recv(to, self.now).is_pending());
         self.carry();
         assert_eq!(self.server.poll_event(), Some(Event::Readable(to)));
@@ -61,7 +61,7 @@ impl Pair {
         }
     }
 
-    /// Opens a stream and ends it by a cancel of the client's, as the server learns.
+    /// Opens a stream, cancels it at the client, and delivers the cancel to the server.
     pub fn open_and_cancel(&mut self) {
         let (from, to) = self.open();
         let reason = stream_core::cancel::Reason::Canceled;
@@ -92,7 +92,7 @@ impl Pair {
         }
     }
 
-    /// Moves what the client has to write to the server, as a socket would.
+    /// Moves the client's output to the server, like a socket.
     fn carry(&mut self) {
         while self.client.poll_transmit(&mut self.batch) {
             while !self.batch.is_empty() {

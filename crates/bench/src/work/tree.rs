@@ -1,4 +1,4 @@
-//! The cancellation tree: streams join and leave a scope, and a cancel finds them.
+//! The cancellation tree: streams register with a scope and unregister, and a cancel reaches them.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use kerrors::{Code, StreamError};
 use stream_core::cancel::{Reason, Registration, Scope, Target};
 
-/// A scope, and something that counts how often it is told to end.
+/// A scope, and a target that counts its cancels.
 #[derive(Debug)]
 pub struct Tree {
     root: Scope,
@@ -21,24 +21,24 @@ impl Default for Tree {
 }
 
 impl Tree {
-    /// A stream opens under the scope and ends by itself.
+    /// Registers a stream with the scope and unregisters it.
     pub fn join_and_leave(&self) {
         drop(black_box(self.register(&self.root)));
     }
 
-    /// A handler makes a scope of its own under the scope and lets go of it.
+    /// Creates a child scope and drops it.
     pub fn child(&self) {
         drop(black_box(self.root.child()));
     }
 
-    /// A scope below which `streams` are open, for [`cancel`](Self::cancel).
+    /// Returns a scope with `streams` registered streams, for [`cancel`](Self::cancel).
     pub fn grow(&self, streams: usize) -> (Scope, Vec<Registration>) {
         let scope = self.root.child();
         let registrations = (0..streams).map(|_| self.register(&scope)).collect();
         (scope, registrations)
     }
 
-    /// Cancels a scope; each stream below it is told once.
+    /// Cancels a scope and so each stream below it, once.
     pub fn cancel(&self, (scope, streams): &(Scope, Vec<Registration>)) {
         let before = self.target.0.load(Ordering::Relaxed);
         scope.cancel(&Reason::Stream(StreamError::new(Code::CANCELED)));

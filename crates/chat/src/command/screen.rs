@@ -1,81 +1,114 @@
-//! The terminal, or whatever stands in its place. Owns line ends and marks.
+//! The reply on the standard output, and all else on the standard error. Owns line ends, and what `--json` and `--quiet`
+//! print.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
-use crate::show::Paint;
+use clap::Args;
+use serde_json::json;
+
+use super::terminal::Output;
+use crate::line;
+use crate::report::Report;
+use crate::show::{Look, Paint, ending};
 use crate::text::printable;
+use crate::user::Outcome;
+use crate::wrap::{Wrap, paragraph};
 
-/// Where a reply is printed.
-pub(super) struct Screen {
-    out: io::Stdout,
-    /// Whether the last character was not the end of a line.
-    within_line: bool,
-    /// Lines are ended here, since what stands below them must know where they end.
-    wraps: bool,
-    column: usize,
+/// How a reply is printed.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(super) struct Form {
+    /// Print the reply alone, and errors.
+    #[arg(long, short, conflicts_with = "json")]
+    quiet: bool,
+    /// Print a JSON object on a line for each token, then one for each service, and no other text.
+    #[arg(long)]
+    json: bool,
 }
 
-/// Where a line is ended, at the next space. No terminal is as narrow.
-const FULL_LINE: usize = 64;
+impl Form {
+    /// Whether a question in this terminal was given a form.
+    pub(super) const fn is_default(self) -> bool {
+        !self.quiet && !self.json
+    }
+}
 
-/// Whether somebody at a terminal understands marks and did not say no.
-pub(super) fn marks_are_understood() -> bool {
-    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-        || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    !unwanted
+/// The output of a reply.
+pub(super) struct Screen {
+    form: Form,
+    out: io::Stdout,
+    wrap: Wrap,
+    /// Whether the last character of the reply was not the end of a line.
+    within_line: bool,
 }
 
 impl Screen {
-    pub(super) fn new() -> Self {
-        Self { out: io::stdout(), within_line: false, wraps: false, column: 0 }
+    pub(super) fn new(form: Form) -> Self {
+        Self { form, out: io::stdout(), wrap: Wrap::new(), within_line: false }
     }
 
-    /// Marks are for people at a terminal that understands them and who did not say no.
-    pub(super) fn paint(&self) -> Paint {
-        Paint::new(self.out.is_terminal() && marks_are_understood())
+    /// Prints the way of a question through the services.
+    pub(super) fn head(&self, way: &str) {
+        let look = look();
+        let lines = paragraph(way, 2, look.width).into_iter().map(|line| look.paint.dim(&line) + "\n");
+        self.note(&(lines.collect::<String>() + "\n"));
     }
 
-    /// Ends lines before the terminal does, if it is one.
-    pub(super) fn wrap(&mut self, wanted: bool) {
-        self.wraps = wanted && self.out.is_terminal();
-    }
-
-    /// Shows text at once.
+    /// Prints a piece of the reply immediately. On a terminal its lines are broken at spaces.
     pub(super) fn show(&mut self, text: &str) -> io::Result<()> {
-        let mut text = printable(text);
-        if self.wraps {
-            text = self.wrapped(&text);
+        if self.form.json {
+            return self.write(&format!("{}\n", json!({"ev": "token", "text": text})));
         }
+        let mut text = printable(text);
         if let Some(last) = text.chars().next_back() {
             self.within_line = last != '\n';
+        }
+        if let Some(size) = self.out.screen() {
+            text = self.wrap.push(&text, size.width);
         }
         self.write(&text)
     }
 
-    fn wrapped(&mut self, text: &str) -> String {
-        let wrap = |c| {
-            let c = if c == ' ' && self.column >= FULL_LINE { '\n' } else { c };
-            self.column = if c == '\n' { 0 } else { self.column + 1 };
-            c
-        };
-        text.chars().map(wrap).collect()
-    }
-
-    /// Begins a new line unless one has just begun.
+    /// Ends the current line of the reply, if it is not empty.
     pub(super) fn end_line(&mut self) {
-        if self.within_line {
-            self.say("\n");
+        if std::mem::take(&mut self.within_line) {
+            // The reader has closed the output: ignored.
+            let _ = self.write("\n");
         }
     }
 
-    /// Shows text of our own, marks and all. If nobody reads any more there is nobody to tell.
-    pub(super) fn say(&mut self, text: &str) {
-        self.within_line = !text.ends_with('\n');
-        let _ = self.write(text);
+    /// Prints how a reply ended, at the client and at the other services.
+    pub(super) fn end(&mut self, outcome: &Outcome, hops: &[Report]) {
+        if !self.form.json {
+            return self.note(&format!("\n{}", ending(outcome, hops, look())));
+        }
+        let since = outcome.cancel.map(|cancel| cancel.at);
+        for report in std::iter::once(&outcome.report).chain(hops) {
+            let mut line = line::json(report);
+            let received = since.and_then(|since| report.received?.checked_duration_since(since));
+            line["received_us"] =
+                received.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)).into();
+            // The reader has closed the output: ignored.
+            let _ = self.write(&format!("{line}\n"));
+        }
+    }
+
+    /// Prints text of our own.
+    fn note(&self, text: &str) {
+        if self.form.is_default() {
+            // The reader has closed the output: ignored.
+            let _ = io::stderr().write_all(text.as_bytes());
+        }
     }
 
     fn write(&mut self, text: &str) -> io::Result<()> {
         self.out.write_all(text.as_bytes())?;
         self.out.flush()
     }
+}
+
+/// How text of our own looks: as the standard error can show it.
+fn look() -> Look {
+    let err = io::stderr();
+    let width = err.screen().map_or(usize::MAX, |size| size.width);
+    Look { paint: Paint::new(err.takes_colour()), width }
 }

@@ -1,30 +1,30 @@
-//! Ctrl-C: the first is a wish, the second is obeyed at once, whatever the program is busy with.
+//! Ctrl-C: the first requests a cancel, the second exits immediately.
 
 use std::future::{Future, pending};
 
 use tokio::signal::ctrl_c;
 use tokio::sync::oneshot;
 
-/// From now on the first Ctrl-C makes this ready, and a second one ends the process.
+/// Returns a future that completes at the first Ctrl-C; a second one exits the process.
 pub(super) fn interrupt() -> impl Future<Output = ()> + Send + 'static {
-    let (tell, told) = oneshot::channel();
+    let (sender, receiver) = oneshot::channel();
     tokio::spawn(async move {
         if ctrl_c().await.is_ok() {
-            // Whoever listened may be done.
-            let _ = tell.send(());
+            // The receiver may have been dropped.
+            let _ = sender.send(());
             exit_at_the_next().await;
         }
     });
     async move {
-        match told.await {
+        match receiver.await {
             Ok(()) => {}
-            // Ctrl-C cannot be listened to. Then it ends the process as it always does.
+            // No handler for Ctrl-C could be installed: it ends the process as by default.
             Err(_) => pending().await,
         }
     }
 }
 
-/// Waits until the process is told to stop, by Ctrl-C or as service managers do.
+/// Waits for a request to stop: Ctrl-C or SIGTERM.
 pub(super) async fn stopped() {
     tokio::select! {
         () = interrupt() => {}
@@ -52,5 +52,5 @@ async fn terminated() {
     pending().await
 }
 
-/// Status of a process that Ctrl-C ended, as shells have it.
+/// The exit status after Ctrl-C, by the convention of shells.
 pub const INTERRUPTED: u8 = 130;

@@ -1,22 +1,24 @@
 //! `--watch`: the cancellation tree on the standard error while a reply streams. Drawn in place below the
-//! reply if that is a terminal, a snapshot again and again if not.
+//! reply on a terminal, as repeated snapshots otherwise.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kitex::{inspect, observe};
+use kitex::inspect;
 
-use super::screen::marks_are_understood;
+use super::terminal::Output;
 use crate::show::Paint;
-use crate::watch::{Canvas, Names, cancels, seconds, tree};
+use crate::watch::{Canvas, Names, seconds, tree};
+use crate::wrap::cut;
 
 /// Shows the tree until it is ended or dropped.
 pub(super) struct Watch {
     view: Arc<Mutex<View>>,
-    /// The thread that draws goes when this does: one that a terminal holds up must not hold up others.
+    /// The drawing thread ends when this is dropped: it may be blocked by a terminal and must not block
+    /// others.
     drawing: SyncSender<()>,
 }
 
@@ -25,19 +27,19 @@ struct View {
     started: Instant,
     /// None if there is no terminal.
     canvas: Option<Canvas>,
-    /// Whether the tree was shown while the reply came.
+    /// Whether the tree was shown during the reply.
     shown: bool,
     ended: bool,
 }
 
 impl Watch {
-    /// Looks at the tree again after so many milliseconds, if there are any.
+    /// Starts a watch that draws every `pause` milliseconds, if it was requested.
     pub(super) fn asked_for(pause: Option<u64>, names: Names) -> Option<Self> {
         pause.map(|pause| Self::start(Duration::from_millis(pause), names))
     }
 
     fn start(pause: Duration, names: Names) -> Self {
-        let canvas = (io::stderr().is_terminal() && marks_are_understood()).then(Canvas::default);
+        let canvas = io::stderr().screen().map(|_| Canvas::default());
         let view =
             Arc::new(Mutex::new(View { names, started: Instant::now(), canvas, shown: false, ended: false }));
         let (drawing, ended) = sync_channel(0);
@@ -48,11 +50,6 @@ impl Watch {
             }
         });
         Self { view, drawing }
-    }
-
-    /// Whether what is drawn stands below the text that `show` is about to continue.
-    pub(super) fn is_in_place(&self) -> bool {
-        lock(&self.view).canvas.is_some()
     }
 
     /// Lets `show` continue the text.
@@ -67,36 +64,20 @@ impl Watch {
         shown
     }
 
-    /// Takes the tree away, lets `end_line` end the text, and shows the cancels that passed through this
-    /// process.
-    pub(super) async fn end(self, end_line: impl FnOnce()) {
+    /// Erases the tree, and lets `end_line` end the text.
+    pub(super) fn end(self, end_line: impl FnOnce()) {
         let Self { view, drawing } = self;
         drop(drawing);
-        {
-            // The thread may be about to draw.
-            let mut view = lock(&view);
-            view.erase();
-            view.ended = true;
-            end_line();
-        }
-        let mut seen = observe::cancels();
-        loop {
-            // A cancel is listed when all below it have been told, so they may be here first.
-            tokio::time::sleep(SETTLE).await;
-            let now = observe::cancels();
-            if now.len() == seen.len() {
-                break;
-            }
-            seen = now;
-        }
-        let lines = cancels(&seen, &lock(&view).names);
-        if !lines.is_empty() {
-            print(&format!("\ncancels:\n{}\n", lines.join("\n")));
-        }
+        // The thread may be about to draw.
+        let mut view = lock(&view);
+        view.erase();
+        view.ended = true;
+        end_line();
     }
 }
 
-const SETTLE: Duration = Duration::from_millis(50);
+/// Streams that are shown. A tree higher than the terminal cannot be drawn in place.
+const MAX_LINES: usize = 14;
 
 fn lock(view: &Mutex<View>) -> MutexGuard<'_, View> {
     view.lock().unwrap_or_else(PoisonError::into_inner)
@@ -107,15 +88,21 @@ impl View {
         if self.ended {
             return;
         }
-        let lines = tree(&inspect::tree(), &self.names);
-        match &mut self.canvas {
-            Some(canvas) => {
-                let paint = Paint::new(true);
-                let lines: Vec<_> =
-                    std::iter::once(String::new()).chain(lines.iter().map(|line| paint.dim(line))).collect();
-                print(&canvas.draw(&lines));
+        let tree = |max| tree(&inspect::tree(), &self.names, max);
+        match (&mut self.canvas, io::stderr().screen()) {
+            (Some(canvas), Some(size)) => {
+                let paint = Paint::new(io::stderr().takes_colour());
+                // The text has at least one line, the tree an empty one above it, and one below that says what is left
+                // out.
+                let lines = tree(size.height.saturating_sub(4).min(MAX_LINES));
+                let lines = lines.iter().map(|line| paint.dim(&cut(line, size.width)));
+                let lines: Vec<_> = std::iter::once(String::new()).chain(lines).collect();
+                if lines.len() < size.height {
+                    print(&canvas.draw(&lines));
+                }
             }
-            None => {
+            _ => {
+                let lines = tree(MAX_LINES);
                 let age = seconds(self.started.elapsed());
                 print(&format!("after {age}:\n{}\n", lines.join("\n")));
             }
@@ -131,6 +118,6 @@ impl View {
 
 fn print(text: &str) {
     let mut err = io::stderr().lock();
-    // Nobody reads any more: there is nobody to tell.
+    // The reader has closed the output: ignored.
     let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
 }

@@ -78,7 +78,8 @@ pub mod chat {
 
     /// Names and modes of the methods of `Chat`, in the order of their numbers.
     pub static CHAT_METHODS: [::kitex::Method; 1] = [
-        ::kitex::Method::new("Chat", "Ask", ::kitex::StreamingMode::Server),
+        ::kitex::Method::new("Chat", "Ask", ::kitex::StreamingMode::Server)
+            .with_package("chat"),
     ];
 
     /// What each service of the chain speaks: gateway, agent and model.
@@ -93,13 +94,13 @@ pub mod chat {
         ) -> ::kitex::Result<()>;
     }
 
-    /// Serves `Chat` with a handler.
+    /// The service `Chat` with a handler.
     pub struct ChatServer<__H> {
         handler: ::std::sync::Arc<__H>,
     }
 
     impl<__H: Chat> ChatServer<__H> {
-        /// A server whose calls all go to `handler`.
+        /// Returns a service whose calls go to `handler`.
         pub fn new(handler: __H) -> Self {
             Self {
                 handler: ::std::sync::Arc::new(handler),
@@ -139,19 +140,19 @@ pub mod chat {
         }
     }
 
-    /// Calls `Chat`.
+    /// A client of `Chat`.
     #[derive(Clone, Debug)]
     pub struct ChatClient {
         client: ::kitex::Client,
     }
 
     impl ChatClient {
-        /// Calls through `client`.
+        /// Returns a client that uses `client`.
         pub fn new(client: ::kitex::Client) -> Self {
             Self { client }
         }
 
-        /// The same client, with another Recv timeout.
+        /// Returns the same client with another Recv timeout.
         #[must_use]
         pub fn with_recv_timeout(
             &self,
@@ -162,7 +163,7 @@ pub mod chat {
             }
         }
 
-        /// The same client, with other options for its calls.
+        /// Returns the same client with other options for its calls.
         #[must_use]
         pub fn with_options(
             &self,

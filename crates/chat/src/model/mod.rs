@@ -1,29 +1,30 @@
-//! What writes the replies. Owns the seam between a chat and a model, and the choice of one; knows
-//! nothing of services or of how a reply travels.
+//! Models. Owns the interface between a chat and a model, and the choice of one; knows nothing of services or
+//! of how a reply is sent.
 //!
-//! A reply is a lazy stream: it works only while it is polled, on the task that polls it. So a drop of
-//! the stream is a cancel, and not one token is made after it.
+//! A reply is a lazy stream: it works only while it is polled, on the task that polls it. So dropping the
+//! stream is a cancel, and no token is made after it.
 
 mod error;
 mod ngram;
 mod openai;
 mod reply;
-mod sse;
+pub(crate) mod sse;
 
 use std::sync::Arc;
 
 pub use error::ModelError;
+pub(crate) use ngram::LAST_TURN;
 pub use ngram::Ngram;
 pub use openai::{OpenAi, OpenAiConfig};
 pub use reply::{Model, Reply};
 
-/// The model that the environment asks for: the endpoint at `OPENAI_BASE_URL` if that is set (with
-/// `OPENAI_MODEL` and `OPENAI_API_KEY`), else the n-gram model that is built in.
+/// Returns the model that the environment selects: the endpoint at `OPENAI_BASE_URL` if that is set (with
+/// `OPENAI_MODEL` and `OPENAI_API_KEY`), else the built-in n-gram model.
 pub fn from_env() -> Result<Arc<dyn Model>, ModelError> {
     from_vars(|name| std::env::var(name).ok())
 }
 
-/// [`from_env`] with variables from elsewhere. One that is empty counts as not set.
+/// As [`from_env`], with other variables. An empty one counts as not set.
 pub fn from_vars(var: impl Fn(&str) -> Option<String>) -> Result<Arc<dyn Model>, ModelError> {
     Ok(match endpoint_from_vars(var)? {
         Some(endpoint) => Arc::new(endpoint),
@@ -31,7 +32,7 @@ pub fn from_vars(var: impl Fn(&str) -> Option<String>) -> Result<Arc<dyn Model>,
     })
 }
 
-/// The endpoint that [`from_vars`] would choose, if it would.
+/// Returns the endpoint that [`from_vars`] would choose, if any.
 pub fn endpoint_from_vars(var: impl Fn(&str) -> Option<String>) -> Result<Option<OpenAi>, ModelError> {
     let set = |name| var(name).filter(|value| !value.trim().is_empty());
     let Some(base_url) = set("OPENAI_BASE_URL") else { return Ok(None) };

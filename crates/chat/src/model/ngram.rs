@@ -1,8 +1,8 @@
-//! A small language model that is built in. Owns the pace of its replies and their seeds; what it has
-//! read is in `text`, what a prompt is about in `topic`, the next word in `writer`.
+//! The built-in small language model. Owns the pace and the seeds of its replies; its training text is in
+//! `text`, the topic of a prompt in `topic`, the next word in `writer`.
 //!
-//! It exists so that the chat can be tried with nothing around it. It really works for each token, when
-//! it is asked for that token: there is no finished reply from which pieces are cut.
+//! It allows to try the chat without an endpoint. Each token is computed when it is polled: replies are not
+//! prepared.
 
 mod stem;
 mod text;
@@ -16,12 +16,13 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use futures_core::Stream;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep};
 
 use self::text::Text;
 use self::topic::Topics;
 use self::writer::Writer;
 use super::{Model, ModelError, Reply};
+use crate::options::ReplyOptions;
 
 /// An n-gram model of words, trained at its first use on the essays in `data/everyday.txt`.
 pub struct Ngram {
@@ -31,21 +32,21 @@ pub struct Ngram {
 }
 
 impl Ngram {
-    /// A model that answers differently each time, with a token every 15 ms.
+    /// Returns a model whose replies differ each time, with a token every 15 ms.
     pub fn new() -> Self {
         static TEXT: OnceLock<Arc<Text>> = OnceLock::new();
         let text = TEXT.get_or_init(|| Arc::new(Text::read(include_str!("../../data/everyday.txt"))));
         Self { text: Arc::clone(text), interval: Duration::from_millis(15), seed: None }
     }
 
-    /// The time from one token to the next. Zero: each token as soon as it is asked for.
+    /// Sets the time from one token to the next. Zero: each token as soon as it is polled.
     #[must_use]
     pub const fn with_interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
     }
 
-    /// From now on the same prompt gets the same reply.
+    /// Sets a seed: the same prompt gets the same reply.
     #[must_use]
     pub const fn with_seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
@@ -65,17 +66,28 @@ impl Model for Ngram {
     }
 
     fn reply(&self, prompt: &str) -> Reply {
+        self.reply_with(prompt, &ReplyOptions::default())
+    }
+
+    /// Of a conversation only the last turn counts.
+    fn reply_with(&self, prompt: &str, options: &ReplyOptions) -> Reply {
+        let prompt = prompt.rsplit_once(LAST_TURN).map_or(prompt, |(_, last)| last);
         let mut rng = self.seed.map_or_else(Rng::new, Rng::with_seed);
         let topics = Topics::of(prompt, &self.text, &mut rng);
-        let writer = Writer::new(Arc::clone(&self.text), topics, rng);
-        Box::pin(Typing { writer, interval: self.interval, ticks: None })
+        let length = options.length.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+        let writer = Writer::new(Arc::clone(&self.text), topics, rng).with_length(length);
+        let interval = options.interval.unwrap_or(self.interval);
+        Box::pin(Typing { writer, interval, first: options.first_token, waiting: None, ticks: None })
     }
 }
 
-/// A reply at the pace of a person who types fast.
+/// A reply at the model's pace.
 struct Typing {
     writer: Writer,
     interval: Duration,
+    first: Option<Duration>,
+    /// The wait before the first token.
+    waiting: Option<Pin<Box<Sleep>>>,
     ticks: Option<Interval>,
 }
 
@@ -83,6 +95,7 @@ impl Stream for Typing {
     type Item = Result<String, ModelError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        ready!(self.poll_first(cx));
         if !self.interval.is_zero() {
             ready!(self.poll_tick(cx));
         }
@@ -91,7 +104,18 @@ impl Stream for Typing {
 }
 
 impl Typing {
-    /// The timer begins with the first poll, as only then a runtime is sure to be there.
+    fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(first) = self.first.take() {
+            self.waiting = Some(Box::pin(sleep(first)));
+        }
+        if let Some(waiting) = &mut self.waiting {
+            ready!(waiting.as_mut().poll(cx));
+            self.waiting = None;
+        }
+        Poll::Ready(())
+    }
+
+    /// The timer starts with the first poll, which is the first point with a runtime.
     fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let period = self.interval;
         let ticks = self.ticks.get_or_insert_with(|| {
@@ -102,3 +126,6 @@ impl Typing {
         ticks.poll_tick(cx).map(drop)
     }
 }
+
+/// What stands before a turn of the user where a prompt is a conversation.
+pub(crate) const LAST_TURN: &str = "\nuser: ";

@@ -1,7 +1,7 @@
-//! Asks an endpoint that speaks OpenAI's chat completions. Owns the request, the reading of the answer
-//! and what goes wrong on the way; knows nothing of where its configuration comes from.
+//! A client of OpenAI's chat completions API. Owns the request, the response and their errors; knows nothing
+//! of the source of its configuration.
 //!
-//! Every reply has a connection of its own, which is not kept. So the drop of a reply closes it, and the
+//! Each reply has a connection of its own, which is not reused. So dropping a reply closes it, and the
 //! endpoint can stop its work.
 
 mod chunk;
@@ -19,20 +19,20 @@ use super::sse::Events;
 use super::{Model, ModelError, Reply};
 use crate::text::one_line;
 
-/// Which endpoint to ask, and how.
+/// The configuration of an endpoint.
 pub struct OpenAiConfig {
-    /// Where `chat/completions` is found, such as `http://127.0.0.1:8080/v1`.
+    /// The URL above `chat/completions`, such as `http://127.0.0.1:8080/v1`.
     pub base_url: String,
-    /// Which of the endpoint's models. Default `gpt-4o-mini`.
+    /// The endpoint's model. Default: `gpt-4o-mini`.
     pub model: String,
-    /// Sent as a bearer token. Default none.
+    /// Sent as a bearer token. Default: none.
     pub api_key: Option<String>,
-    /// How long the endpoint may send nothing, before the first token or between two. Default 2 minutes.
+    /// The timeout for the first token and between two tokens. Default: 2 minutes.
     pub max_silence: Duration,
 }
 
 impl OpenAiConfig {
-    /// The defaults, for the endpoint at `base_url`.
+    /// Returns the defaults for the endpoint at `base_url`.
     pub fn new(base_url: impl Into<String>) -> Self {
         Self {
             base_url: base_url.into(),
@@ -52,7 +52,7 @@ pub struct OpenAi {
 }
 
 impl OpenAi {
-    /// Checks the configuration. The endpoint is not asked before the first reply.
+    /// Checks the configuration. Nothing is sent to the endpoint before the first reply.
     pub fn new(config: OpenAiConfig) -> Result<Self, ModelError> {
         let url = completions_url(&config.base_url)?;
         let client =
@@ -85,7 +85,7 @@ impl Model for OpenAi {
     }
 }
 
-/// What is known of the other side, for requests and for errors.
+/// The facts of the endpoint, for requests and for errors.
 #[derive(Clone)]
 struct Endpoint {
     url: Url,
@@ -93,7 +93,7 @@ struct Endpoint {
     max_silence: Duration,
 }
 
-/// An answer that is being read.
+/// A response that is being read.
 struct Answer {
     response: Response,
     events: Events,
@@ -101,7 +101,7 @@ struct Answer {
     endpoint: Endpoint,
 }
 
-/// Sends the request and checks the head of the answer.
+/// Sends the request and checks the head of the response.
 async fn ask(request: RequestBuilder, endpoint: Endpoint) -> Result<Answer, ModelError> {
     let response = request.send().await.map_err(|error| endpoint.not_answered(&error))?;
     if response.status() != StatusCode::OK {
@@ -116,7 +116,7 @@ async fn ask(request: RequestBuilder, endpoint: Endpoint) -> Result<Answer, Mode
     Ok(Answer { response, events: Events::default(), finished: false, endpoint })
 }
 
-/// The next piece of text, with the answer to go on from; `None` at the end of the reply.
+/// Returns the next piece of text, with the rest of the response; `None` at the end of the reply.
 async fn next_piece(mut answer: Answer) -> Result<Option<(String, Answer)>, ModelError> {
     Ok(answer.next().await?.map(|piece| (piece, answer)))
 }
@@ -151,9 +151,8 @@ impl Answer {
         self.events.next_event().map_err(|_| ModelError::EventTooLarge { url: self.endpoint.shown.clone() })
     }
 
-    /// The body ended by itself. That is the end of the reply only if the model said so: with `[DONE]`
-    /// (some servers leave out the empty line after it), or with a reason to finish (some never send
-    /// `[DONE]`).
+    /// Handles the end of the body. It is the end of the reply only after `[DONE]` (some servers omit the
+    /// empty line after it), or after a finish reason (some servers never send `[DONE]`).
     fn end(&mut self) -> Result<Option<String>, ModelError> {
         self.events.feed(b"\n\n".as_slice().into());
         let last = self.next_event()?;
@@ -190,8 +189,8 @@ impl Endpoint {
     }
 }
 
-/// The content type, if it says that the body is no stream of events. One that is missing or wrong in
-/// another way is given a chance.
+/// Returns the content type, if it shows that the body is not a stream of events. A missing or otherwise
+/// invalid one is accepted.
 fn no_stream(response: &Response) -> Option<String> {
     let content_type = response.headers().get(CONTENT_TYPE)?.to_str().ok()?;
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -199,7 +198,7 @@ fn no_stream(response: &Response) -> Option<String> {
     other.then_some(essence)
 }
 
-/// The error that a body that is no stream reports. Reads a bounded part of it for a bounded time.
+/// Returns the error in a body that is not a stream. Reads a bounded part of it for a bounded time.
 async fn body_error(mut response: Response) -> Option<String> {
     let mut body = Vec::new();
     let read = async {
@@ -208,7 +207,7 @@ async fn body_error(mut response: Response) -> Option<String> {
             body.extend_from_slice(&bytes);
         }
     };
-    // What came in time is good enough.
+    // The part that arrived in time is used.
     let _ = tokio::time::timeout(ERROR_TIMEOUT, read.boxed()).await;
     error_message(&serde_json::from_slice(&body).ok()?)
 }
@@ -226,7 +225,7 @@ fn completions_url(base_url: &str) -> Result<Url, ModelError> {
     Ok(url)
 }
 
-/// A URL as people may see it: without password and query, which can hold secrets.
+/// Returns a URL for display: without password and query, which may contain secrets.
 fn shown(url: &Url) -> String {
     format!("{}{}", url.origin().ascii_serialization(), url.path())
 }
@@ -236,12 +235,12 @@ fn client(url: &Url, config: &OpenAiConfig) -> Result<ClientBuilder, ModelError>
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(config.max_silence)
         .pool_max_idle_per_host(0)
-        // The key is for this endpoint and no other.
+        // No redirects: the key is for this endpoint only.
         .redirect(redirect::Policy::none())
         .default_headers(headers(config.api_key.as_deref())?);
-    // reqwest has no cipher suite of its own here. Whoever installed another one first may keep it.
+    // reqwest has no cipher suite of its own here. A provider that was installed before is kept.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // Without TLS there is no need to load, or even to have, the system's certificates.
+    // Without TLS the system's certificates are not needed.
     let builder = if url.scheme() == "http" { builder.tls_certs_only([]) } else { builder };
     Ok(if is_loopback(url) { builder.no_proxy() } else { builder })
 }
@@ -264,7 +263,7 @@ fn is_loopback(url: &Url) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// What lies at the bottom of an error: "connection refused" says more than "error sending request".
+/// Returns the root cause of an error: "connection refused" is more useful than "error sending request".
 fn cause(error: &reqwest::Error) -> String {
     let mut cause = error.source();
     while let Some(deeper) = cause.and_then(std::error::Error::source) {

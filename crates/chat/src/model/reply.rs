@@ -1,17 +1,23 @@
-//! The seam between a chat and a model: what every model can do.
+//! The interface of models.
 
 use futures_core::stream::BoxStream;
 
 use super::ModelError;
+use crate::options::ReplyOptions;
 
-/// Something that answers a prompt, token by token.
+/// Replies to prompts, token by token.
 pub trait Model: Send + Sync + 'static {
-    /// What to call it in a greeting or a log.
+    /// Returns its name for a greeting or a log.
     fn name(&self) -> &str;
 
-    /// Begins a reply. No token is made and nobody is asked before the first poll, nor after the drop.
+    /// Creates a reply. It does no work before the first poll, nor after it is dropped.
     fn reply(&self, prompt: &str) -> Reply;
+
+    /// Begins a reply with wishes. A model that cannot follow them leaves them out.
+    fn reply_with(&self, prompt: &str, _options: &ReplyOptions) -> Reply {
+        self.reply(prompt)
+    }
 }
 
-/// The tokens of one reply; put together they are its text. An error is the last item.
+/// The tokens of one reply; concatenated they are its text. An error is the last item.
 pub type Reply = BoxStream<'static, Result<String, ModelError>>;

@@ -1,5 +1,5 @@
-//! Splits a body into server-sent events. Owns line ends, fields and the bound of an event; knows
-//! nothing of HTTP or of what an event says.
+//! Splits a body into server-sent events. Owns line ends, fields and the bound of an event; knows nothing of
+//! HTTP or of the content of events.
 //!
 //! Only `data` is kept: the protocol above uses no event names, ids or retry times. Bytes stay bytes
 //! until an event is whole, so a chunk may end anywhere, also inside a character.
@@ -9,16 +9,16 @@ mod tests;
 
 use bytes::{Buf, Bytes};
 
-/// Bytes of an event at most, with the line that is being read.
-pub(super) const MAX_EVENT_LEN: usize = 1024 * 1024;
+/// The largest event in bytes, including the line that is being read.
+pub(crate) const MAX_EVENT_LEN: usize = 1024 * 1024;
 
 /// An event is longer than [`MAX_EVENT_LEN`]. Nothing can be read after it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct TooLarge;
+pub(crate) struct TooLarge;
 
 /// The events of one body: feed a chunk, then take events until there are none.
 #[derive(Default)]
-pub(super) struct Events {
+pub(crate) struct Events {
     chunk: Bytes,
     line: Vec<u8>,
     data: Option<Vec<u8>>,
@@ -28,13 +28,13 @@ pub(super) struct Events {
 
 impl Events {
     /// Adds the next bytes of the body. The chunk before must have been used up.
-    pub(super) fn feed(&mut self, chunk: Bytes) {
+    pub(crate) fn feed(&mut self, chunk: Bytes) {
         debug_assert!(self.chunk.is_empty(), "take events until there are none before the next chunk");
         self.chunk = chunk;
     }
 
-    /// The data of the next whole event, or `None` if that needs more bytes.
-    pub(super) fn next_event(&mut self) -> Result<Option<Vec<u8>>, TooLarge> {
+    /// Returns the data of the next whole event, or `None` if more bytes are needed.
+    pub(crate) fn next_event(&mut self) -> Result<Option<Vec<u8>>, TooLarge> {
         while self.fill_line()? {
             let line = std::mem::take(&mut self.line);
             if line.is_empty() {

@@ -1,4 +1,4 @@
-//! The door: the only service that users know. Passes everything on.
+//! The entry point: the only service that users call. Forwards everything.
 
 use kitex::{Context, Result, ServerStreamingServer};
 
@@ -15,7 +15,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A door to `agent`.
+    /// Returns a gateway to `agent`.
     pub fn new(agent: Next, reports: Reports) -> Self {
         Self { agent, reports }
     }
@@ -31,7 +31,7 @@ impl Chat for Gateway {
     ) -> Result<()> {
         let mut passed = 0;
         let ended = self.agent.pass_on(&ctx, question, &stream, u64::MAX, &mut passed).await;
-        self.reports.tell(Report::new(GATEWAY, &ended, passed));
+        self.reports.tell(Report::new(GATEWAY, &ended, passed).of(&ctx));
         ended.map_err(|error| self.agent.explain(&ctx, error))
     }
 }

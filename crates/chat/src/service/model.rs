@@ -1,19 +1,21 @@
-//! Runs the model: token by token, as long as somebody wants the reply. Owns the count of what was made,
-//! and that it is kept however a reply ends.
+//! Runs the model, token by token, until the reply is complete or canceled. Owns the token count, and that
+//! the tokens are kept however a reply ends.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::StreamExt;
-use kitex::{BizStatusError, Context, Error, Reason, Result, ServerStreamingServer};
+use kitex::{BizStatusError, Context, Error, Result, ServerStreamingServer};
 
 use super::MODEL;
 use super::transcripts::{Transcript, Transcripts};
 use crate::api::{Chat, Question, Token};
 use crate::model::Model;
 use crate::next::MODEL_FAILED;
+use crate::options::{ReplyOptions, chat_id};
 use crate::report::{Report, Reports, Work};
 
 /// Serves a model.
@@ -24,7 +26,7 @@ pub struct ModelService {
 }
 
 impl ModelService {
-    /// A service whose replies are `model`'s.
+    /// Returns a service of `model`.
     pub fn new(model: Arc<dyn Model>, transcripts: Transcripts, reports: Reports) -> Self {
         Self { model, transcripts, reports }
     }
@@ -52,32 +54,41 @@ impl Chat for ModelService {
 }
 
 impl ModelService {
-    /// Writes until the reply is whole or nobody wants it any more. The model works only while it is
-    /// polled here, so the return from here ends its work.
+    /// Writes until the reply is complete or canceled. The model works only while it is polled here, so
+    /// returning from here ends its work.
     async fn write(
         &self,
         ctx: &Context,
         stream: &ServerStreamingServer<Token>,
         draft: &mut Draft<'_>,
     ) -> Result<()> {
-        let mut reply = self.model.reply(&draft.transcript.prompt);
+        let options = ReplyOptions::of(ctx);
+        // What a cancel saves is known where the length of the reply is.
+        let work = ctx.extension::<kitex_metrics::Work>().cloned().unwrap_or_default();
+        work.plan(options.length.or(options.limit).unwrap_or_default());
+        let mut reply = self.model.reply_with(&draft.transcript.prompt, &options);
         let mut canceled = pin!(ctx.canceled());
+        let mut began_late = false;
         loop {
             let token = tokio::select! {
                 biased;
-                reason = &mut canceled => return Err(ended_by(&reason)),
-                token = reply.next() => token,
+                reason = &mut canceled => return Err(reason.into()),
+                token = poll_fn(|cx| {
+                    began_late = ctx.reason().is_some();
+                    reply.poll_next_unpin(cx)
+                }) => token,
             };
             let Some(token) = token else { return Ok(()) };
             let token = token.map_err(|error| BizStatusError::new(MODEL_FAILED, error.to_string()))?;
-            draft.add(&token);
+            draft.add(&token, began_late);
+            work.done(1);
             stream.send(&Token { text: token.into() }).await?;
         }
     }
 }
 
-/// A reply that is being written. However its handler ends, what there is goes to the transcripts and
-/// into the service's report.
+/// A reply that is being written. However its handler ends, its tokens go to the transcripts and into the
+/// service's report.
 struct Draft<'a> {
     service: &'a ModelService,
     ctx: &'a Context,
@@ -92,10 +103,10 @@ impl<'a> Draft<'a> {
         Self { service, ctx, transcript, late: 0, ended: None }
     }
 
-    fn add(&mut self, token: &str) {
+    fn add(&mut self, token: &str, began_late: bool) {
         self.transcript.reply.push_str(token);
         self.transcript.tokens += 1;
-        self.late += u64::from(self.ctx.reason().is_some());
+        self.late += u64::from(began_late);
     }
 
     fn end(mut self, ended: Result<()>) {
@@ -112,11 +123,7 @@ impl Drop for Draft<'_> {
         let (tokens, bytes) = (transcript.tokens, transcript.reply.len());
         let file = self.service.transcripts.keep(transcript);
         let work = Some(Work { late: self.late, bytes, file });
-        self.service.reports.tell(Report { service: MODEL, ended, at, tokens, work });
+        let chat = chat_id(self.ctx);
+        self.service.reports.tell(Report { service: MODEL, chat, ended, received: None, at, tokens, work });
     }
-}
-
-/// A context's end as the error that a Send or Recv under it ends with.
-fn ended_by(reason: &Reason) -> Error {
-    reason.stream().cloned().map_or_else(|| Error::other(reason.clone()), Error::from)
 }

@@ -1,5 +1,5 @@
-//! Keeps what a model has made, one file a reply, whether somebody read it to its end or not. Owns the
-//! files and the thread that writes them: no handler waits for a disk.
+//! Transcripts of replies, complete or canceled, one file each. Owns the files and the thread that writes
+//! them: no handler waits for a disk.
 
 use std::fs;
 use std::io;
@@ -16,18 +16,18 @@ use thiserror::Error;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Transcript {
     pub(super) prompt: String,
-    /// As much of it as there is.
+    /// The tokens made so far.
     pub(super) reply: String,
     pub(super) tokens: u64,
-    /// Why there is no more; `None` if it is whole.
+    /// The error that ended it; `None` if it is complete.
     pub(super) error: Option<String>,
 }
 
-/// Where transcripts go: nowhere, or into the files of a folder.
+/// The destination of transcripts: none, or the files of a folder.
 #[derive(Debug, Default)]
 pub struct Transcripts(Option<Folder>);
 
-/// Transcripts cannot be written.
+/// The error of a folder that cannot be written.
 #[derive(Debug, Error)]
 #[error("cannot write transcripts to {} ({source}): choose another folder with --transcripts", path.display())]
 pub struct TranscriptError {
@@ -36,16 +36,16 @@ pub struct TranscriptError {
 }
 
 impl Transcripts {
-    /// Nothing is written.
+    /// Returns a destination that writes nothing.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// One file a reply, in `folder`, which is made if it is not there. What was given to it before is
-    /// written when the last owner of it is dropped.
+    /// Returns a destination that writes one file per reply into `folder`, which is created if it is missing.
+    /// Dropping the last owner waits until queued transcripts are written.
     ///
     /// # Errors
-    /// The folder cannot be made or written to.
+    /// The folder cannot be created or written to.
     pub fn folder(folder: impl Into<PathBuf>) -> Result<Self, TranscriptError> {
         let path = folder.into();
         match Folder::open(&path) {
@@ -54,7 +54,7 @@ impl Transcripts {
         }
     }
 
-    /// Takes a transcript to be written, and says where to. `None` if it is not written.
+    /// Queues a transcript and returns its path. `None` if it is not written.
     pub(super) fn keep(&self, transcript: Transcript) -> Option<PathBuf> {
         self.0.as_ref().and_then(|folder| folder.keep(transcript))
     }
@@ -89,7 +89,7 @@ impl Folder {
         None
     }
 
-    /// Unlike any other, also of an earlier run, and in the order of time.
+    /// Returns a name that is unique, also among earlier runs, and ordered by time.
     fn next_name(&self) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let number = self.kept.fetch_add(1, Ordering::Relaxed);
@@ -99,10 +99,10 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // Without a sender the thread ends, once it has written what waits.
+        // Without a sender the thread ends after the queued transcripts.
         self.queue = None;
         if let Some(writer) = self.writer.take() {
-            // It does not panic; and if it did, there would be nothing left to do.
+            // It does not panic; if it did, nothing could be done here.
             let _ = writer.join();
         }
     }
@@ -116,7 +116,7 @@ fn write_all(queue: &Receiver<(PathBuf, Transcript)>) {
     }
 }
 
-/// Writes beside the file and renames, so that nobody reads half of it.
+/// Writes to a temporary file and renames it, so that no partial file is ever read.
 fn write(file: &Path, transcript: &Transcript) -> io::Result<()> {
     let Transcript { prompt, reply, tokens, error } = transcript;
     let whole = error.is_none();

@@ -1,10 +1,11 @@
-//! Who learns what of a cancel, and that the work ends there.
+//! Cancels: the error at each hop, and that the work stops.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chat::model::{Model, Reply};
+use chat::proto::Proto;
 use chat::service::Transcripts;
 use chat::user::{Stop, Wish, ask};
 use futures_util::{StreamExt, stream};
@@ -14,9 +15,10 @@ use tokio::sync::Notify;
 use crate::{Running, model, seen, within};
 
 #[tokio::test]
-async fn each_hop_learns_who_canceled_and_along_which_path() {
-    for stop_after in [1, 5, 30] {
-        let mut chain = Running::start(model()).await;
+async fn a_cancel_reaches_each_hop_with_code_and_cancel_path() {
+    let rows = [(Proto::Tt, 1), (Proto::Tt, 5), (Proto::Tt, 30), (Proto::Grpc, 5), (Proto::Mixed, 5)];
+    for (proto, stop_after) in rows {
+        let mut chain = Running::over(proto, model()).await;
         let (outcome, text) = chain.ask("why is the sky blue?", Some(stop_after)).await;
         let cancel = outcome.cancel.expect("a cancel");
         assert_eq!((cancel.why, outcome.report.tokens), (Stop::Enough, stop_after));
@@ -26,13 +28,13 @@ async fn each_hop_learns_who_canceled_and_along_which_path() {
     }
 }
 
-/// The first tokens of what the model writes.
+/// Returns the first tokens of the model's reply.
 async fn first(tokens: u64) -> String {
     let reply = model().reply("why is the sky blue?").map(|token| token.expect("no error"));
     within(reply.take(usize::try_from(tokens).expect("a number")).collect()).await
 }
 
-/// Gateway, agent and model were canceled by the user, each through those before it.
+/// Checks that gateway, agent and model were canceled by the user, each with the path of those before it.
 async fn assert_hops(chain: &mut Running, tokens: u64) {
     let [gateway, agent, model] = chain.hops().await;
     let (canceled, path) = (Some(Code::CANCELED), |path: &str| Some(path.to_owned()));
@@ -44,7 +46,7 @@ async fn assert_hops(chain: &mut Running, tokens: u64) {
 }
 
 #[tokio::test]
-async fn an_interrupt_ends_a_reply_whose_first_token_never_comes() {
+async fn an_interrupt_cancels_a_reply_before_its_first_token() {
     let asked = Arc::new(Notify::new());
     let mut chain = Running::start(Silent(asked.clone())).await;
     let interrupt = async move { asked.notified().await };
@@ -54,7 +56,7 @@ async fn an_interrupt_ends_a_reply_whose_first_token_never_comes() {
 }
 
 #[tokio::test]
-async fn a_reader_that_can_show_nothing_goes_away() {
+async fn a_closed_output_cancels_the_reply() {
     let mut chain = Running::start(model()).await;
     let broken = |_: &str| Err(io::ErrorKind::BrokenPipe.into());
     let wish = Wish { prompt: "hello".into(), stop_after: None };
@@ -64,7 +66,7 @@ async fn a_reader_that_can_show_nothing_goes_away() {
 }
 
 #[tokio::test]
-async fn one_of_many_replies_ends_alone() {
+async fn a_cancel_ends_one_of_many_replies_only() {
     let mut chain = Running::start(model()).await;
     let (first, second, _) = tokio::join!(
         chain.ask("why is the sky blue?", None),
@@ -76,9 +78,9 @@ async fn one_of_many_replies_ends_alone() {
     assert_hops(&mut chain, 3).await;
 }
 
-/// Every token that is asked for counts, whoever asks: the service under test does not count for itself.
+/// Counts every token that is polled, independently of the service under test.
 #[tokio::test]
-async fn an_endless_model_stops() {
+async fn a_cancel_stops_an_endless_model() {
     let made = Arc::new(AtomicU64::new(0));
     let model = Arc::new(Endless(made.clone()));
     let mut chain = Running::with(model, Transcripts::none(), u64::MAX).await;
@@ -87,13 +89,13 @@ async fn an_endless_model_stops() {
     let [.., model] = chain.hops().await;
     assert_eq!(seen(&model).2.as_deref(), Some("user -> gateway -> agent"));
     assert_eq!(model.work.expect("the model's").late, 0);
-    // Nobody is left who could ask for one more.
+    // No task is left that could poll for another token.
     assert_eq!(Arc::strong_count(&made), 2, "the test and the model itself");
     assert_eq!(made.load(Ordering::Relaxed), model.tokens);
 }
 
 #[tokio::test]
-async fn the_agents_limit_ends_the_model_and_nobody_else() {
+async fn the_agents_token_limit_cancels_the_model_only() {
     let mut chain = Running::with(Arc::new(model()), Transcripts::none(), 20).await;
     let (outcome, _) = chain.ask("why is the sky blue?", None).await;
     assert!(outcome.report.ended.is_ok() && outcome.cancel.is_none() && outcome.at_limit, "{outcome:?}");
@@ -104,7 +106,7 @@ async fn the_agents_limit_ends_the_model_and_nobody_else() {
     assert_eq!(model.work.expect("the model's").late, 0);
 }
 
-/// Says that it was asked, and nothing else.
+/// Notifies that it was polled, and returns no token.
 struct Silent(Arc<Notify>);
 
 impl Model for Silent {
@@ -118,7 +120,7 @@ impl Model for Silent {
     }
 }
 
-/// As fast as it is asked, without end.
+/// Returns tokens without end, as fast as it is polled.
 struct Endless(Arc<AtomicU64>);
 
 impl Model for Endless {

@@ -1,4 +1,4 @@
-//! Replies that end by themselves, well or not.
+//! Replies that complete or fail by themselves.
 
 use chat::model::{Model, ModelError, Reply};
 use chat::next::Next;
@@ -15,7 +15,7 @@ async fn a_reply_arrives_as_the_model_wrote_it() {
     let written = model().reply(prompt).map(|token| token.expect("no error")).collect::<Vec<_>>();
     let written = within(written).await;
     let mut chain = Running::start(model()).await;
-    // Space around the prompt is no part of the question.
+    // Whitespace around the prompt is not part of the question.
     let (outcome, text) = chain.ask(&format!("  {prompt}\r\n"), None).await;
     assert_eq!(text, written.concat());
     assert!(outcome.report.ended.is_ok() && outcome.cancel.is_none() && !outcome.at_limit);
@@ -27,9 +27,9 @@ async fn a_reply_arrives_as_the_model_wrote_it() {
 }
 
 #[tokio::test]
-async fn a_reply_that_came_whole_before_the_stop_is_no_failure() {
+async fn a_complete_reply_before_the_cancel_is_not_a_failure() {
     for words in [3, 5] {
-        // The model is done long before its first token is shown.
+        // The model is complete long before its first token is shown.
         let mut chain = Running::start(Words(words, None)).await;
         let (outcome, text) = chain.ask("hello", Some(3)).await;
         assert_eq!((outcome.report.tokens, &*text), (3, " word word word"));
@@ -41,7 +41,7 @@ async fn a_reply_that_came_whole_before_the_stop_is_no_failure() {
 }
 
 #[tokio::test]
-async fn a_question_that_cannot_be_asked_is_refused_in_one_line() {
+async fn an_invalid_prompt_is_refused_in_one_line() {
     let long = "x".repeat(20_000);
     let rows = [
         ("", "nothing was asked: give a prompt"),
@@ -56,7 +56,7 @@ async fn a_question_that_cannot_be_asked_is_refused_in_one_line() {
 }
 
 #[tokio::test]
-async fn a_model_that_fails_is_heard_by_the_user() {
+async fn a_model_error_is_shown_to_the_user() {
     let message = "no\nmore\u{1b}[31mwords".to_owned();
     let line =
         "the model ended its reply with an error (no more [31mwords): ask again, or check OPENAI_MODEL";
@@ -74,7 +74,7 @@ async fn a_model_that_fails_is_heard_by_the_user() {
 }
 
 #[tokio::test]
-async fn a_model_that_panics_is_heard_by_the_user() {
+async fn a_model_panic_is_shown_to_the_user() {
     let mut chain = Running::start(Panics).await;
     let (outcome, text) = chain.ask("hello", None).await;
     let line = outcome.failure(&chain.gateway).expect("a failure");
@@ -86,7 +86,7 @@ async fn a_model_that_panics_is_heard_by_the_user() {
 }
 
 #[tokio::test]
-async fn a_service_that_is_not_there_is_named_with_what_to_do() {
+async fn an_unreachable_service_is_named_with_advice() {
     let free = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let nowhere = free.local_addr().expect("bound").to_string();
     drop(free);
@@ -118,7 +118,7 @@ fn unreachable(own: &str, name: &str, address: &str) -> String {
     )
 }
 
-/// So many words, all at once, and then what it ends with.
+/// A number of words, all at once, and then an optional error.
 struct Words(usize, Option<ModelError>);
 
 impl Model for Words {
@@ -132,7 +132,7 @@ impl Model for Words {
     }
 }
 
-/// Writes a token, then gives up in the worst way.
+/// Writes a token, then panics.
 struct Panics;
 
 impl Model for Panics {

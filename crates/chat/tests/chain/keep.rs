@@ -1,4 +1,4 @@
-//! What the model has made is kept, however its reply ends.
+//! Transcripts are kept, however a reply ends.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{Running, model};
 
 #[tokio::test]
-async fn a_transcript_holds_what_was_made() {
+async fn a_transcript_contains_the_tokens_made_so_far() {
     for stop_after in [None, Some(1), Some(25)] {
         let folder = folder(&format!("made-{}", stop_after.unwrap_or_default()));
         let transcripts = Transcripts::folder(&folder).expect("a folder");
@@ -31,7 +31,7 @@ async fn a_transcript_holds_what_was_made() {
 }
 
 #[tokio::test]
-async fn each_reply_has_a_file_of_its_own() {
+async fn each_reply_has_its_own_transcript() {
     let folder = folder("own");
     let transcripts = Transcripts::folder(&folder).expect("a folder");
     let mut chain = Running::with(Arc::new(model()), transcripts, DEFAULT_LIMIT).await;
@@ -44,7 +44,7 @@ async fn each_reply_has_a_file_of_its_own() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_says_what_to_do() {
+fn an_unwritable_transcript_folder_is_an_error_with_advice() {
     let file = folder("no-folder").join("file");
     fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
     fs::write(&file, "").expect("a file");
@@ -53,7 +53,7 @@ fn a_folder_that_cannot_be_written_says_what_to_do() {
     assert!(error.ends_with("): choose another folder with --transcripts"), "{error}");
 }
 
-/// A folder of this test's own that is not there yet.
+/// Returns a folder for this test that does not exist yet.
 pub(crate) fn folder(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("transcripts").join(name);
     match fs::remove_dir_all(&path) {
@@ -62,7 +62,7 @@ pub(crate) fn folder(name: &str) -> PathBuf {
     }
 }
 
-/// A transcript, once its thread has written it.
+/// Reads a transcript, once its thread has written it.
 async fn read(file: &Path) -> Value {
     crate::within(async {
         while !file.exists() {

@@ -1,16 +1,22 @@
-//! The chain from outside: all of it in one process, and as processes of its own. No test proves anything
-//! by the passing of real time; each ends by an event or fails after a minute.
+//! Tests of the chain: in one process, and as separate processes. No test depends on elapsed time: each ends
+//! by an event or fails after a minute.
 
 mod cancel;
+mod deploy;
+mod emulator;
 #[path = "../models/endpoint.rs"]
 #[allow(dead_code, reason = "the tests of the models need more of it")]
 mod endpoint;
 mod ends;
+mod http;
 mod keep;
 mod openai;
 mod process;
 mod program;
 mod served;
+mod slow_watcher;
+mod telemetry;
+mod terminal;
 mod watch;
 
 use std::future::{Future, pending};
@@ -21,13 +27,14 @@ use std::time::Duration;
 use chat::chain::Chain;
 use chat::model::{Model, Ngram};
 use chat::next::Next;
+use chat::proto::Proto;
 use chat::report::{Report, Reports};
 use chat::service::{AGENT, DEFAULT_LIMIT, GATEWAY, MODEL, ModelService, Transcripts, USER};
 use chat::user::{Outcome, Wish, ask};
 use kitex::{Code, Side};
 use tokio::sync::mpsc::Receiver;
 
-/// A chain that runs, and what it reports.
+/// A running chain, and its reports.
 struct Running {
     gateway: Next,
     reports: Receiver<Report>,
@@ -36,18 +43,26 @@ struct Running {
 
 impl Running {
     async fn start(model: impl Model) -> Self {
-        Self::with(Arc::new(model), Transcripts::none(), DEFAULT_LIMIT).await
+        Self::over(Proto::Tt, model).await
+    }
+
+    async fn over(proto: Proto, model: impl Model) -> Self {
+        Self::made(proto, Arc::new(model), Transcripts::none(), DEFAULT_LIMIT).await
     }
 
     async fn with(model: Arc<dyn Model>, transcripts: Transcripts, limit: u64) -> Self {
+        Self::made(Proto::Tt, model, transcripts, limit).await
+    }
+
+    async fn made(proto: Proto, model: Arc<dyn Model>, transcripts: Transcripts, limit: u64) -> Self {
         let (reports, listener) = Reports::channel();
         let service = ModelService::new(model, transcripts, reports.clone());
-        let chain = Chain::start(service, limit, &reports).await.expect("free ports");
-        let gateway = Next::new(USER, GATEWAY, &chain.gateway.to_string()).expect("an address");
+        let chain = Chain::start(service, limit, proto, &reports).await.expect("free ports");
+        let gateway = Next::over(proto, USER, GATEWAY, &chain.gateway.to_string()).expect("an address");
         Self { gateway, reports: listener, _chain: chain }
     }
 
-    /// Asks without ever being interrupted; gives the reply's text too.
+    /// Asks without an interrupt; also returns the reply's text.
     async fn ask(&self, prompt: &str, stop_after: Option<u64>) -> (Outcome, String) {
         self.ask_until(prompt, stop_after, pending()).await
     }
@@ -68,7 +83,7 @@ impl Running {
         (outcome, text)
     }
 
-    /// The reports of gateway, agent and model on one reply.
+    /// Returns the reports of gateway, agent and model for one reply.
     async fn hops(&mut self) -> [Report; 3] {
         let mut hops = Vec::new();
         for _ in 0..3 {
@@ -81,14 +96,13 @@ impl Running {
     }
 }
 
-/// What a report says of a cancel: code, side, path.
+/// Returns code, side and path of a report's cancel.
 fn seen(report: &Report) -> (Option<Code>, Option<Side>, Option<String>) {
     let error = report.ended.as_ref().expect_err("canceled");
-    let side = error.stream().and_then(kitex::StreamError::side);
-    (error.code(), side, error.path().map(ToString::to_string))
+    (error.code(), error.side(), error.path().map(ToString::to_string))
 }
 
-/// The built-in model at a pace at which nothing is long ahead of anything.
+/// Returns the built-in model at a slow pace, so that all hops stay in step.
 fn model() -> Ngram {
     Ngram::new().with_seed(7).with_interval(Duration::from_millis(1))
 }

@@ -1,5 +1,5 @@
-//! The chain with a model behind an OpenAI-compatible endpoint: what happens at one end is felt at the
-//! other.
+//! The chain with a model behind an OpenAI-compatible endpoint: cancels reach the endpoint, and its errors
+//! reach the user.
 
 use chat::model::{OpenAi, OpenAiConfig};
 use chat::user::Outcome;
@@ -10,7 +10,7 @@ use crate::endpoint::{Endpoint, Exchange};
 use crate::{Running, seen, within};
 
 #[tokio::test]
-async fn the_endpoint_sees_its_request_dropped() {
+async fn a_cancel_drops_the_request_to_the_endpoint() {
     let (mut chain, endpoint) = chain().await;
     let ((outcome, text), mut exchange) = tokio::join!(chain.ask(" hello ", Some(2)), async {
         let mut exchange = within(endpoint.accept()).await;
@@ -18,7 +18,7 @@ async fn the_endpoint_sees_its_request_dropped() {
         for text in ["Hi", " there"] {
             exchange.chunk(piece(text)).await;
         }
-        // It would go on for as long as it is listened to.
+        // It would continue for as long as it is read.
         within(exchange.closed()).await;
         exchange
     });
@@ -31,7 +31,7 @@ async fn the_endpoint_sees_its_request_dropped() {
 }
 
 #[tokio::test]
-async fn a_request_without_an_answer_yet_is_dropped_too() {
+async fn a_cancel_drops_a_request_without_a_response() {
     let (mut chain, endpoint) = chain().await;
     let (asked, interrupt) = tokio::sync::oneshot::channel();
     let interrupt = async { interrupt.await.expect("asked") };
@@ -46,7 +46,7 @@ async fn a_request_without_an_answer_yet_is_dropped_too() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_fails_is_heard_by_the_user() {
+async fn an_endpoint_error_is_shown_to_the_user() {
     let (chain, endpoint) = chain().await;
     let ((outcome, text), _) = tokio::join!(chain.ask("hello", None), async {
         let mut exchange = within(endpoint.accept()).await;
@@ -63,7 +63,7 @@ async fn an_endpoint_that_fails_is_heard_by_the_user() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_is_cut_off_is_heard_by_the_user() {
+async fn a_lost_endpoint_connection_is_shown_to_the_user() {
     let (chain, endpoint) = chain().await;
     let ((outcome, text), ()) = tokio::join!(chain.ask("hello", None), async {
         let mut exchange = within(endpoint.accept()).await;
@@ -78,7 +78,7 @@ async fn an_endpoint_that_is_cut_off_is_heard_by_the_user() {
 }
 
 #[tokio::test]
-async fn a_whole_reply_arrives() {
+async fn a_complete_reply_of_an_endpoint_arrives() {
     let (mut chain, endpoint) = chain().await;
     let ((outcome, text), _) =
         tokio::join!(chain.ask("hello", None), answer(&endpoint, &["Grüße", " 雪🌈", "!"]));
@@ -88,7 +88,7 @@ async fn a_whole_reply_arrives() {
     assert_eq!((model.tokens, model.work.expect("the model's").bytes), (3, text.len()));
 }
 
-/// Answers one request with a whole reply.
+/// Responds to one request with a complete reply.
 pub(crate) async fn answer(endpoint: &Endpoint, pieces: &[&str]) -> Exchange {
     let mut exchange = within(endpoint.accept()).await;
     exchange.begin().await;

@@ -1,4 +1,4 @@
-//! The program as a process of its own: its words, its lines, its end. Knows nothing of what it does.
+//! The program as a process: its arguments, output and exit.
 
 use std::process::{ExitStatus, Stdio};
 
@@ -8,7 +8,7 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use crate::within;
 
-/// What a process has said by its end.
+/// The output and exit status of a process.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
@@ -16,24 +16,31 @@ pub(crate) struct Ended {
     pub(crate) err: String,
 }
 
-/// `chat` with these words, and nothing in its environment that would change what it does.
+/// Returns `chat` with these arguments, and without environment variables that affect it.
 pub(crate) fn chat(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chat"));
-    for name in ["OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_MODEL", "NO_COLOR"] {
+    for name in [
+        "OPENAI_BASE_URL",
+        "OPENAI_API_KEY",
+        "OPENAI_MODEL",
+        "NO_COLOR",
+        "TERM",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+    ] {
         command.env_remove(name);
     }
     command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command
 }
 
-/// Runs it to its end.
+/// Runs it until it exits.
 pub(crate) async fn run(mut command: Command) -> Ended {
     let output = within(command.output()).await.expect("a program");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-/// A process that goes on until it is told to stop.
+/// A process that runs until it is stopped.
 pub(crate) struct Process {
     child: Child,
     out: Lines<BufReader<ChildStdout>>,
@@ -46,7 +53,7 @@ impl Process {
         Self { child, out }
     }
 
-    /// A service alone, and its address.
+    /// Starts a service alone; returns it and its address.
     pub(crate) async fn serve(words: &[&str]) -> (Self, String) {
         let words = [&["serve"], words, &["--addr", "127.0.0.1:0", "--json"]].concat();
         let mut process = Self::start(chat(&words));
@@ -64,20 +71,20 @@ impl Process {
         serde_json::from_str(&line).expect("JSON")
     }
 
-    /// Reads until there is `len` bytes of output; for text that comes without line ends.
+    /// Reads until there are `len` bytes of output, for text without line ends.
     pub(crate) async fn read(&mut self, len: usize) -> String {
         let mut bytes = vec![0; len];
         within(self.out.get_mut().read_exact(&mut bytes)).await.expect("output");
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Gives it all of its input.
+    /// Writes all of its input.
     pub(crate) async fn write(&mut self, text: &str) {
         let mut stdin = self.child.stdin.take().expect("piped");
         within(stdin.write_all(text.as_bytes())).await.expect("a reader");
     }
 
-    /// Sends the signal that a shell calls `name`.
+    /// Sends the signal `name`.
     pub(crate) async fn signal(&self, name: &str) {
         let id = self.child.id().expect("a process that runs").to_string();
         let status = within(Command::new("kill").args(["-s", name, &id]).status()).await;
@@ -88,7 +95,7 @@ impl Process {
         within(self.child.wait()).await.expect("an end")
     }
 
-    /// What it says from here to its end.
+    /// Returns the rest of its output, and its exit status.
     pub(crate) async fn rest(mut self) -> (ExitStatus, String, String) {
         let (mut out, mut err) = (String::new(), String::new());
         let mut stderr = self.child.stderr.take().expect("piped");

@@ -1,4 +1,4 @@
-//! The services as three processes, and what each says when one of the others, or the user, is gone.
+//! The services as three processes: the output of each when another one, or the client, is killed or stopped.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::keep::folder;
 use crate::process::{Process, chat, run};
 
-/// Gateway, agent and model, each a process, and where to ask.
+/// The processes of gateway, agent and model, and the gateway's address.
 struct Services {
     gateway: Process,
     agent: Process,
@@ -16,7 +16,7 @@ struct Services {
 }
 
 impl Services {
-    /// With a model that takes these words.
+    /// Starts the services, the model with these arguments.
     async fn start(words: &[&str]) -> Self {
         let (model, next) = Process::serve(&[&["model", "--seed", "7"], words].concat()).await;
         let (agent, next) = Process::serve(&["agent", "--next", &next]).await;
@@ -28,14 +28,14 @@ impl Services {
         chat(&[&["ask", "why is the sky blue?", "--addr", &self.address], words].concat())
     }
 
-    /// A user who has the first letters of a reply.
+    /// Starts a client that has received the beginning of a reply.
     async fn reader(&self) -> Process {
         let mut user = Process::start(self.ask(&[]));
         assert_eq!(user.read(3).await, "The");
         user
     }
 
-    /// How gateway, agent and model say that a reply was canceled, with this code and these paths.
+    /// Checks that gateway, agent and model report a canceled reply, with this code and these paths.
     async fn assert_canceled(&mut self, code: i32, paths: [Value; 3]) {
         let hops = [(&mut self.gateway, "client"), (&mut self.agent, "client"), (&mut self.model, "server")];
         for ((process, side), path) in hops.into_iter().zip(paths) {
@@ -50,7 +50,7 @@ impl Services {
 }
 
 #[tokio::test]
-async fn a_user_who_is_killed_ends_the_whole_chain() {
+async fn a_killed_client_cancels_the_whole_chain() {
     let mut services = Services::start(&["--interval", "100"]).await;
     let mut user = services.reader().await;
     user.signal("KILL").await;
@@ -60,19 +60,19 @@ async fn a_user_who_is_killed_ends_the_whole_chain() {
 }
 
 #[tokio::test]
-async fn a_user_who_presses_ctrl_c_is_named_by_every_hop() {
+async fn ctrl_c_of_a_client_is_in_the_cancel_path_of_every_hop() {
     let mut services = Services::start(&["--interval", "100"]).await;
     let user = services.reader().await;
     user.signal("INT").await;
-    let (status, out, _) = user.rest().await;
+    let (status, _, err) = user.rest().await;
     assert_eq!(status.code(), Some(130));
-    assert!(out.contains(": interrupted.\n") && out.contains("  user     client  12007  -"), "{out}");
+    assert!(err.contains(": interrupted.\n") && err.contains("  user     client  12007 "), "{err}");
     let paths = [json!(["user"]), json!(["user", "gateway"]), json!(["user", "gateway", "agent"])];
     services.assert_canceled(12007, paths).await;
 }
 
 #[tokio::test]
-async fn a_service_that_is_killed_is_named_to_the_user() {
+async fn a_killed_service_is_named_to_the_user() {
     let mut services = Services::start(&["--interval", "100"]).await;
     let user = services.reader().await;
     services.model.signal("KILL").await;
@@ -84,13 +84,13 @@ async fn a_service_that_is_killed_is_named_to_the_user() {
         let line = process.json().await;
         assert_eq!(line["end"], "failed", "{line}");
     }
-    // The next one who asks is told the same, until the model is back.
+    // The next question gets the same error, until the model is back.
     let ended = run(services.ask(&[])).await;
     assert!(ended.err.starts_with("chat: agent cannot reach model at 127.0.0.1:"), "{}", ended.err);
 }
 
 #[tokio::test]
-async fn a_model_that_is_told_to_stop_keeps_what_it_has_made() {
+async fn graceful_shutdown_of_the_model_writes_the_transcript() {
     for signal in ["INT", "TERM"] {
         let folder = folder(&format!("stopped-{signal}"));
         let transcripts = folder.to_str().expect("text");
@@ -109,23 +109,22 @@ async fn a_model_that_is_told_to_stop_keeps_what_it_has_made() {
 }
 
 #[tokio::test]
-async fn a_model_that_is_told_to_stop_may_end_its_reply() {
+async fn graceful_shutdown_of_the_model_completes_its_reply() {
     let mut services = Services::start(&["--interval", "5"]).await;
     let user = services.reader().await;
     services.model.signal("TERM").await;
-    let (status, out, err) = user.rest().await;
-    assert_eq!((status.code(), &*err), (Some(0), ""));
-    assert!(out.contains("\n\nComplete: "), "{out}");
+    let (status, _, err) = user.rest().await;
+    assert!(status.success() && err.starts_with("\nComplete: "), "{err}");
     assert_eq!(services.model.json().await["end"], "complete");
     assert_eq!(services.model.ended().await.code(), Some(0));
 }
 
 #[tokio::test]
-async fn a_reply_that_is_whole_leaves_a_line_at_every_hop() {
+async fn a_complete_reply_prints_a_line_at_every_hop() {
     let mut services = Services::start(&["--interval", "1"]).await;
     let ended = run(services.ask(&[])).await;
-    assert_eq!((ended.code, &*ended.err), (Some(0), ""));
-    let summary = ended.out.lines().last().expect("a summary");
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let summary = ended.err.lines().last().expect("a summary");
     for process in [&mut services.gateway, &mut services.agent, &mut services.model] {
         let line = process.json().await;
         assert_eq!((&line["end"], &line["code"]), (&json!("complete"), &Value::Null), "{line}");
@@ -134,7 +133,7 @@ async fn a_reply_that_is_whole_leaves_a_line_at_every_hop() {
 }
 
 #[tokio::test]
-async fn a_service_speaks_to_people_too() {
+async fn a_service_prints_readable_lines() {
     let canceled =
         ("model: canceled after 3 tokens: code 12007, server side, path user; ", " after the cancel");
     let rows: [(_, &[&str], _); 2] =
@@ -145,7 +144,7 @@ async fn a_service_speaks_to_people_too() {
         let greeting = model.line().await.expect("a greeting");
         let address = greeting.strip_prefix("model listens on ").expect(&greeting);
         let address = address.strip_suffix(": the built-in n-gram model").expect(&greeting);
-        // Whoever speaks the same may be asked.
+        // Each service has the same API, so the model can be asked directly.
         run(chat(&[&["ask", "hello", "--addr", address], stop].concat())).await;
         let line = model.line().await.expect("a line");
         assert!(line.starts_with(start) && line.ends_with(end), "{line}");

@@ -1,11 +1,11 @@
-//! The other side of the OpenAI protocol, over real TCP, under a test's control: nothing is sent that
-//! the test does not say. Knows HTTP/1.1 just well enough; must not use what it tests.
+//! A fake OpenAI endpoint over real TCP, controlled by the test, which decides everything that is sent.
+//! Implements the necessary part of HTTP/1.1; must not use the code under test.
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Where a model can be asked.
+/// A fake endpoint.
 pub(crate) struct Endpoint {
     listener: TcpListener,
 }
@@ -28,7 +28,7 @@ impl Endpoint {
     }
 }
 
-/// A request, and the connection on which to answer it.
+/// A request, and the connection for its response.
 pub(crate) struct Exchange {
     socket: TcpStream,
     pub(crate) head: String,
@@ -36,18 +36,18 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// The value of a header of the request.
+    /// Returns the value of a header of the request.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.head.lines().filter_map(|line| line.split_once(": "));
         headers.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Sends bytes as they are.
+    /// Sends raw bytes.
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.socket.write_all(bytes.as_ref()).await.expect("the client reads");
     }
 
-    /// Sends the head of an answer whose body comes in chunks.
+    /// Sends the head of a response with a chunked body.
     pub(crate) async fn begin(&mut self) {
         self.send("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
             .await;
@@ -61,10 +61,10 @@ impl Exchange {
         }
     }
 
-    /// Sends one chunk of `len` bytes, unless the client has had enough before its end.
+    /// Sends one chunk of `len` bytes, unless the client closes before its end.
     pub(crate) async fn flood(&mut self, len: usize) {
         self.send(format!("{len:x}\r\n")).await;
-        // How much of it the client takes is up to the client.
+        // The client may read a part of it only.
         let _ = self.socket.write_all(&vec![b'x'; len]).await;
     }
 

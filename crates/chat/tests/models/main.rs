@@ -1,5 +1,5 @@
-//! The models from outside: what the built-in one writes, and how the OpenAI one treats an endpoint.
-//! No test proves anything by the passing of real time; each ends by an event or fails after a minute.
+//! Tests of the models: the output of the built-in one, and the OpenAI client with a fake endpoint. No test
+//! depends on elapsed time: each ends by an event or fails after a minute.
 
 mod endpoint;
 mod ngram;
@@ -11,7 +11,7 @@ use chat::model::{Model, ModelError, Ngram, OpenAi, OpenAiConfig, Reply, from_va
 use futures_util::StreamExt;
 
 #[test]
-fn a_reply_may_be_begun_without_a_runtime() {
+fn a_reply_can_be_created_without_a_runtime() {
     drop(Ngram::default().reply("hello"));
     drop(OpenAi::new(OpenAiConfig::new("http://127.0.0.1:1/v1")).expect("a model").reply("hello"));
 }
@@ -38,7 +38,7 @@ fn the_environment_chooses_the_model() {
 }
 
 #[test]
-fn a_wrong_configuration_says_what_to_set() {
+fn an_invalid_configuration_is_an_error_with_advice() {
     let set = "set one such as http://127.0.0.1:8080/v1";
     let rows: &[(&[(&str, &str)], &str)] = &[
         (

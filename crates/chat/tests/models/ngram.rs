@@ -1,4 +1,4 @@
-//! What the built-in model writes, and when.
+//! The output of the built-in model, and its pace.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -124,14 +124,14 @@ async fn tokens_come_at_the_pace_that_was_asked_for() {
         let tokens = tokens_of(Ngram::new().with_seed(1).with_interval(interval).reply("tides")).await;
         let pauses = u32::try_from(tokens.len()).expect("few tokens") - 1;
         let took = begin.elapsed();
-        // The timer is exact to a millisecond; one more poll finds the end.
+        // The timer has a resolution of a millisecond; one more poll returns the end.
         assert!(took >= interval * pauses, "{took:?} for {pauses} pauses of {interval:?}");
         assert!(took <= (interval + Duration::from_millis(1)) * (pauses + 2), "{took:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_written_while_nobody_asks_and_nothing_is_left_after_the_drop() {
+async fn a_reply_works_only_when_polled_and_ends_with_its_drop() {
     let interval = Duration::from_millis(15);
     let mut reply = Ngram::new().with_interval(interval).reply("why is the sky blue?");
     for _ in 0..5 {
@@ -142,7 +142,7 @@ async fn nothing_is_written_while_nobody_asks_and_nothing_is_left_after_the_drop
     for _ in 0..5 {
         reply.next().await.expect("a token").expect("no error");
     }
-    assert!(begin.elapsed() >= interval * 4, "tokens were kept for later");
+    assert!(begin.elapsed() >= interval * 4, "tokens were prepared in advance");
     assert_eq!(Handle::current().metrics().num_alive_tasks(), 0, "the reply works on its reader's task");
     drop(reply);
     assert_eq!(Handle::current().metrics().num_alive_tasks(), 0);

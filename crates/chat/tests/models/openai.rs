@@ -1,4 +1,4 @@
-//! What is asked of an endpoint, what is made of its answer, and when its connection closes.
+//! The requests to an endpoint, the handling of its responses, and when its connection closes.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ async fn the_request_carries_prompt_model_and_key() {
     }
 }
 
-/// A reply as real servers send it: comments, a role, empty pieces, both kinds of line end, characters of
+/// A reply like that of real servers: comments, a role, empty pieces, both kinds of line end, characters of
 /// two to four bytes, an event of two lines, a report of usage.
 const BODY: &str = concat!(
     ": keep-alive\n\n",
@@ -103,7 +103,7 @@ async fn a_token_arrives_before_the_next_is_made() {
 }
 
 #[tokio::test]
-async fn a_reply_ends_well_only_if_the_model_said_so() {
+async fn a_reply_is_complete_only_if_the_endpoint_said_so() {
     let finish = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"length\"}]}\n\n";
     let rows: &[(&str, bool)] = &[
         ("data: [DONE]\n\n", true),
@@ -129,7 +129,7 @@ async fn a_reply_ends_well_only_if_the_model_said_so() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_is_no_end() {
+async fn a_lost_connection_is_not_a_clean_end() {
     let finish = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
     for half in [piece("Hi"), format!("{}{finish}", piece("Hi"))] {
         let (endpoint, model) = pair().await;
@@ -144,7 +144,7 @@ async fn a_connection_that_breaks_is_no_end() {
 }
 
 #[tokio::test]
-async fn an_event_that_is_no_token_ends_the_reply_with_a_reason() {
+async fn an_invalid_event_ends_the_reply_with_an_error() {
     let rows: &[(&str, &str)] = &[
         (
             r#"{"error":{"message":"server overloaded","type":"x"}}"#,
@@ -178,7 +178,7 @@ async fn an_event_that_is_no_token_ends_the_reply_with_a_reason() {
 }
 
 #[tokio::test]
-async fn an_event_without_end_is_refused() {
+async fn an_oversize_event_is_refused() {
     let (endpoint, model) = pair().await;
     let (items, _) = both(model.reply("hello").collect::<Vec<_>>(), async {
         let mut exchange = endpoint.accept().await;
@@ -192,7 +192,7 @@ async fn an_event_without_end_is_refused() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_stream_says_what_to_do() {
+async fn a_response_without_a_stream_is_an_error_with_advice() {
     let rows: &[(&str, &str, &str)] = &[
         (
             "401 Unauthorized",
@@ -257,7 +257,7 @@ async fn an_answer_that_is_no_stream_says_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_long_complaint_is_shortened() {
+async fn a_long_error_message_is_truncated() {
     let (endpoint, model) = pair().await;
     let (items, _) = both(model.reply("hello").collect::<Vec<_>>(), async {
         let mut exchange = endpoint.accept().await;
@@ -271,13 +271,13 @@ async fn a_long_complaint_is_shortened() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_is_not_there_is_named() {
+async fn an_unreachable_endpoint_is_named() {
     // Nothing listens on the first port.
     let model = OpenAi::new(OpenAiConfig::new("http://127.0.0.1:1/v1")).expect("a model");
     let items: Vec<_> = within(model.reply("hello").collect()).await;
     let [Err(error)] = items.as_slice() else { panic!("{items:?}") };
     let text = error.to_string();
-    // The system's own words are in the brackets.
+    // The system's error text is in the brackets.
     assert!(
         text.starts_with("cannot reach http://127.0.0.1:1/v1/chat/completions (Connection refused"),
         "{text}"
@@ -286,7 +286,7 @@ async fn an_endpoint_that_is_not_there_is_named() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_hangs_up_before_its_answer_is_named() {
+async fn an_endpoint_that_closes_before_its_response_is_named() {
     let (endpoint, model) = pair().await;
     let (items, ()) = both(model.reply("hello").collect::<Vec<_>>(), async {
         endpoint.accept().await;
@@ -296,7 +296,7 @@ async fn an_endpoint_that_hangs_up_before_its_answer_is_named() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_falls_silent_is_given_up() {
+async fn a_silent_endpoint_times_out() {
     for begins in [false, true] {
         let endpoint = Endpoint::bind().await;
         let mut config = OpenAiConfig::new(endpoint.base_url());
@@ -338,7 +338,7 @@ async fn dropping_a_reply_closes_its_connection() {
 }
 
 #[tokio::test]
-async fn dropping_a_reply_that_waits_closes_its_connection() {
+async fn dropping_a_pending_reply_closes_its_connection() {
     for begins in [false, true] {
         let (endpoint, model) = pair().await;
         let mut reply = model.reply("hello");
@@ -358,7 +358,7 @@ async fn dropping_a_reply_that_waits_closes_its_connection() {
     }
 }
 
-/// An endpoint and a model that asks it.
+/// Returns an endpoint and a model that uses it.
 async fn pair() -> (Endpoint, OpenAi) {
     let endpoint = Endpoint::bind().await;
     let model = OpenAi::new(OpenAiConfig::new(endpoint.base_url())).expect("a model");
@@ -373,7 +373,7 @@ fn piece(text: &str) -> String {
     format!("data: {}\n\n", json!({ "choices": [{ "delta": { "content": text } }] }))
 }
 
-/// Answers one request with a stream whose body is `body`. The connection stays open.
+/// Responds to one request with a stream whose body is `body`. The connection stays open.
 async fn answer_body(endpoint: &Endpoint, body: &str) -> Exchange {
     let mut exchange = endpoint.accept().await;
     exchange.begin().await;
@@ -382,7 +382,7 @@ async fn answer_body(endpoint: &Endpoint, body: &str) -> Exchange {
     exchange
 }
 
-/// Runs the model's side and the endpoint's side to their ends.
+/// Runs the model's side and the endpoint's side to completion.
 async fn both<A, B>(model: impl Future<Output = A>, endpoint: impl Future<Output = B>) -> (A, B) {
     within(async { tokio::join!(model, endpoint) }).await
 }
@@ -391,7 +391,7 @@ async fn within<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(MINUTE, work).await.expect("done within a minute")
 }
 
-/// Waits until no task is left of those that a reply started.
+/// Waits until all tasks started by a reply have ended.
 async fn nothing_left() {
     within(async {
         while Handle::current().metrics().num_alive_tasks() > 0 {

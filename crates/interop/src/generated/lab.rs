@@ -133,14 +133,19 @@ pub mod lab {
 
     /// Names and modes of the methods of `Lab`, in the order of their numbers.
     pub static LAB_METHODS: [::kitex::Method; 5] = [
-        ::kitex::Method::new("Lab", "Ping", ::kitex::StreamingMode::PingPong),
-        ::kitex::Method::new("Lab", "Unary", ::kitex::StreamingMode::Unary),
-        ::kitex::Method::new("Lab", "Up", ::kitex::StreamingMode::Client),
-        ::kitex::Method::new("Lab", "Down", ::kitex::StreamingMode::Server),
-        ::kitex::Method::new("Lab", "Bidi", ::kitex::StreamingMode::Bidirectional),
+        ::kitex::Method::new("Lab", "Ping", ::kitex::StreamingMode::PingPong)
+            .with_package("lab"),
+        ::kitex::Method::new("Lab", "Unary", ::kitex::StreamingMode::Unary)
+            .with_package("lab"),
+        ::kitex::Method::new("Lab", "Up", ::kitex::StreamingMode::Client)
+            .with_package("lab"),
+        ::kitex::Method::new("Lab", "Down", ::kitex::StreamingMode::Server)
+            .with_package("lab"),
+        ::kitex::Method::new("Lab", "Bidi", ::kitex::StreamingMode::Bidirectional)
+            .with_package("lab"),
     ];
 
-    /// What a server of `Lab` does.
+    /// The handler of the service `Lab`.
     #[::kitex::async_trait]
     pub trait Lab: Send + Sync + 'static {
         /// Handles `Ping`.
@@ -172,13 +177,13 @@ pub mod lab {
         ) -> ::kitex::Result<()>;
     }
 
-    /// Serves `Lab` with a handler.
+    /// The service `Lab` with a handler.
     pub struct LabServer<__H> {
         handler: ::std::sync::Arc<__H>,
     }
 
     impl<__H: Lab> LabServer<__H> {
-        /// A server whose calls all go to `handler`.
+        /// Returns a service whose calls go to `handler`.
         pub fn new(handler: __H) -> Self {
             Self {
                 handler: ::std::sync::Arc::new(handler),
@@ -250,19 +255,19 @@ pub mod lab {
         }
     }
 
-    /// Calls `Lab`.
+    /// A client of `Lab`.
     #[derive(Clone, Debug)]
     pub struct LabClient {
         client: ::kitex::Client,
     }
 
     impl LabClient {
-        /// Calls through `client`.
+        /// Returns a client that uses `client`.
         pub fn new(client: ::kitex::Client) -> Self {
             Self { client }
         }
 
-        /// The same client, with another Recv timeout.
+        /// Returns the same client with another Recv timeout.
         #[must_use]
         pub fn with_recv_timeout(
             &self,
@@ -273,7 +278,7 @@ pub mod lab {
             }
         }
 
-        /// The same client, with other options for its calls.
+        /// Returns the same client with other options for its calls.
         #[must_use]
         pub fn with_options(
             &self,
@@ -366,12 +371,12 @@ pub mod lab {
         }
     }
 
-    /// What `Ping` may end with instead of a result.
+    /// The errors of `Ping`.
     #[derive(Debug)]
     pub enum LabPingError {
         /// The method threw `E`.
         E(LabError),
-        /// Whatever else went wrong: with the call, the connection or the handler.
+        /// Any other error, of the call, the connection or the handler.
         Other(::kitex::Error),
     }
 

@@ -1,5 +1,5 @@
-//! What a person gets wrong is told in one line on standard error, with what to do; what a stranger sends
-//! harms nobody else.
+//! A user's mistakes are reported in one line on standard error, with how to correct them; clients of other
+//! protocols affect no other connection.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use crate::peer::Peer::Rust;
 use crate::peer::{Process, free_address};
 
 #[test]
-fn wrong_words_are_told_in_one_line() {
+fn invalid_arguments_are_reported_in_one_line() {
     let rows = [
         ("client --addr 127.0.0.1", r#"address "127.0.0.1" is not host:port: it has no port"#),
         (
@@ -26,23 +26,23 @@ fn wrong_words_are_told_in_one_line() {
         ),
     ];
     for (words, text) in rows {
-        assert_eq!(complaint(words), (Some(1), vec![format!("lab-peer: {text}")]), "{words}");
+        assert_eq!(failure_of(words), (Some(1), vec![format!("lab-peer: {text}")]), "{words}");
     }
 }
 
 #[test]
-fn words_that_do_not_exist_are_told_with_those_that_do() {
+fn unknown_arguments_are_reported_with_the_known_ones() {
     let rows =
         [("client --what nonsense", "recvtimeout"), ("nonsense", "--help"), ("client --nonsense", "--help")];
     for (words, text) in rows {
-        let (code, errors) = complaint(words);
+        let (code, errors) = failure_of(words);
         assert_eq!(code, Some(2), "{words}: {errors:?}");
         assert!(errors.join("\n").contains(text), "{words}: {errors:?}");
     }
 }
 
 #[test]
-fn an_address_where_nothing_listens_is_told_in_one_line() {
+fn connection_refused_is_reported_in_one_line() {
     let address = free_address();
     let text = format!(
         "lab-peer: cannot connect to {address}: Connection refused (os error 111): \
@@ -50,23 +50,23 @@ fn an_address_where_nothing_listens_is_told_in_one_line() {
     );
     for words in ["client --what down", "client --what unary", "client --what bidi", "lat", "slow", "hold"] {
         let words = format!("{words} --addr {address}");
-        assert_eq!(complaint(&words), (Some(1), vec![text.clone()]), "{words}");
+        assert_eq!(failure_of(&words), (Some(1), vec![text.clone()]), "{words}");
     }
 }
 
 #[test]
-fn a_port_in_use_is_told_in_one_line() {
+fn a_port_in_use_is_reported_in_one_line() {
     let chain = Chain::start(&[Rust]);
     let text = format!(
         "lab-peer: cannot listen on {}: Address already in use (os error 98): \
          stop the other process or choose another port",
         chain.address
     );
-    assert_eq!(complaint(&format!("server --addr {}", chain.address)), (Some(1), vec![text]));
+    assert_eq!(failure_of(&format!("server --addr {}", chain.address)), (Some(1), vec![text]));
 }
 
 #[test]
-fn a_server_of_something_else_is_told_in_one_line() {
+fn a_server_of_another_protocol_is_reported_in_one_line() {
     let address = serve_http();
     let advice = "check that --addr is that of a server of TTHeader, and that it is up";
     let rows = [
@@ -82,51 +82,51 @@ fn a_server_of_something_else_is_told_in_one_line() {
     ];
     for (words, text) in rows {
         let words = format!("{words} --addr {address}");
-        assert_eq!(complaint(&words), (Some(1), vec![format!("lab-peer: {text}: {advice}")]), "{words}");
+        assert_eq!(failure_of(&words), (Some(1), vec![format!("lab-peer: {text}: {advice}")]), "{words}");
     }
 }
 
 #[test]
-fn strangers_are_told_of_and_harm_nobody() {
-    let strangers: [(&[u8], &str); 2] = [
+fn clients_of_other_protocols_are_logged_and_affect_no_other_connection() {
+    let others: [(&[u8], &str); 2] = [
         (
             b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
             "speaks none of TTHeader Streaming, TTHeader, framed Thrift, gRPC",
         ),
-        // A TLS ClientHello, as far as it goes.
+        // The start of a TLS ClientHello.
         (
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-            "speaks none of TTHeader Streaming, TTHeader, framed Thrift, gRPC",
+            "speaks TLS, which this server does not use; it speaks TTHeader Streaming, TTHeader, framed Thrift, gRPC",
         ),
     ];
     let mut chain = Chain::start(&[Rust]);
     let words = format!("client --addr {} --what cancel --msg n=-1;delay=20 --after 50", chain.address);
     let guest = Process::start(Rust, &words);
     assert_eq!(guest.take(1).len(), 1, "{guest:?}");
-    for (bytes, _) in strangers {
+    for (bytes, _) in others {
         let mut socket = TcpStream::connect(&chain.address).expect("the server listens");
         socket.write_all(bytes).expect("the server reads");
-        // It closes, with or without a reset.
+        // It closes the connection, with or without a reset.
         let _ = socket.read_to_end(&mut Vec::new());
     }
-    let complaints = chain.last().complaints(strangers.len());
-    for ((_, text), complaint) in strangers.iter().zip(&complaints) {
-        assert!(complaint.contains(text) && complaint.contains("peer=127.0.0.1:"), "{complaint}");
+    let warnings = chain.last().warnings(others.len());
+    for ((_, text), warning) in others.iter().zip(&warnings) {
+        assert!(warning.contains(text) && warning.contains("peer=127.0.0.1:"), "{warning}");
     }
-    assert_eq!(complaints.len(), strangers.len(), "{complaints:?}");
-    assert_eq!(guest.ends().lines[1]["n"], 50, "the stream that was open has gone on");
+    assert_eq!(warnings.len(), others.len(), "{warnings:?}");
+    assert_eq!(guest.ends().lines[1]["n"], 50, "the open stream has continued");
     chain.last().take(1);
     Recorded::pair().check(&mut chain, Rust, "", &["--what down --msg n=3", "--what unary --msg hello"]);
     chain.finish();
 }
 
-/// What `lab-peer` says of `words` on standard error, and its exit code.
-fn complaint(words: &str) -> (Option<i32>, Vec<String>) {
+/// Returns the exit code of `lab-peer` with `words`, and its lines on standard error.
+fn failure_of(words: &str) -> (Option<i32>, Vec<String>) {
     let ended = Process::start(Rust, words).ends();
     (ended.code, ended.errors)
 }
 
-/// Serves what every web server says to what is no HTTP.
+/// Serves the response of a web server to a request that is not HTTP.
 fn serve_http() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let address = listener.local_addr().expect("it is bound").to_string();
@@ -136,7 +136,7 @@ fn serve_http() -> String {
             let _ = socket.read(&mut [0; 1024]);
             let _ = socket
                 .write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-            // A server that closed first might be heard to close before it is heard to answer.
+            // If the server closed first, the client might see the close before the response.
             let _ = socket.read_to_end(&mut Vec::new());
         }
     });

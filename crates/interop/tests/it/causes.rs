@@ -1,20 +1,20 @@
-//! What only a Rust client can do: say why it cancels, or drop its stream. Each hop says so.
+//! Cancels that only a Rust client can make: with a cause, or by a drop of the stream. Each hop reports them.
 
 use serde_json::json;
 
-use crate::chain::{Chain, Told};
+use crate::chain::{Chain, Output};
 use crate::peer::Peer::{self, Go, Rust};
 use crate::peer::go_is_here;
 
 const CANCELED: &str = "user code invoking stream RPC with context processed by context.WithCancel or context.WithTimeout, then invoking cancel() actively";
 
 #[test]
-fn each_hop_reads_the_cause_of_a_cancel() {
+fn cancel_with_cause_reaches_each_hop() {
     check_cause(&[Rust, Rust, Rust]);
 }
 
 #[test]
-fn each_hop_of_both_reads_the_cause_of_a_cancel() {
+fn cancel_with_cause_reaches_each_hop_of_rust_and_kitex() {
     if go_is_here() {
         check_cause(&[Go, Rust, Go]);
     }
@@ -26,7 +26,7 @@ fn dropping_a_stream_cancels_each_hop() {
 }
 
 #[test]
-fn dropping_a_stream_cancels_each_hop_of_both() {
+fn dropping_a_stream_cancels_each_hop_of_rust_and_kitex() {
     if go_is_here() {
         check_drop(&[Go, Rust, Go]);
     }
@@ -38,15 +38,15 @@ fn check_cause(servers: &[Peer]) {
         "ev": "client", "err": format!("{error} [client-side stream] user pressed stop"), "kind": "canceled",
         "n": 2,
     });
-    check(servers, "cancelcause", &told(&end, error, "user pressed stop"));
+    check(servers, "cancelcause", &expected_output(&end, error, "user pressed stop"));
 }
 
 fn check_drop(servers: &[Peer]) {
     let end = json!({"ev": "client", "kind": "other", "n": 2});
-    check(servers, "drop", &told(&end, "[ttstream error, code=12007]", CANCELED));
+    check(servers, "drop", &expected_output(&end, "[ttstream error, code=12007]", CANCELED));
 }
 
-fn check(servers: &[Peer], what: &str, expected: &Told) {
+fn check(servers: &[Peer], what: &str, expected: &Output) {
     let mut chain = Chain::start(servers);
     for pool in ["mux", "long", "short"] {
         chain.check(Rust, &format!("--what {what} --msg n=2;idle --after 2 --pool {pool}"), expected);
@@ -54,8 +54,9 @@ fn check(servers: &[Peer], what: &str, expected: &Told) {
     chain.finish();
 }
 
-/// What a chain prints of a stream that ends by `error` after two messages, its client by `end`.
-fn told(end: &serde_json::Value, error: &str, text: &str) -> Told {
+/// Returns the expected output of a chain for a stream that ends by `error` after two messages, its client by
+/// `end`.
+fn expected_output(end: &serde_json::Value, error: &str, text: &str) -> Output {
     let first = json!({"ev": "client", "first": {"msg": "pk=pval;tk=tval", "seq": 0}});
     let hop = |service: &str, method: &str, side: &str, path: &str| {
         let err = format!("{error} [{side}-side stream] [canceled path: {path}] {text}");

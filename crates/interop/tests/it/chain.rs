@@ -1,5 +1,5 @@
-//! Servers in a row, ServiceB first, and one call after the other through all of them. Owns what of a
-//! line is compared.
+//! A chain of servers, ServiceB first, and sequential calls through all of them. Owns which parts of a line
+//! are compared.
 
 use std::time::Duration;
 
@@ -7,19 +7,20 @@ use serde_json::{Map, Value};
 
 use crate::peer::{Peer, Process};
 
-/// What each place printed of one call, without what may differ: the client first, then each server.
-pub(crate) type Told = Vec<Vec<Value>>;
+/// The output of each peer for one call, without the parts that may differ: the client first, then each
+/// server.
+pub(crate) type Output = Vec<Vec<Value>>;
 
-/// Names of the places that serve.
+/// Names of the servers.
 const SERVICES: [&str; 3] = ["ServiceB", "ServiceC", "ServiceD"];
 
-/// Running servers, each the next one of the one before.
+/// Running servers, each calling the next one.
 #[derive(Debug)]
 pub(crate) struct Chain {
     servers: Vec<Process>,
-    /// Where ServiceB listens.
+    /// The address of ServiceB.
     pub(crate) address: String,
-    /// Clients whose call is over but which have not left yet.
+    /// Clients whose call has ended but which have not exited yet.
     lingering: Vec<Process>,
 }
 
@@ -28,7 +29,7 @@ impl Chain {
         Self::start_with(peers, "")
     }
 
-    /// `words` say how each server reaches the next.
+    /// Starts a chain; `words` are the arguments for the connection to the next server.
     pub(crate) fn start_with(peers: &[Peer], words: &str) -> Self {
         let (mut servers, mut next) = (Vec::new(), None::<(&str, String)>);
         for (&peer, &name) in peers.iter().zip(&SERVICES).rev() {
@@ -43,45 +44,45 @@ impl Chain {
         Self { servers, address, lingering: Vec::new() }
     }
 
-    /// ServiceB first.
+    /// Returns the servers, ServiceB first.
     pub(crate) fn servers(&self) -> &[Process] {
         &self.servers
     }
 
-    /// The server of the last place.
+    /// Returns the last server.
     pub(crate) fn last(&self) -> &Process {
         self.servers.last().expect("a chain has a server")
     }
 
-    /// Makes a call: each place prints what it should.
-    pub(crate) fn check(&mut self, client: Peer, case: &str, expected: &Told) {
+    /// Makes a call and checks the output of each peer.
+    pub(crate) fn check(&mut self, client: Peer, case: &str, expected: &Output) {
         let client = Process::start(client, &self.words(case));
         let places = [&client].into_iter().chain(&self.servers);
         for (place, expected) in places.zip(expected) {
-            let told = essence_of(&place.take(expected.len()));
+            let output = essence_of(&place.take(expected.len()));
             assert!(
-                told == *expected,
-                "of {case} {place:?}\nshould have printed {expected:#?}\nand printed {told:#?}"
+                output == *expected,
+                "of {case} {place:?}\nshould have printed {expected:#?}\nand printed {output:#?}"
             );
         }
         self.lingering.push(client);
     }
 
-    /// Makes a call, and waits until nobody can have anything more to say.
-    pub(crate) fn record(&self, client: Peer, case: &str) -> Told {
+    /// Makes a call, and waits until no peer can have further output.
+    pub(crate) fn record(&self, client: Peer, case: &str) -> Output {
         let client = Process::start(client, &self.words(case)).ends().lines;
         let servers = self.servers.iter().map(|server| server.rest(SWEEP));
         [client].into_iter().chain(servers).map(|lines| essence_of(&lines)).collect()
     }
 
-    /// Ends it. Nobody had more to say than was asked for, and every client left in good order.
+    /// Ends the chain. Checks that no peer has further output, and that every client has exited with success.
     pub(crate) fn finish(self) {
         for client in self.lingering {
             let ended = client.ends();
             assert!(ended.lines.is_empty() && ended.code == Some(0), "a client's end: {ended:?}");
         }
         let more: Vec<Value> = self.servers.into_iter().flat_map(Process::kill).collect();
-        assert!(more.is_empty(), "lines that were not waited for: {more:#?}");
+        assert!(more.is_empty(), "unexpected lines: {more:#?}");
     }
 
     fn words(&self, case: &str) -> String {
@@ -89,15 +90,15 @@ impl Chain {
     }
 }
 
-/// Longer than Kitex takes to tell a server of the cancel of a stream that nobody receives on.
+/// Longer than Kitex takes to send the cancel of a stream without a pending Recv.
 const SWEEP: Duration = Duration::from_secs(6);
 
 fn essence_of(lines: &[Value]) -> Vec<Value> {
     lines.iter().filter_map(essence).collect()
 }
 
-/// The value without times, without what is empty, without the digits of a duration that was measured.
-/// `None`: nothing is left.
+/// Returns the value without times, empty parts and the digits of measured durations. `None` if nothing is
+/// left.
 fn essence(value: &Value) -> Option<Value> {
     match value {
         Value::Object(fields) => {
@@ -115,7 +116,7 @@ fn essence(value: &Value) -> Option<Value> {
 }
 
 const LEFT_OUT: [&str; 3] = ["ts", "terr", "herr"];
-/// Of a payload only its length is compared.
+/// From this length on, only the length of a payload is compared.
 const LONG: usize = 1000;
 
 fn without_measured(text: &str) -> String {

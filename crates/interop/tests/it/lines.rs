@@ -1,14 +1,14 @@
-//! What a process prints, line by line, for those who wait for it. Owns how long anything may take.
+//! The output of a process, line by line, for tests that wait for it. Owns the timeouts of tests.
 
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
-/// How long anything may take. Wide: it says that a line never comes, not that it comes late.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// The timeout of any wait. Wide: it detects that a line never comes, not that it comes late.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The lines of one pipe, as they come.
+/// The lines of one pipe.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     state: Mutex<State>,
@@ -18,7 +18,7 @@ pub(crate) struct Lines {
 #[derive(Debug, Default)]
 struct State {
     all: Vec<String>,
-    /// How many of them [`Lines::take`] has handed out.
+    /// The number of lines that [`Lines::take`] has returned.
     taken: usize,
     ended: bool,
 }
@@ -37,12 +37,12 @@ impl Lines {
         lines
     }
 
-    /// The next `count` lines that nobody has taken; fewer if the pipe ends or patience does.
+    /// Returns the next `count` lines that were not taken; fewer at the end of the pipe or on a timeout.
     pub(crate) fn take(&self, count: usize) -> Vec<String> {
         self.take_within(count, PATIENCE)
     }
 
-    /// As [`take`](Self::take), with another patience.
+    /// As [`take`](Self::take), with another timeout.
     pub(crate) fn take_within(&self, count: usize, at_most: Duration) -> Vec<String> {
         let mut state = self.wait(at_most, |state| state.ended || state.all.len() - state.taken >= count);
         let from = state.taken;
@@ -50,7 +50,7 @@ impl Lines {
         state.all[from..state.taken].to_vec()
     }
 
-    /// What nobody has taken by the end of the pipe, or of `at_most`.
+    /// Returns the lines that were not taken by the end of the pipe, or after `at_most`.
     pub(crate) fn rest(&self, at_most: Duration) -> Vec<String> {
         let mut state = self.wait(at_most, |state| state.ended);
         let from = state.taken;
@@ -58,18 +58,18 @@ impl Lines {
         state.all[from..].to_vec()
     }
 
-    /// What `find` makes of all lines, as soon as it makes anything of them.
+    /// Waits until `find` returns a value for all lines so far, and returns it.
     pub(crate) fn find<T>(&self, mut find: impl FnMut(&[String]) -> Option<T>) -> Option<T> {
         let state = self.wait(PATIENCE, |state| state.ended || find(&state.all).is_some());
         find(&state.all)
     }
 
-    /// Whether the pipe has ended before patience did.
+    /// Returns whether the pipe has ended before the timeout.
     pub(crate) fn end(&self) -> bool {
         self.wait(PATIENCE, |state| state.ended).ended
     }
 
-    /// Every line so far.
+    /// Returns all lines so far.
     pub(crate) fn all(&self) -> Vec<String> {
         self.state().all.clone()
     }

@@ -1,4 +1,4 @@
-//! Clients inside the test, where a process that prints lines shows too little.
+//! Clients inside the test, where the output of a process shows too little.
 
 use std::future::Future;
 
@@ -8,7 +8,7 @@ use kitex::client::PoolKind;
 
 use crate::lines::PATIENCE;
 
-/// A client of the server at `address`, on one connection.
+/// Returns a client of the server at `address`, on one connection.
 pub(crate) fn client(address: &str) -> Client {
     let client = Client::builder("ServiceB").caller("ServiceA").address(address).pool(PoolKind::Mux(1));
     client.build().expect("name and address are good")
@@ -22,7 +22,7 @@ pub(crate) fn request(words: &str) -> Req {
     Req { msg: Some(words.to_owned().into()), seq: Some(0), payload: None }
 }
 
-/// What `work` comes to. Fails if it never ends.
+/// Returns the result of `work`. Panics if it never ends.
 pub(crate) async fn ends<T>(what: &str, work: impl Future<Output = T>) -> T {
     let ended = tokio::time::timeout(PATIENCE, work).await;
     ended.unwrap_or_else(|_| panic!("{what} does not end"))

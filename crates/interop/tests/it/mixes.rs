@@ -1,4 +1,4 @@
-//! Each mix of Rust and Go prints what Kitex alone prints.
+//! Each mix of Rust and Go prints the output of Kitex alone.
 
 use crate::cases::{CALLS, GRPC_CALLS, GRPC_STREAMS, Recorded, STREAMS};
 use crate::chain::Chain;
@@ -33,7 +33,7 @@ fn a_kitex_chain_by_grpc_prints_what_is_recorded() {
     }
 }
 
-/// How servers reach the next by gRPC.
+/// The arguments of servers that call the next by gRPC.
 const GRPC: &str = "--proto grpc";
 
 #[test]
@@ -57,12 +57,12 @@ fn a_rust_chain_prints_what_kitex_prints() {
 }
 
 #[test]
-fn a_chain_of_both_from_rust_prints_what_kitex_prints() {
+fn a_mixed_chain_from_rust_prints_what_kitex_prints() {
     check(&[Rust, Go, Rust, Go]);
 }
 
 #[test]
-fn a_chain_of_both_from_kitex_prints_what_kitex_prints() {
+fn a_mixed_chain_from_kitex_prints_what_kitex_prints() {
     check(&[Go, Rust, Go, Rust]);
 }
 

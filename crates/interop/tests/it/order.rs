@@ -1,4 +1,4 @@
-//! What a handler sent comes before what it ended with, every time.
+//! Messages are always delivered before the error that follows them.
 
 use interop::lab::LabClient;
 use kitex::{Code, Context, Error, Result};
@@ -51,7 +51,7 @@ async fn check(servers: &[Peer]) {
     }
 }
 
-/// How many messages came, and then what.
+/// Returns the number of messages, and the error after them.
 async fn call(client: &LabClient, words: &str) -> Result<(usize, Error)> {
     let mut stream = client.down(&Context::background(), request(words)).await?;
     let mut received = 0;

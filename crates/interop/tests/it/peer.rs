@@ -1,5 +1,4 @@
-//! A peer as a process: which program, its words, its lines, its end. A process lives no longer than its
-//! value.
+//! A peer process: its program, arguments, output and exit. A process lives no longer than its value.
 
 use std::env;
 use std::fmt;
@@ -18,7 +17,10 @@ use crate::lines::Lines;
 /// Names the Go twin's program. `cargo xtask interop` builds it and sets this.
 const TWIN: &str = "KITEX_LAB_PEER";
 
-/// Which of the two stands at a place.
+/// Names the version of Kitex that the Go twin is built on, if it is not that of its `go.mod`.
+const VERSION: &str = "KITEX_LAB_VERSION";
+
+/// The implementation of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Peer {
     Rust,
@@ -26,7 +28,7 @@ pub(crate) enum Peer {
 }
 
 impl Peer {
-    fn program(self) -> String {
+    pub(crate) fn program(self) -> String {
         match self {
             Self::Rust => env!("CARGO_BIN_EXE_lab-peer").to_owned(),
             Self::Go => twin().unwrap_or_else(|| panic!("{TWIN} is unset, and the test did not ask")),
@@ -34,14 +36,19 @@ impl Peer {
     }
 }
 
-/// The program of the Go twin, if this run has one.
+/// Returns the path of the Go twin, if this run has one.
 fn twin() -> Option<String> {
     let twin = env::var(TWIN).ok().filter(|path| !path.is_empty())?;
     assert!(Path::new(&twin).exists(), "{TWIN} names {twin}, which is not there: cargo xtask interop");
     Some(twin)
 }
 
-/// Whether a test that needs the Go twin may go on. If not, says so where it is seen.
+/// The older version of Kitex that the Go twin is built on, if it is one.
+pub(crate) fn older_kitex() -> Option<String> {
+    env::var(VERSION).ok().filter(|version| !version.is_empty())
+}
+
+/// Returns whether a test that needs the Go twin can run. If not, prints that it is skipped.
 pub(crate) fn go_is_here() -> bool {
     let here = twin().is_some();
     if !here {
@@ -50,10 +57,10 @@ pub(crate) fn go_is_here() -> bool {
     here
 }
 
-/// Says something of the test that runs, past the capture of its output.
+/// Prints a note of the running test, past the capture of its output.
 pub(crate) fn say(what: &str) {
     let test = thread::current().name().unwrap_or_default().to_owned();
-    // Nobody reads: there is nobody to tell.
+    // The reader has closed the pipe: ignored.
     let _ = writeln!(io::stderr(), "{test}: {what}");
 }
 
@@ -65,7 +72,7 @@ pub(crate) struct Process {
     err: Arc<Lines>,
 }
 
-/// How a process ended.
+/// The end of a process.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
@@ -74,10 +81,20 @@ pub(crate) struct Ended {
 }
 
 impl Process {
-    /// Starts `peer` with `words`, parted by spaces.
+    /// Starts `peer` with `words`, parted by spaces. Those that start with `rust:` are for a Rust peer alone.
     pub(crate) fn start(peer: Peer, words: &str) -> Self {
+        Self::start_with(peer, words, &[])
+    }
+
+    /// As [`start`](Self::start), with these variables.
+    pub(crate) fn start_with(peer: Peer, words: &str, variables: &[(String, String)]) -> Self {
         let mut command = Command::new(peer.program());
-        command.args(words.split_whitespace()).stdin(Stdio::null());
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        let words_of = |word: &'_ str| match word.strip_prefix("rust:") {
+            Some(word) => (peer == Peer::Rust).then(|| word.to_owned()),
+            None => Some(word.to_owned()),
+        };
+        command.args(words.split_whitespace().filter_map(words_of)).stdin(Stdio::null());
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = child.unwrap_or_else(|error| panic!("{peer:?} {words}: {error}"));
         let out = Lines::of(child.stdout.take().expect("stdout is a pipe"));
@@ -85,66 +102,84 @@ impl Process {
         Self { child, command: format!("{peer:?} {words}"), out, err }
     }
 
-    /// Starts a server, and waits until it listens. The address is chosen here.
+    /// Starts a server on a free address, and waits until it listens.
     pub(crate) fn serve(peer: Peer, words: &str) -> (Self, String) {
+        Self::serve_with(peer, words, &[])
+    }
+
+    /// As [`serve`](Self::serve), with these variables.
+    pub(crate) fn serve_with(peer: Peer, words: &str, variables: &[(String, String)]) -> (Self, String) {
         for _ in 0..ATTEMPTS {
             let address = free_address();
-            let server = Self::start(peer, &format!("server --addr {address} {words}"));
+            let server = Self::start_with(peer, &format!("server --addr {address} {words}"), variables);
             if server.listens() {
                 return (server, address);
             }
-            // Between the choice of a port and its use anybody may have taken it.
+            // Between the choice of a port and its use another process may have taken it.
             server.err.end();
             assert!(server.err.all().iter().any(|line| line.contains("in use")), "no server: {server:?}");
         }
         panic!("{ATTEMPTS} free ports were all taken before they were used");
     }
 
-    /// Waits until it listens. `false`: it has ended instead.
+    /// Waits until it listens. Returns `false` if it has ended instead.
     pub(crate) fn listens(&self) -> bool {
         self.out.take(1).iter().any(|line| line.contains("listening"))
     }
 
-    /// The next `count` lines.
+    /// Returns the next `count` lines.
     pub(crate) fn take(&self, count: usize) -> Vec<Value> {
         parse(&self.out.take(count))
     }
 
-    /// The next `count` lines, or what there is of them after `at_most`.
+    /// Returns the next `count` lines, or those that there are after `at_most`.
     pub(crate) fn take_within(&self, count: usize, at_most: Duration) -> Vec<Value> {
         parse(&self.out.take_within(count, at_most))
     }
 
-    /// How many lines there are so far.
+    /// Returns the number of lines so far.
     pub(crate) fn count(&self) -> usize {
         self.out.all().len()
     }
 
-    /// What `find` makes of all lines so far, as soon as it makes anything of them.
+    /// Waits until `find` returns a value for all lines so far, and returns it.
     pub(crate) fn find<T>(&self, what: &str, mut find: impl FnMut(&[Value]) -> Option<T>) -> T {
         let found = self.out.find(|lines| find(&parse(lines)));
         found.unwrap_or_else(|| panic!("{what} never came: {self:?}"))
     }
 
-    /// The first `count` lines on standard error.
-    pub(crate) fn complaints(&self, count: usize) -> Vec<String> {
+    /// Returns the first `count` lines on standard error.
+    pub(crate) fn warnings(&self, count: usize) -> Vec<String> {
         let found = self.err.find(|lines| (lines.len() >= count).then(|| lines.to_vec()));
         found.unwrap_or_else(|| panic!("{count} lines on stderr never came: {self:?}"))
     }
 
-    /// What nobody has taken after `at_most`.
+    /// Returns the lines that were not taken after `at_most`.
     pub(crate) fn rest(&self, at_most: Duration) -> Vec<Value> {
         parse(&self.out.rest(at_most))
     }
 
-    /// Waits until it leaves by itself.
+    /// Returns its resident memory in KB; 0 if it is unknown.
+    pub(crate) fn rss_kb(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        rss.and_then(|rss| rss.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+    }
+
+    /// Waits until it exits.
     pub(crate) fn ends(mut self) -> Ended {
         assert!(self.out.end() && self.err.end(), "does not end: {self:?}");
         let status = self.child.wait().expect("it is our child");
         Ended { code: status.code(), lines: self.rest(Duration::ZERO), errors: self.err.all() }
     }
 
-    /// Kills it. Gives the lines that nobody has taken.
+    /// Asks it to end, by SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let killed = Command::new("kill").arg(self.child.id().to_string()).status();
+        assert!(killed.expect("there is a program kill").success(), "{self:?}");
+    }
+
+    /// Kills it. Returns the lines that were not taken.
     pub(crate) fn kill(mut self) -> Vec<Value> {
         self.end_now();
         assert!(self.out.end(), "does not end: {self:?}");
@@ -177,7 +212,7 @@ impl fmt::Debug for Process {
 
 const ATTEMPTS: usize = 5;
 
-/// An address on which nothing listens.
+/// Returns an address on which nothing listens.
 pub(crate) fn free_address() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     listener.local_addr().expect("it is bound").to_string()

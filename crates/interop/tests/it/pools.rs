@@ -1,4 +1,4 @@
-//! Whatever pool the streams come from, each place prints the same.
+//! Each peer prints the same output with every kind of pool.
 
 use crate::cases::Recorded;
 use crate::chain::Chain;
@@ -17,7 +17,7 @@ const CASES: &[&str] = &[
     "--what down --msg n=3",
 ];
 
-/// Of one server.
+/// Calls of one server.
 const CALLS: &[&str] = &["--what ping --msg hello", "--what unary --msg hello", "--what unary --msg fail"];
 
 #[test]
@@ -41,7 +41,7 @@ fn a_rust_chain_prints_the_same_from_every_pool() {
 }
 
 #[test]
-fn a_chain_of_both_prints_the_same_from_every_pool() {
+fn a_mixed_chain_prints_the_same_from_every_pool() {
     check(&[Rust, Go, Rust, Go]);
 }
 

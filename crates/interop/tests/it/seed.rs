@@ -1,9 +1,9 @@
-//! The example that this project began with: ServiceA cancels, and ServiceB's send says who did, in the
-//! words of Kitex, and so that a program can ask.
+//! The basic example of a cancel: ServiceA cancels, and ServiceB's send returns an error with Kitex's text
+//! and with code, side and path.
 
 use interop::lab::{Lab, LabPingError, LabServer, Req, Resp};
 use kitex::{
-    BidiStreamingServer, ClientStreamingServer, Code, Context, Error, Kind, Result, Server,
+    BidiStreamingServer, ClientStreamingServer, Code, Context, Error, ErrorKind, Result, Server,
     ServerStreamingServer, Side,
 };
 use tokio::sync::mpsc;
@@ -13,7 +13,7 @@ use crate::local::{ends, lab_client, request};
 const SPECIAL: &str = "that will do";
 
 #[tokio::test]
-async fn the_send_of_a_canceled_stream_says_who_canceled() {
+async fn send_on_a_canceled_stream_returns_code_side_and_cancel_path() {
     let (seen, mut send_error) = mpsc::channel(1);
     let server = Server::builder("ServiceB").service(LabServer::new(ServiceB { seen }));
     let server = server.bind("127.0.0.1:0").await.expect("loopback has a free port");
@@ -22,7 +22,7 @@ async fn the_send_of_a_canceled_stream_says_who_canceled() {
 
     let (ctx, canceler) = Context::background().with_cancel();
     let mut stream = lab_client(&address).down(&ctx, request("go on")).await.expect("a stream");
-    while let Some(resp) = ends("recv", stream.recv()).await.expect("nobody has canceled yet") {
+    while let Some(resp) = ends("recv", stream.recv()).await.expect("the stream is not canceled yet") {
         if resp.msg.as_deref() == Some(SPECIAL) {
             canceler.cancel();
             break;
@@ -43,13 +43,13 @@ async fn the_send_of_a_canceled_stream_says_who_canceled() {
          with context processed by context.WithCancel or context.WithTimeout, then invoking cancel() actively"
     );
     assert!(error.is_canceled());
-    assert_eq!((error.code(), error.kind()), (Some(Code::CANCELED), Some(Kind::Canceled)));
+    assert_eq!((error.code(), error.kind()), (Some(Code::CANCELED), ErrorKind::Canceled));
     assert_eq!(error.stream().and_then(kitex::StreamError::side), Some(Side::Server));
     let path = error.path().expect("a peer canceled");
     assert_eq!(path.services().collect::<Vec<_>>(), ["ServiceA"]);
 }
 
-/// Sends until it cannot.
+/// Sends until a send fails.
 struct ServiceB {
     seen: mpsc::Sender<Error>,
 }

@@ -1,4 +1,4 @@
-//! Servers that are not there, readers that do not read, clients that leave without a word.
+//! Servers that are down, slow consumers, clients that exit without closing.
 
 use serde_json::Value;
 
@@ -7,18 +7,18 @@ use crate::peer::Peer::{self, Go, Rust};
 use crate::peer::{Process, free_address, go_is_here, say};
 
 #[test]
-fn a_client_that_dialed_too_early_recovers() {
+fn redial_recovers_after_connection_refused() {
     check_redial(Rust);
 }
 
 #[test]
-fn a_client_that_dialed_kitex_too_early_recovers() {
+fn redial_of_kitex_recovers_after_connection_refused() {
     if go_is_here() {
         check_redial(Go);
     }
 }
 
-/// The server is not there yet, then is, dies, and is there again.
+/// The server is down, then up, is killed, and is up again.
 fn check_redial(peer: Peer) {
     let address = free_address();
     let client = Process::start(Rust, &format!("redial --addr {address} --t 600"));
@@ -39,12 +39,12 @@ fn results(lines: &[Value]) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn a_slow_reader_takes_little_memory() {
+fn a_slow_consumer_uses_bounded_memory_by_flow_control() {
     check_slow(Rust);
 }
 
 #[test]
-fn a_slow_reader_of_kitex_takes_little_memory() {
+fn a_slow_consumer_of_kitex_uses_bounded_memory_by_flow_control() {
     if go_is_here() {
         check_slow(Go);
     }
@@ -63,17 +63,17 @@ fn check_slow(sender: Peer) {
 }
 
 #[test]
-fn each_handler_learns_that_its_client_has_left() {
+fn each_handler_is_canceled_when_its_client_exits() {
     check_left(Rust, &[Rust]);
 }
 
 #[test]
-fn each_hop_learns_that_the_client_has_left() {
+fn each_hop_is_canceled_when_the_client_exits() {
     check_left(Rust, &[Rust, Rust, Rust]);
 }
 
 #[test]
-fn each_hop_of_both_learns_that_the_client_has_left() {
+fn each_hop_of_rust_and_kitex_is_canceled_when_the_client_exits() {
     if go_is_here() {
         check_left(Go, &[Rust, Go, Rust]);
         check_left(Rust, &[Go, Rust, Go]);
@@ -106,12 +106,12 @@ fn check_left(client: Peer, servers: &[Peer]) {
 }
 
 #[test]
-fn a_client_learns_that_its_server_has_died() {
+fn a_killed_server_ends_the_streams_of_its_client() {
     check_died(Rust);
 }
 
 #[test]
-fn a_client_learns_that_its_kitex_server_has_died() {
+fn a_killed_kitex_server_ends_the_streams_of_its_client() {
     if go_is_here() {
         check_died(Go);
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::peer::Peer::{self, Go, Rust};
 use crate::peer::{Process, go_is_here};
 
-/// A socket's path, and its folder, which is removed in the end.
+/// The path of a socket in a temporary folder.
 struct Socket(PathBuf);
 
 impl Socket {
@@ -38,7 +38,8 @@ const CALLS: &[&str] = &[
     "--what cancel --msg n=3;idle --after 3",
 ];
 
-/// Without the time, and without what a trailer read after the end of a stream says: Kitex answers "stream is closed".
+/// Returns a line without the time and without the error of a trailer read after the end of a stream: Kitex's
+/// is "stream is closed".
 fn comparable(mut line: Value) -> Value {
     if let Some(fields) = line.as_object_mut() {
         fields.retain(|name, _| name != "ts" && name != "terr");
@@ -46,7 +47,7 @@ fn comparable(mut line: Value) -> Value {
     line
 }
 
-/// What a client prints of each call, and what the server prints of its handlers.
+/// Returns the client's lines of each call, and the server's of its handlers.
 fn run(server: Peer, client: Peer) -> (Vec<Vec<Value>>, Vec<Value>) {
     let socket = Socket::new(&format!("{server:?}-{client:?}"));
     let path = socket.path();
@@ -61,7 +62,7 @@ fn run(server: Peer, client: Peer) -> (Vec<Vec<Value>>, Vec<Value>) {
 }
 
 #[test]
-fn calls_over_unix_sockets_are_those_over_tcp_with_kitex_at_either_end() {
+fn calls_over_unix_sockets_print_the_same_as_over_tcp() {
     let ours = run(Rust, Rust);
     assert!(ours.0.iter().all(|lines| !lines.is_empty()), "{ours:?}");
     let canceled = ours.0.last().unwrap().iter().any(|line| line["kind"] == "canceled");

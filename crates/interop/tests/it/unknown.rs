@@ -1,4 +1,4 @@
-//! Calls of what a server does not have are answered, at once and in words.
+//! Unknown methods and services get an error response immediately.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ static NO_CALL: Method = Method::new("Lab", "Nope", StreamingMode::PingPong);
 static STREAM_AS_CALL: Method = Method::new("Lab", "Down", StreamingMode::PingPong);
 
 #[tokio::test]
-async fn an_unknown_stream_is_answered_at_once() {
+async fn an_unknown_method_of_a_stream_is_answered_at_once() {
     let chain = Chain::start(&[Rust]);
     let client = client(&chain.address);
     let rows = [
@@ -37,7 +37,7 @@ async fn an_unknown_stream_is_answered_at_once() {
 }
 
 #[tokio::test]
-async fn an_unknown_call_is_answered_at_once() {
+async fn an_unknown_method_of_a_call_is_answered_at_once() {
     let chain = Chain::start(&[Rust]);
     let rows = UNKNOWN_CALLS.iter().copied().chain([
         (CallProtocol::Ttheader, &STREAM_AS_CALL, "Lab.Down is a stream: open one"),
@@ -49,14 +49,14 @@ async fn an_unknown_call_is_answered_at_once() {
     }
 }
 
-/// What Kitex says, and we do.
+/// Kitex's texts, which are also ours.
 const UNKNOWN_CALLS: &[(CallProtocol, &Method, &str)] = &[
     (CallProtocol::Ttheader, &NO_CALL, "unknown method Nope (service Lab)"),
     (CallProtocol::Framed, &NO_CALL, "unknown service , method Nope"),
 ];
 
 #[tokio::test]
-async fn kitex_answers_an_unknown_call() {
+async fn kitex_answers_an_unknown_method_of_a_call() {
     if go_is_here() {
         let chain = Chain::start(&[Go]);
         for (protocol, method, text) in UNKNOWN_CALLS.iter().copied() {
@@ -66,9 +66,9 @@ async fn kitex_answers_an_unknown_call() {
     }
 }
 
-/// Kitex does not answer a stream that it does not know. A deadline ends it.
+/// Kitex does not answer a stream of an unknown method. A deadline ends it.
 #[tokio::test]
-async fn a_deadline_ends_a_stream_that_kitex_does_not_answer() {
+async fn a_deadline_ends_a_stream_of_an_unknown_method_of_kitex() {
     if go_is_here() {
         let chain = Chain::start(&[Go]);
         let client = client(&chain.address);

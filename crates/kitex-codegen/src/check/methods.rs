@@ -1,4 +1,4 @@
-//! Every method is one that Kitex could serve or call.
+//! Checks that Kitex could serve and call every method.
 
 use std::collections::HashSet;
 
@@ -41,7 +41,7 @@ impl<'a> Methods<'a, '_> {
         Ok(())
     }
 
-    /// The methods of the services that this one extends.
+    /// Returns the methods of the services that this one extends.
     fn inherited(&self) -> Result<HashSet<&'a str>, Error> {
         let (mut names, mut seen) = (HashSet::new(), HashSet::from([self.id]));
         let mut base = self.scope.base(self.id.0, self.service);
@@ -73,18 +73,18 @@ impl<'a> Methods<'a, '_> {
         distinct(&function.arguments, function)
     }
 
-    /// A stream's messages are bare structs on the wire, so nothing else can travel.
+    /// Messages of a stream are bare structs on the wire, so no other type can be sent.
     fn bare_structs(&self, function: &Function) -> Result<(), String> {
         let (method, is_struct) =
             (&function.name, |ty: &Type| self.scope.ty(self.id.0, ty).as_struct().is_some());
         if let Some(argument) = function.arguments.iter().find(|argument| !is_struct(&argument.ty)) {
             let name = &argument.name;
             return Err(format!(
-                "argument `{name}` of streaming method `{method}` is no struct, wrap it in one"
+                "argument `{name}` of streaming method `{method}` is not a struct, wrap it in one"
             ));
         }
         if !function.result.as_ref().is_some_and(is_struct) {
-            return Err(format!("result of streaming method `{method}` is no struct, wrap it in one"));
+            return Err(format!("result of streaming method `{method}` is not a struct, wrap it in one"));
         }
         Ok(())
     }
@@ -95,7 +95,7 @@ impl<'a> Methods<'a, '_> {
             if !id.is_some_and(|id| matches!(self.scope.item(id).kind, ItemKind::Exception(_))) {
                 let (name, method) = (&throw.name, &function.name);
                 return Err(format!(
-                    "`{name}` that method `{method}` throws is no exception, define it as one"
+                    "`{name}` that method `{method}` throws is not an exception, define it as one"
                 ));
             }
         }

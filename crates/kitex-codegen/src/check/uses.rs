@@ -1,4 +1,4 @@
-//! Every type and service that is named exists and fits where it stands.
+//! Checks that every type and service that is named exists and fits its place.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use crate::{
     scope::{Id, Scope},
 };
 
-/// Refuses unknown names, `void` where a value must be, typedefs and services without an end.
+/// Refuses unknown names, `void` where a value must be, and cyclic typedefs and services.
 pub(super) fn check(scope: &Scope<'_>) -> Result<(), Error> {
     for (id, item) in scope.ids() {
         Uses { scope, id }.item(item)?;
@@ -86,7 +86,7 @@ impl Uses<'_, '_> {
         Err(self.error(line, problem))
     }
 
-    /// Refuses a typedef that leads to itself through typedefs and containers alone.
+    /// Refuses a typedef that refers to itself through typedefs and containers only.
     fn ends(&self, item: &Item) -> Result<(), Error> {
         let (mut seen, mut open) = (HashSet::new(), vec![self.id]);
         while let Some(id) = open.pop() {
@@ -99,7 +99,7 @@ impl Uses<'_, '_> {
                     TypeKind::Named(name) => {
                         let Some(next) = self.scope.find(id.0, name) else { continue };
                         if next == self.id {
-                            let problem = format!("`{}` holds itself, put a struct between", item.name);
+                            let problem = format!("`{}` contains itself, put a struct between", item.name);
                             return Err(self.error(item.line, problem));
                         }
                         if seen.insert(next) {

@@ -1,4 +1,4 @@
-//! What stands between the braces of a definition: fields, values, functions.
+//! The members of a definition: fields, values, functions.
 
 use super::{Parsed, Parser};
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
 };
 
 impl Parser {
-    /// Fields up to `end`, which is taken. One without an id gets that of the one before plus one, as in
+    /// Reads fields up to and including `end`. A field without an id gets the previous id plus one, as in
     /// thriftgo.
     pub(super) fn fields(&mut self, end: char) -> Parsed<Vec<Field>> {
         let mut fields: Vec<Field> = Vec::new();
@@ -138,7 +138,7 @@ impl Parser {
     }
 }
 
-/// The value of a whole number, decimal, hexadecimal or octal.
+/// Returns the value of a whole number, decimal, hexadecimal or octal.
 pub(super) fn int(text: &str, line: usize) -> Result<i64, Wrong> {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => ("-", digits),
@@ -152,5 +152,5 @@ pub(super) fn int(text: &str, line: usize) -> Result<i64, Wrong> {
     } else {
         format!("{sign}{lower}").parse()
     };
-    parsed.map_err(|_| (line, format!("`{text}` is no whole number of 64 bits, use one")))
+    parsed.map_err(|_| (line, format!("`{text}` is not a whole number of 64 bits, use one")))
 }

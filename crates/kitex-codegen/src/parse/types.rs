@@ -123,12 +123,13 @@ impl Parser {
     fn number_value(&self, number: &str, line: usize) -> Parsed<ValueKind> {
         let is_hex = number.to_ascii_lowercase().contains("0x");
         if !is_hex && number.contains(['.', 'e', 'E']) {
-            let double = number.parse().map_err(|_| (line, format!("`{number}` is no number, use one")))?;
+            let double =
+                number.parse().map_err(|_| (line, format!("`{number}` is not a number, use one")))?;
             return Ok(ValueKind::Double(double));
         }
         match int(number, line) {
             Ok(int) => Ok(ValueKind::Int(int)),
-            // As many digits as a double may have.
+            // Any number of digits.
             Err(error) if is_hex => Err(error),
             Err(error) => number.parse().map(ValueKind::Double).map_err(|_| error),
         }

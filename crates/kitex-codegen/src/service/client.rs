@@ -1,15 +1,15 @@
-//! The client. Owns how arguments become a request and an answer an outcome; the connection is the facade's.
+//! The client. Owns how arguments become a request and a response an outcome; `kitex` owns the connection.
 
 use crate::{
     docs,
     mode::Mode,
-    model::{Method, Service},
+    model::{Codec, Method, Service},
 };
 
-/// What every client has beside the methods of its service.
+/// Methods that every client has in addition to those of its service.
 pub(crate) const RESERVED: [&str; 4] = ["new", "with_recv_timeout", "with_options", "close"];
 
-/// The client of a service.
+/// Returns the client of a service.
 pub(super) fn client(service: &Service) -> String {
     let Service { wire_name, client, table, methods, .. } = service;
     let methods: String = methods
@@ -18,15 +18,15 @@ pub(super) fn client(service: &Service) -> String {
         .map(|(number, method)| caller(method, &format!("&{table}[{number}]")))
         .collect();
     format!(
-        "/// Calls `{wire_name}`.
+        "/// A client of `{wire_name}`.
         #[derive(Clone, Debug)]
         pub struct {client} {{ client: ::kitex::Client }}
 
         impl {client} {{
-            /// Calls through `client`.
+/// Returns a client that uses `client`.
             pub fn new(client: ::kitex::Client) -> Self {{ Self {{ client }} }}
 
-            /// The same client, with another Recv timeout.
+/// Returns the same client with another Recv timeout.
             #[must_use]
             pub fn with_recv_timeout(
                 &self,
@@ -35,7 +35,7 @@ pub(super) fn client(service: &Service) -> String {
                 Self {{ client: self.client.with_recv_timeout(timeout) }}
             }}
 
-            /// The same client, with other options for its calls.
+/// Returns the same client with other options for its calls.
             #[must_use]
             pub fn with_options(&self, change: impl ::core::ops::FnOnce(&mut ::kitex::CallOptions)) -> Self {{
                 Self {{ client: self.client.with_options(change) }}
@@ -76,9 +76,12 @@ fn caller(method: &Method, entry: &str) -> String {
     )
 }
 
-/// The outcome and the body of a call with a thrift message each way, or with none back.
+/// Returns the outcome and the body of a call with a thrift message each way, or with none back.
 fn call(method: &Method, ctx: &str, entry: &str) -> String {
     let Method { args_type, result_type, .. } = method;
+    if method.codec == Codec::Protobuf {
+        return message(method, ctx, entry);
+    }
     let (fields, args) = (method.argument_names(), method.fresh("args"));
     let args_value = format!("let {args} = {args_type} {{ {fields} }};");
     if method.oneway {
@@ -108,20 +111,26 @@ fn call(method: &Method, ctx: &str, entry: &str) -> String {
     format!("{args_value} match {called} {{ {ok} {thrown} }}")
 }
 
-/// The outcome and the body of a method that opens a stream.
+/// Returns the body of a call with one message each way, sent without a wrapper.
+fn message(method: &Method, ctx: &str, entry: &str) -> String {
+    let (request, result, argument) = (method.request(), &method.result, method.argument_names());
+    format!("self.client.call::<{request}, {result}, ::kitex::Protobuf>({ctx}, {entry}, &{argument}).await")
+}
+
+/// Returns the outcome and the body of a method that opens a stream.
 fn stream(method: &Method, ctx: &str, entry: &str) -> (String, String) {
-    let (request, result) = (method.request(), &method.result);
+    let (request, result, codec) = (method.request(), &method.result, method.codec.argument());
     match method.mode {
         Mode::Client => (
-            format!("::kitex::Result<::kitex::ClientStreamingClient<{request}, {result}>>"),
+            format!("::kitex::Result<::kitex::ClientStreamingClient<{request}, {result}{codec}>>"),
             format!("self.client.client_streaming({ctx}, {entry}).await"),
         ),
         Mode::Server => (
-            format!("::kitex::Result<::kitex::ServerStreamingClient<{result}>>"),
+            format!("::kitex::Result<::kitex::ServerStreamingClient<{result}{codec}>>"),
             format!("self.client.server_streaming({ctx}, {entry}, &{}).await", method.argument_names()),
         ),
         _ => (
-            format!("::kitex::Result<::kitex::BidiStreamingClient<{request}, {result}>>"),
+            format!("::kitex::Result<::kitex::BidiStreamingClient<{request}, {result}{codec}>>"),
             format!("self.client.bidi_streaming({ctx}, {entry}).await"),
         ),
     }

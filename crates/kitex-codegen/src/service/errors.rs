@@ -3,7 +3,7 @@
 
 use crate::model::Method;
 
-/// The enum of what a method may end with, and what makes it an error.
+/// Returns the error enum of a method and its trait implementations.
 pub(super) fn error(method: &Method) -> String {
     let Method { wire_name, error, throws, .. } = method;
     let variants: String = throws.iter().map(variant).collect();
@@ -18,11 +18,11 @@ pub(super) fn error(method: &Method) -> String {
     let conversions: String =
         throws.iter().filter(|throw| is_only(throw, throws)).map(|t| from(error, t)).collect();
     format!(
-        "/// What `{wire_name}` may end with instead of a result.
+        "/// The errors of `{wire_name}`.
         #[derive(Debug)]
         pub enum {error} {{
             {variants}
-            /// Whatever else went wrong: with the call, the connection or the handler.
+/// Any other error, of the call, the connection or the handler.
             Other(::kitex::Error),
         }}
 
@@ -58,7 +58,7 @@ fn from(error: &str, (variant, ty): &(String, String)) -> String {
     )
 }
 
-/// Whether nothing else is thrown with this type: which variant it becomes would be a guess.
+/// Returns whether no other exception has this type; otherwise the variant would be ambiguous.
 fn is_only((_, ty): &(String, String), throws: &[(String, String)]) -> bool {
     throws.iter().filter(|(_, other)| other == ty).count() == 1
 }

@@ -1,15 +1,15 @@
 //! The handlers' trait and the server that calls it. Owns how each mode becomes arguments of a handler and
-//! its outcome an answer.
+//! its outcome a response.
 
 use crate::{
     docs,
     mode::Mode,
-    model::{Method, Service},
+    model::{Codec, Method, Service},
 };
 
-/// The trait that a handler implements.
+/// Returns the trait that a handler implements.
 pub(super) fn handlers(service: &Service) -> String {
-    let docs = docs::of(&service.docs, &format!("What a server of `{}` does.", service.wire_name));
+    let docs = docs::of(&service.docs, &format!("The handler of the service `{}`.", service.wire_name));
     let methods: String = service.methods.iter().map(handler).collect();
     let name = &service.name;
     format!(
@@ -22,14 +22,16 @@ pub(super) fn handlers(service: &Service) -> String {
 fn handler(method: &Method) -> String {
     let docs = docs::of(&method.docs, &format!("Handles `{}`.", method.wire_name));
     let (name, ctx, result) = (&method.name, method.fresh("ctx"), &method.result);
-    let (request, stream) = (method.request(), method.fresh("stream"));
+    let (request, stream, codec) = (method.request(), method.fresh("stream"), method.codec.argument());
     let parameters = match method.mode {
         Mode::PingPong | Mode::Unary => method.parameters(),
-        Mode::Client => format!(", {stream}: ::kitex::ClientStreamingServer<{request}>"),
+        Mode::Client => format!(", {stream}: ::kitex::ClientStreamingServer<{request}{codec}>"),
         Mode::Server => {
-            format!("{}, {stream}: ::kitex::ServerStreamingServer<{result}>", method.parameters())
+            format!("{}, {stream}: ::kitex::ServerStreamingServer<{result}{codec}>", method.parameters())
         }
-        Mode::Bidirectional => format!(", {stream}: ::kitex::BidiStreamingServer<{request}, {result}>"),
+        Mode::Bidirectional => {
+            format!(", {stream}: ::kitex::BidiStreamingServer<{request}, {result}{codec}>")
+        }
     };
     let outcome = match method.mode {
         Mode::Server | Mode::Bidirectional => "::kitex::Result<()>".to_owned(),
@@ -38,7 +40,7 @@ fn handler(method: &Method) -> String {
     format!("{docs} async fn {name}(&self, {ctx}: ::kitex::Context {parameters}) -> {outcome};")
 }
 
-/// The server around a handler.
+/// Returns the server around a handler.
 pub(super) fn server(service: &Service) -> String {
     let Service { wire_name, name, server, table, methods, .. } = service;
     let arms: String = methods.iter().enumerate().map(|(number, method)| arm(number, method)).collect();
@@ -49,11 +51,11 @@ pub(super) fn server(service: &Service) -> String {
         false => format!("match call.index() {{ {arms} _ => {unknown} }}"),
     };
     format!(
-        "/// Serves `{wire_name}` with a handler.
+        "/// The service `{wire_name}` with a handler.
         pub struct {server}<__H> {{ handler: ::std::sync::Arc<__H> }}
 
         impl<__H: {name}> {server}<__H> {{
-            /// A server whose calls all go to `handler`.
+/// Returns a service whose calls go to `handler`.
             pub fn new(handler: __H) -> Self {{ Self {{ handler: ::std::sync::Arc::new(handler) }} }}
         }}
 
@@ -70,8 +72,8 @@ pub(super) fn server(service: &Service) -> String {
     )
 }
 
-/// Each method has a future of its own, so that none costs as much as the largest. Handlers are called by
-/// their trait's name: a method called `clone` would be the `Arc`'s.
+/// Each method has a future of its own, so that a small one does not take the memory of the largest. Handlers are called by
+/// the path of their trait, because a method named `clone` would resolve to that of `Arc`.
 fn arm(number: usize, method: &Method) -> String {
     let name = &method.name;
     let body = match method.mode {
@@ -91,21 +93,34 @@ fn arm(number: usize, method: &Method) -> String {
     format!("{number} => {body},")
 }
 
-/// A call with a thrift message each way, or with none back.
+/// Returns a call with a thrift message each way, or with none back.
 fn call(method: &Method) -> String {
     let Method { name, args_type, .. } = method;
+    if method.codec == Codec::Protobuf {
+        return message(method);
+    }
     let args: String = method.args.iter().map(|(name, _)| format!(", args.{name}")).collect();
     let pattern = if method.args.is_empty() { "_args" } else { "args" };
     let called = format!("__H::{name}(&self.handler, ctx {args}).await");
     let response = if method.oneway {
         format!("{called}?; ::core::result::Result::Ok(::kitex::Response::none())")
     } else {
-        answer(method, &called)
+        response(method, &called)
     };
     format!("let (ctx, {pattern}) = call.into_args::<{args_type}, ::kitex::Thrift>()?; {response}")
 }
 
-fn answer(method: &Method, called: &str) -> String {
+/// Returns a call with one message each way, sent without a wrapper.
+fn message(method: &Method) -> String {
+    let (name, request) = (&method.name, method.request());
+    format!(
+        "let (ctx, request) = call.into_args::<{request}, ::kitex::Protobuf>()?;
+        let response = __H::{name}(&self.handler, ctx, request).await?;
+        ::kitex::Response::message_as::<::kitex::Protobuf>(&response)"
+    )
+}
+
+fn response(method: &Method, called: &str) -> String {
     let Method { error, result_type, .. } = method;
     if method.throws.is_empty() && method.is_void() {
         return format!("{called}?; ::kitex::Response::message(&{result_type}::Ok(()))");

@@ -1,10 +1,10 @@
-//! How structs, unions, arguments and results are read and written. Owns the order of calls; every check is the
-//! reader's.
+//! How structs, unions, arguments and results are read and written. Owns the order of calls; the
+//! reader makes every check.
 
 use super::Structs;
 use crate::{ast::Field, rust::LIB, scope::Id, value::Written};
 
-/// A field as its reading and writing need it.
+/// A field, as input of the reading and writing code.
 pub(crate) struct Part {
     pub(crate) id: i16,
     /// In Rust.
@@ -13,6 +13,7 @@ pub(crate) struct Part {
     pub(crate) wire_name: String,
     pub(crate) optional: bool,
     pub(crate) required: bool,
+    pub(crate) has_default: bool,
 }
 
 impl Structs<'_, '_> {
@@ -28,13 +29,14 @@ impl Structs<'_, '_> {
                     wire_name: field.name.clone(),
                     optional,
                     required: !optional,
+                    has_default: field.default.is_some(),
                 }
             })
             .collect();
         structure(self.rust.names.item(id), &parts, &self.heap(id, fields))
     }
 
-    /// What a default of the struct takes on the heap, if it takes some.
+    /// Returns the heap size of a default value of the struct, if it uses the heap.
     fn heap(&self, id: Id, fields: &[Field]) -> String {
         let (mut known, mut terms) = (0_usize, Vec::new());
         for field in fields {
@@ -91,7 +93,7 @@ impl Structs<'_, '_> {
     }
 }
 
-/// How a struct travels. `heap` is a constant of the trait, if it has another value than there.
+/// Returns the `Wire` implementation of a struct. `heap` is a constant of the trait, if it differs from the default.
 pub(crate) fn structure(name: &str, parts: &[Part], heap: &str) -> String {
     let required: Vec<&Part> = parts.iter().filter(|part| part.required).collect();
     let (mut size, mut write, mut read) = ("1".to_owned(), String::new(), String::new());
@@ -102,6 +104,9 @@ pub(crate) fn structure(name: &str, parts: &[Part], heap: &str) -> String {
         write.push_str(&format!("to.{kind}({id}, &self.{name});\n"));
         let place = required.iter().position(|other| other.id == *id);
         read.push_str(&match place {
+            _ if part.optional && part.has_default => {
+                format!("{id} => from.or_default(field, &mut self.{name})?,\n")
+            }
             _ if part.optional => format!("{id} => from.optional(field, &mut self.{name})?,\n"),
             None => format!("{id} => {{ from.value(field, &mut self.{name})?; }}\n"),
             Some(at) => format!("{id} => set[{at}] |= from.value(field, &mut self.{name})?,\n"),
@@ -138,7 +143,7 @@ pub(crate) fn structure(name: &str, parts: &[Part], heap: &str) -> String {
     )
 }
 
-/// How the outcome of a call travels: one of `parts`, id, variant and whether it has a value. The first is that of
+/// Returns the `Wire` implementation of the outcome of a call: one of `parts`, id, variant and whether it has a value. The first is that of
 /// the method's result.
 pub(crate) fn outcome(name: &str, parts: &[(i16, String)], is_void: bool) -> String {
     let (mut size, mut write, mut read) = (String::new(), String::new(), String::new());

@@ -1,12 +1,12 @@
-//! What a string of an IDL holds. Owns escapes: those of Go, which Kitex's generator copies into Go's source.
+//! The contents of a string literal. Owns escapes: those of Go, because Kitex's generator copies them into Go source.
 
-/// The text between the quotes.
+/// Returns the text between the quotes.
 pub(super) fn text(written: &str) -> Result<String, String> {
     String::from_utf8(bytes(written)?)
         .map_err(|_| "string is not utf-8, use the type binary or another escape".to_owned())
 }
 
-/// The bytes between the quotes.
+/// Returns the bytes between the quotes.
 pub(super) fn bytes(written: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::with_capacity(written.len());
     let mut rest = written;
@@ -18,7 +18,7 @@ pub(super) fn bytes(written: &str) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// Adds what an escape means, and gives what stands behind it.
+/// Appends the meaning of an escape, and returns the rest of the text.
 fn escape<'a>(escape: &'a str, bytes: &mut Vec<u8>) -> Result<&'a str, String> {
     let Some(kind) = escape.chars().next() else { return Err(unknown("")) };
     let rest = &escape[kind.len_utf8()..];
@@ -64,10 +64,10 @@ fn number(text: &str, digits: usize, radix: u32) -> Option<(u32, &str)> {
 }
 
 fn unknown(escape: &str) -> String {
-    format!("escape `\\{escape}` in a string is none of Go's, write `\\\\` for a backslash")
+    format!("escape `\\{escape}` in a string is not valid in Go, write `\\\\` for a backslash")
 }
 
-/// The bytes of a uuid as Rust text.
+/// Returns the bytes of a uuid as Rust text.
 pub(super) fn uuid(text: &str) -> Option<String> {
     let digits = text.replace('-', "");
     let bytes: Option<Vec<String>> = (0..16)

@@ -174,11 +174,11 @@ pub mod acme {
                 while let Some(field) = from.next_field()? {
                     match field.id {
                         1 => set[0] |= from.value(field, &mut self.id)?,
-                        2 => from.optional(field, &mut self.name)?,
-                        3 => from.optional(field, &mut self.color)?,
+                        2 => from.or_default(field, &mut self.name)?,
+                        3 => from.or_default(field, &mut self.color)?,
                         4 => from.optional(field, &mut self.parent)?,
                         5 => from.optional(field, &mut self.children)?,
-                        6 => from.optional(field, &mut self.table)?,
+                        6 => from.or_default(field, &mut self.table)?,
                         7 => from.optional(field, &mut self.tags)?,
                         8 => from.optional(field, &mut self.friends)?,
                         9 => from.optional(field, &mut self.picture)?,
@@ -188,7 +188,7 @@ pub mod acme {
                         13 => from.optional(field, &mut self.keeper)?,
                         14 => from.optional(field, &mut self.b)?,
                         15 => from.optional(field, &mut self.s)?,
-                        16 => from.optional(field, &mut self.limit)?,
+                        16 => from.or_default(field, &mut self.limit)?,
                         17 => from.optional(field, &mut self.colors)?,
                         18 => from.optional(field, &mut self.tag)?,
                         19 => from.optional(field, &mut self.sorted)?,
@@ -423,9 +423,9 @@ pub mod acme {
                         1 => from.optional(field, &mut self.tags)?,
                         2 => from.optional(field, &mut self.ratios)?,
                         3 => from.optional(field, &mut self.points)?,
-                        4 => from.optional(field, &mut self.corners)?,
+                        4 => from.or_default(field, &mut self.corners)?,
                         5 => set[0] |= from.value(field, &mut self.table)?,
-                        6 => from.optional(field, &mut self.bytes)?,
+                        6 => from.or_default(field, &mut self.bytes)?,
                         _ => from.skip(field)?,
                     }
                 }
@@ -470,7 +470,7 @@ pub mod acme {
                 while let Some(field) = from.next_field()? {
                     match field.id {
                         1 => set[0] |= from.value(field, &mut self.x)?,
-                        2 => from.optional(field, &mut self.y)?,
+                        2 => from.or_default(field, &mut self.y)?,
                         _ => from.skip(field)?,
                     }
                 }
@@ -614,16 +614,25 @@ pub mod acme {
 
         /// Names and modes of the methods of `Zoo`, in the order of their numbers.
         pub static ZOO_METHODS: [::kitex::Method; 10] = [
-            ::kitex::Method::new("Zoo", "Check", ::kitex::StreamingMode::PingPong),
-            ::kitex::Method::new("Zoo", "Touch", ::kitex::StreamingMode::PingPong),
-            ::kitex::Method::new("Zoo", "Get", ::kitex::StreamingMode::PingPong),
-            ::kitex::Method::new("Zoo", "ForGet", ::kitex::StreamingMode::PingPong),
-            ::kitex::Method::new("Zoo", "Feed", ::kitex::StreamingMode::PingPong),
-            ::kitex::Method::oneway("Zoo", "Log"),
-            ::kitex::Method::new("Zoo", "Look", ::kitex::StreamingMode::Unary),
-            ::kitex::Method::new("Zoo", "Move", ::kitex::StreamingMode::Client),
-            ::kitex::Method::new("Zoo", "Watch", ::kitex::StreamingMode::Server),
-            ::kitex::Method::new("Zoo", "Talk", ::kitex::StreamingMode::Bidirectional),
+            ::kitex::Method::new("Zoo", "Check", ::kitex::StreamingMode::PingPong)
+                .with_package("zoo"),
+            ::kitex::Method::new("Zoo", "Touch", ::kitex::StreamingMode::PingPong)
+                .with_package("zoo"),
+            ::kitex::Method::new("Zoo", "Get", ::kitex::StreamingMode::PingPong)
+                .with_package("zoo"),
+            ::kitex::Method::new("Zoo", "ForGet", ::kitex::StreamingMode::PingPong)
+                .with_package("zoo"),
+            ::kitex::Method::new("Zoo", "Feed", ::kitex::StreamingMode::PingPong)
+                .with_package("zoo"),
+            ::kitex::Method::oneway("Zoo", "Log").with_package("zoo"),
+            ::kitex::Method::new("Zoo", "Look", ::kitex::StreamingMode::Unary)
+                .with_package("zoo"),
+            ::kitex::Method::new("Zoo", "Move", ::kitex::StreamingMode::Client)
+                .with_package("zoo"),
+            ::kitex::Method::new("Zoo", "Watch", ::kitex::StreamingMode::Server)
+                .with_package("zoo"),
+            ::kitex::Method::new("Zoo", "Talk", ::kitex::StreamingMode::Bidirectional)
+                .with_package("zoo"),
         ];
 
         /// Looks after animals.
@@ -702,13 +711,13 @@ pub mod acme {
             ) -> ::kitex::Result<()>;
         }
 
-        /// Serves `Zoo` with a handler.
+        /// The service `Zoo` with a handler.
         pub struct ZooServer<__H> {
             handler: ::std::sync::Arc<__H>,
         }
 
         impl<__H: Zoo> ZooServer<__H> {
-            /// A server whose calls all go to `handler`.
+            /// Returns a service whose calls go to `handler`.
             pub fn new(handler: __H) -> Self {
                 Self {
                     handler: ::std::sync::Arc::new(handler),
@@ -844,19 +853,19 @@ pub mod acme {
             }
         }
 
-        /// Calls `Zoo`.
+        /// A client of `Zoo`.
         #[derive(Clone, Debug)]
         pub struct ZooClient {
             client: ::kitex::Client,
         }
 
         impl ZooClient {
-            /// Calls through `client`.
+            /// Returns a client that uses `client`.
             pub fn new(client: ::kitex::Client) -> Self {
                 Self { client }
             }
 
-            /// The same client, with another Recv timeout.
+            /// Returns the same client with another Recv timeout.
             #[must_use]
             pub fn with_recv_timeout(
                 &self,
@@ -867,7 +876,7 @@ pub mod acme {
                 }
             }
 
-            /// The same client, with other options for its calls.
+            /// Returns the same client with other options for its calls.
             #[must_use]
             pub fn with_options(
                 &self,
@@ -1053,14 +1062,14 @@ pub mod acme {
             }
         }
 
-        /// What `Get` may end with instead of a result.
+        /// The errors of `Get`.
         #[derive(Debug)]
         pub enum ZooGetError {
             /// The method threw `Missing`.
             Missing(NotFound),
             /// The method threw `Busy`.
             Busy(super::shared::Busy),
-            /// Whatever else went wrong: with the call, the connection or the handler.
+            /// Any other error, of the call, the connection or the handler.
             Other(::kitex::Error),
         }
 
@@ -1102,12 +1111,12 @@ pub mod acme {
             }
         }
 
-        /// What `Feed` may end with instead of a result.
+        /// The errors of `Feed`.
         #[derive(Debug)]
         pub enum ZooFeedError {
             /// The method threw `Missing`.
             Missing(NotFound),
-            /// Whatever else went wrong: with the call, the connection or the handler.
+            /// Any other error, of the call, the connection or the handler.
             Other(::kitex::Error),
         }
 
@@ -1144,17 +1153,17 @@ pub mod acme {
         /// Names and modes of the methods of `Empties`, in the order of their numbers.
         pub static EMPTIES_METHODS: [::kitex::Method; 0] = [];
 
-        /// What a server of `Empties` does.
+        /// The handler of the service `Empties`.
         #[::kitex::async_trait]
         pub trait Empties: Send + Sync + 'static {}
 
-        /// Serves `Empties` with a handler.
+        /// The service `Empties` with a handler.
         pub struct EmptiesServer<__H> {
             handler: ::std::sync::Arc<__H>,
         }
 
         impl<__H: Empties> EmptiesServer<__H> {
-            /// A server whose calls all go to `handler`.
+            /// Returns a service whose calls go to `handler`.
             pub fn new(handler: __H) -> Self {
                 Self {
                     handler: ::std::sync::Arc::new(handler),
@@ -1186,10 +1195,14 @@ pub mod acme {
 
         /// Names and modes of the methods of `getter`, in the order of their numbers.
         pub static GETTER_METHODS: [::kitex::Method; 4] = [
-            ::kitex::Method::new("getter", "get_all", ::kitex::StreamingMode::PingPong),
-            ::kitex::Method::new("getter", "New", ::kitex::StreamingMode::PingPong),
-            ::kitex::Method::new("getter", "clone", ::kitex::StreamingMode::PingPong),
-            ::kitex::Method::new("getter", "to_string", ::kitex::StreamingMode::PingPong),
+            ::kitex::Method::new("getter", "get_all", ::kitex::StreamingMode::PingPong)
+                .with_package("zoo"),
+            ::kitex::Method::new("getter", "New", ::kitex::StreamingMode::PingPong)
+                .with_package("zoo"),
+            ::kitex::Method::new("getter", "clone", ::kitex::StreamingMode::PingPong)
+                .with_package("zoo"),
+            ::kitex::Method::new("getter", "to_string", ::kitex::StreamingMode::PingPong)
+                .with_package("zoo"),
         ];
 
         /// Names that Rust, a client or an `Arc` has for something else.
@@ -1213,13 +1226,13 @@ pub mod acme {
             ) -> ::kitex::Result<::kitex::generated::FastStr>;
         }
 
-        /// Serves `getter` with a handler.
+        /// The service `getter` with a handler.
         pub struct GetterServer<__H> {
             handler: ::std::sync::Arc<__H>,
         }
 
         impl<__H: Getter> GetterServer<__H> {
-            /// A server whose calls all go to `handler`.
+            /// Returns a service whose calls go to `handler`.
             pub fn new(handler: __H) -> Self {
                 Self {
                     handler: ::std::sync::Arc::new(handler),
@@ -1289,19 +1302,19 @@ pub mod acme {
             }
         }
 
-        /// Calls `getter`.
+        /// A client of `getter`.
         #[derive(Clone, Debug)]
         pub struct GetterClient {
             client: ::kitex::Client,
         }
 
         impl GetterClient {
-            /// Calls through `client`.
+            /// Returns a client that uses `client`.
             pub fn new(client: ::kitex::Client) -> Self {
                 Self { client }
             }
 
-            /// The same client, with another Recv timeout.
+            /// Returns the same client with another Recv timeout.
             #[must_use]
             pub fn with_recv_timeout(
                 &self,
@@ -1312,7 +1325,7 @@ pub mod acme {
                 }
             }
 
-            /// The same client, with other options for its calls.
+            /// Returns the same client with other options for its calls.
             #[must_use]
             pub fn with_options(
                 &self,
@@ -1406,23 +1419,24 @@ pub mod acme {
 
         /// Names and modes of the methods of `Cage`, in the order of their numbers.
         pub static CAGE_METHODS: [::kitex::Method; 1] = [
-            ::kitex::Method::new("Cage", "Open", ::kitex::StreamingMode::PingPong),
+            ::kitex::Method::new("Cage", "Open", ::kitex::StreamingMode::PingPong)
+                .with_package("zoo"),
         ];
 
-        /// What a server of `Cage` does.
+        /// The handler of the service `Cage`.
         #[::kitex::async_trait]
         pub trait Cage: Send + Sync + 'static {
             /// Handles `Open`.
             async fn open(&self, ctx: ::kitex::Context) -> ::kitex::Result<Food>;
         }
 
-        /// Serves `Cage` with a handler.
+        /// The service `Cage` with a handler.
         pub struct CageServer<__H> {
             handler: ::std::sync::Arc<__H>,
         }
 
         impl<__H: Cage> CageServer<__H> {
-            /// A server whose calls all go to `handler`.
+            /// Returns a service whose calls go to `handler`.
             pub fn new(handler: __H) -> Self {
                 Self {
                     handler: ::std::sync::Arc::new(handler),
@@ -1462,19 +1476,19 @@ pub mod acme {
             }
         }
 
-        /// Calls `Cage`.
+        /// A client of `Cage`.
         #[derive(Clone, Debug)]
         pub struct CageClient {
             client: ::kitex::Client,
         }
 
         impl CageClient {
-            /// Calls through `client`.
+            /// Returns a client that uses `client`.
             pub fn new(client: ::kitex::Client) -> Self {
                 Self { client }
             }
 
-            /// The same client, with another Recv timeout.
+            /// Returns the same client with another Recv timeout.
             #[must_use]
             pub fn with_recv_timeout(
                 &self,
@@ -1485,7 +1499,7 @@ pub mod acme {
                 }
             }
 
-            /// The same client, with other options for its calls.
+            /// Returns the same client with other options for its calls.
             #[must_use]
             pub fn with_options(
                 &self,
@@ -2250,7 +2264,7 @@ pub mod acme {
                 while let Some(field) = from.next_field()? {
                     match field.id {
                         1 => set[0] |= from.value(field, &mut self.name)?,
-                        2 => from.optional(field, &mut self.zone)?,
+                        2 => from.or_default(field, &mut self.zone)?,
                         _ => from.skip(field)?,
                     }
                 }
@@ -2303,8 +2317,10 @@ pub mod acme {
 
         /// Names and modes of the methods of `Health`, in the order of their numbers.
         pub static HEALTH_METHODS: [::kitex::Method; 2] = [
-            ::kitex::Method::new("Health", "Check", ::kitex::StreamingMode::PingPong),
-            ::kitex::Method::new("Health", "Touch", ::kitex::StreamingMode::PingPong),
+            ::kitex::Method::new("Health", "Check", ::kitex::StreamingMode::PingPong)
+                .with_package("shared"),
+            ::kitex::Method::new("Health", "Touch", ::kitex::StreamingMode::PingPong)
+                .with_package("shared"),
         ];
 
         /// What every service can do.
@@ -2321,13 +2337,13 @@ pub mod acme {
             async fn touch(&self, ctx: ::kitex::Context) -> ::kitex::Result<()>;
         }
 
-        /// Serves `Health` with a handler.
+        /// The service `Health` with a handler.
         pub struct HealthServer<__H> {
             handler: ::std::sync::Arc<__H>,
         }
 
         impl<__H: Health> HealthServer<__H> {
-            /// A server whose calls all go to `handler`.
+            /// Returns a service whose calls go to `handler`.
             pub fn new(handler: __H) -> Self {
                 Self {
                     handler: ::std::sync::Arc::new(handler),
@@ -2382,19 +2398,19 @@ pub mod acme {
             }
         }
 
-        /// Calls `Health`.
+        /// A client of `Health`.
         #[derive(Clone, Debug)]
         pub struct HealthClient {
             client: ::kitex::Client,
         }
 
         impl HealthClient {
-            /// Calls through `client`.
+            /// Returns a client that uses `client`.
             pub fn new(client: ::kitex::Client) -> Self {
                 Self { client }
             }
 
-            /// The same client, with another Recv timeout.
+            /// Returns the same client with another Recv timeout.
             #[must_use]
             pub fn with_recv_timeout(
                 &self,
@@ -2405,7 +2421,7 @@ pub mod acme {
                 }
             }
 
-            /// The same client, with other options for its calls.
+            /// Returns the same client with other options for its calls.
             #[must_use]
             pub fn with_options(
                 &self,
@@ -2468,12 +2484,12 @@ pub mod acme {
             }
         }
 
-        /// What `Check` may end with instead of a result.
+        /// The errors of `Check`.
         #[derive(Debug)]
         pub enum HealthCheckError {
             /// The method threw `Busy`.
             Busy(Busy),
-            /// Whatever else went wrong: with the call, the connection or the handler.
+            /// Any other error, of the call, the connection or the handler.
             Other(::kitex::Error),
         }
 

@@ -64,6 +64,7 @@ pub enum StreamingMode {
 
 #[derive(Debug, PartialEq, Eq)]
 pub struct Method {
+    pub package: &'static str,
     pub service: &'static str,
     pub name: &'static str,
     pub mode: StreamingMode,
@@ -72,11 +73,17 @@ pub struct Method {
 
 impl Method {
     pub const fn new(service: &'static str, name: &'static str, mode: StreamingMode) -> Self {
-        Self { service, name, mode, oneway: false }
+        Self { package: "", service, name, mode, oneway: false }
     }
 
     pub const fn oneway(service: &'static str, name: &'static str) -> Self {
-        Self { service, name, mode: StreamingMode::PingPong, oneway: true }
+        Self { package: "", service, name, mode: StreamingMode::PingPong, oneway: true }
+    }
+
+    #[must_use]
+    pub const fn with_package(mut self, package: &'static str) -> Self {
+        self.package = package;
+        self
     }
 }
 

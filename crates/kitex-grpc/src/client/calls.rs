@@ -7,7 +7,7 @@ use bytes::Bytes;
 use kerrors::{Error, GoDuration, GrpcStatus};
 use stream_core::call::{OutgoingCall, UnaryRequest, UnaryResponse};
 use stream_core::stream::RecvStream;
-use stream_core::transport::{BoxFuture, OpenStreams, UnaryTransport};
+use stream_core::transport::{BoxFuture, OpenStreams, UnaryFailure, UnaryTransport};
 use stream_core::{Metadata, clock};
 
 /// Makes the calls of one client.
@@ -22,19 +22,20 @@ impl Calls {
     }
 
     async fn call_now(&self, request: &UnaryRequest<'_>) -> Result<UnaryResponse, Error> {
-        let UnaryRequest { call, body } = request;
+        let UnaryRequest { call, .. } = request;
         let started = clock::now();
-        let begun = self.begin(call, body).await;
+        let begun = self.begin(request).await;
         let mut receiver = match begun {
             Ok(receiver) => receiver,
             Err(error) => return Err(ended(call, started, None, error)),
         };
         let peer = receiver.info().peer.to_string();
         if call.method.is_oneway() {
-            // Nobody waits for the answer, but a stream that is dropped is canceled.
+            // No caller waits for the response, but dropping the stream would cancel it.
             tokio::spawn(async move { while let Ok(Some(_)) = receiver.recv().await {} });
             return Ok(UnaryResponse {
                 metadata: Metadata::new(),
+                trailer: Metadata::new(),
                 backward: Vec::new(),
                 result: Ok(Bytes::new()),
             });
@@ -42,23 +43,27 @@ impl Calls {
         match receive(&mut receiver).await {
             Ok(body) => {
                 let metadata = receiver.header().await.unwrap_or_default();
-                Ok(UnaryResponse { metadata, backward: Vec::new(), result: Ok(body) })
+                let trailer = receiver.trailer().unwrap_or_default();
+                Ok(UnaryResponse { metadata, trailer, backward: Vec::new(), result: Ok(body) })
             }
             Err(error) => Err(ended(call, started, Some(&peer), error)),
         }
     }
 
-    async fn begin(&self, call: &OutgoingCall<'_>, body: &Bytes) -> Result<RecvStream, Error> {
-        let (sender, receiver) = self.streams.open(call).await?;
-        sender.send_bytes(body.clone()).await?;
+    async fn begin(&self, request: &UnaryRequest<'_>) -> Result<RecvStream, Error> {
+        let (sender, receiver) = self.streams.open(&request.call).await?;
+        request.connected(&receiver.info().local, &receiver.info().peer);
+        sender.send_bytes(request.body.clone()).await?;
+        request.sent();
         sender.close_send();
         Ok(receiver)
     }
 }
 
 impl UnaryTransport for Calls {
-    fn call<'a>(&'a self, request: UnaryRequest<'a>) -> BoxFuture<'a, Result<UnaryResponse, Error>> {
-        Box::pin(async move { self.call_now(&request).await })
+    fn call<'a>(&'a self, request: UnaryRequest<'a>) -> BoxFuture<'a, Result<UnaryResponse, UnaryFailure>> {
+        // Its stream has been tried again already where that may be.
+        Box::pin(async move { Ok(self.call_now(&request).await?) })
     }
 }
 
@@ -75,7 +80,8 @@ async fn receive(receiver: &mut RecvStream) -> Result<Bytes, Error> {
     }
 }
 
-/// Returns the error of a call in Kitex's words: those of its own timeout, or those of the stream behind a prefix.
+/// Returns the error of a call with Kitex's text: that of its own timeout, or that of the stream with a
+/// prefix.
 fn ended(call: &OutgoingCall<'_>, started: Instant, peer: Option<&str>, error: Error) -> Error {
     let left = call.deadline.map(|deadline| deadline.saturating_duration_since(started));
     let remote = peer.map(|peer| format!(", remote={peer}")).unwrap_or_default();
@@ -89,7 +95,8 @@ fn ended(call: &OutgoingCall<'_>, started: Instant, peer: Option<&str>, error: E
     match error {
         Error::Grpc(status) if canceled => {
             let text = format!("rpc timeout: {text}: context canceled by business");
-            GrpcStatus::new(status.code(), text).with_kind(status.kind()).bare().into()
+            let ended = GrpcStatus::new(status.code(), text).with_kind(status.kind()).bare();
+            status.origin().cloned().into_iter().fold(ended, GrpcStatus::with_origin).into()
         }
         Error::Grpc(status) => Error::network(status),
         error => error,

@@ -1,29 +1,33 @@
-//! The client's side of the seam: HTTP/2 connections of a pool, and what makes them of sockets.
+//! The `Transport` implementation of a client: HTTP/2 connections of a pool, and how they are made.
 
 use std::future::poll_fn;
-use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use kerrors::{Code, Error, GrpcStatus, Kind, StreamError};
-use stream_core::call::OutgoingCall;
-use stream_core::cancel::{Label, Reason};
+use kerrors::{Code, Error, ErrorKind, GrpcStatus, Side, StreamError};
+use stream_core::MemoryBudget;
+use stream_core::call::{CallKind, OutgoingCall};
+use stream_core::cancel::Reason;
 use stream_core::clock;
 use stream_core::io::Io;
 use stream_core::rt::Timer;
 use stream_core::stream::NewStream;
-use stream_core::sync::Mutex;
 use stream_core::transport::{BoxFuture, Connection, Transport, UnaryPaths, UnaryTransport};
-use tokio::sync::watch;
 
 use super::calls::Calls;
-use super::link::{Link, Times};
-use super::stream::{ClientStream, Handle};
-use crate::config::MAX_SEND_BUFFER;
+use super::handle::Handle;
+use super::link::Link;
+use super::stream::ClientStream;
+use crate::config::{MAX_SEND_BUFFER, PROTOCOL};
+use crate::held::{Gauge, Memory};
+use crate::keepalive::Keepalive;
+use crate::origin::Origins;
 use crate::socket::Socket;
+use crate::wake::Batch;
+use crate::writer::Writer;
 use crate::{GrpcConfig, header, status};
 
 /// gRPC for streams and for ping-pong calls.
@@ -31,11 +35,12 @@ use crate::{GrpcConfig, header, status};
 pub struct GrpcTransport {
     /// Limits of each connection.
     pub connection: GrpcConfig,
+    /// The memory that connections may hold.
+    pub memory: MemoryBudget,
 }
 
-/// A connection on which a stream was reset stays open for so long: a Kitex server that meets the end of a
-/// connection may pass over the reset that came just before.
-const LINGER: Duration = Duration::from_millis(250);
+/// How long a new connection waits for the server's settings. It is used without them after that.
+const SETTINGS_WAIT: Duration = Duration::from_secs(1);
 
 /// Streams that this end has reset and whose last frames are still on their way, as many as h2 remembers.
 const MAX_RESET_STREAMS: usize = 65_536;
@@ -43,45 +48,67 @@ const MAX_RESET_STREAMS: usize = 65_536;
 impl Transport for GrpcTransport {
     fn connect(&self, io: Io, idle_timeout: Duration) -> BoxFuture<'_, Result<Arc<dyn Connection>, Error>> {
         Box::pin(async move {
-            let link = Link::start(io, self.connection.clone(), idle_timeout).await?;
+            let link = Link::start(io, self.connection.clone(), idle_timeout, &self.memory).await?;
             Ok(link as Arc<dyn Connection>)
         })
+    }
+
+    fn protocol(&self, _: CallKind) -> &'static str {
+        PROTOCOL
     }
 
     fn unary(&self, paths: UnaryPaths) -> Arc<dyn UnaryTransport> {
         Arc::new(Calls::new(paths.streams))
     }
 
-    /// Kitex says `rpc timeout` of a context that is over, whatever ended it; the code tells them apart.
-    fn not_opened(&self, reason: &Reason, _: &OutgoingCall<'_>, _: Option<Duration>) -> Error {
+    /// Kitex's text is `rpc timeout` for any context that has ended; the code distinguishes the causes.
+    fn not_opened(&self, reason: &Reason, call: &OutgoingCall<'_>, timeout: Option<Duration>) -> Error {
         let status = status::canceled(reason);
-        match reason {
+        let status = match reason {
             Reason::Canceled | Reason::Cause(_) | Reason::DeadlineExceeded => {
-                GrpcStatus::new(status.code(), "rpc timeout").with_kind(status.kind()).bare().into()
+                GrpcStatus::new(status.code(), "rpc timeout").with_kind(status.kind()).bare()
             }
-            _ => status.into(),
-        }
+            _ => status,
+        };
+        status.with_origin(reason.for_stream(call.caller, timeout).0).into()
     }
 }
 
 impl Link {
-    async fn start(io: Io, config: GrpcConfig, idle_timeout: Duration) -> Result<Arc<Self>, Error> {
+    async fn start(
+        io: Io,
+        config: GrpcConfig,
+        idle_timeout: Duration,
+        memory: &MemoryBudget,
+    ) -> Result<Arc<Self>, Error> {
         let (local, peer) = (io.local_addr().clone(), io.peer_addr().clone());
-        let socket = Socket::new(io, BytesMut::new(), config.write_timeout);
-        let lost = |error: h2::Error| Error::Grpc(GrpcStatus::connection_lost(&peer, &error));
-        let (requests, connection) = builder(&config).handshake(socket).await.map_err(lost)?;
-        let link = Arc::new(Self {
-            number: Label::next_connection(),
-            local,
-            peer: peer.clone(),
-            config,
-            requests: Mutex::new(Some(requests)),
-            live: AtomicUsize::new(0),
-            times: Mutex::new(Times { idle: clock::now(), reset: None }),
-            closed: watch::Sender::new(false),
-        });
-        tokio::spawn(drive(link.clone(), connection, idle_timeout));
+        let origins = Arc::new(Origins::new(Side::Client));
+        let socket = Socket::new(io, BytesMut::new(), config.write_timeout, Side::Client, origins.clone());
+        let (wire, writer) = (socket.wire(), socket.writer());
+        let handshake = builder(&config).handshake(socket).await;
+        let (requests, connection) = handshake.map_err(|error| status::lost(&peer, &error))?;
+        let memory = Memory::new(memory);
+        let link = Self::new([local, peer.clone()], config, idle_timeout, origins, requests, wire, memory);
+        // Made before the task, so that whatever ends the task ends the connection.
+        tokio::spawn(drive(Guard(link.clone()), connection, writer));
+        // Streams opened before the server's settings have arrived would wait inside h2 for others to end.
+        tokio::select! {
+            () = link.wire.first_read() => {}
+            () = Connection::closed(&*link) => {}
+            () = tokio::time::sleep(SETTINGS_WAIT) => {}
+        }
         Ok(link)
+    }
+}
+
+/// Closes the connection when its task has ended.
+struct Guard(Arc<Link>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.close();
+        // After the connection, which is declared later in the task's function.
+        self.0.flush_all();
     }
 }
 
@@ -99,29 +126,59 @@ fn builder(config: &GrpcConfig) -> h2::client::Builder {
 }
 
 /// Moves the frames of a connection until it is closed.
-async fn drive(
-    link: Arc<Link>,
-    mut connection: h2::client::Connection<Socket, Bytes>,
-    idle_timeout: Duration,
-) {
+async fn drive(guard: Guard, mut connection: h2::client::Connection<Socket, Bytes>, writer: Writer) {
+    let link = guard.0.clone();
     let mut timer = Timer::default();
-    let mut due = link.idle_due(idle_timeout, clock::now());
+    let mut idle = link.idle_due(clock::now());
+    let mut keepalive = Keepalive::new(&link.config, connection.ping_pong());
+    let mut gauge = Gauge::default();
+    let mut batch = Batch::default();
+    writer.batch();
     let ended = poll_fn(|cx| {
-        while timer.poll_until(Some(due), cx).is_ready() {
+        loop {
             let now = clock::now();
-            due = link.idle_due(idle_timeout, now);
-            if due <= now {
+            if idle <= now {
+                idle = link.idle_due(now);
+            }
+            if idle <= now {
                 link.retire();
-                due = now.checked_add(idle_timeout.max(LINGER)).unwrap_or(now);
+                idle = link.next_idle(now);
+            }
+            let due = link.close_if_done(cx, now).map_or(idle, |due| due.min(idle));
+            if timer.poll_until(Some(due), cx).is_pending() {
+                break;
             }
         }
-        std::pin::Pin::new(&mut connection).poll(cx)
+        if let Some(keepalive) = &mut keepalive {
+            let has_streams = link.wire.live.load(Ordering::Relaxed) > 0;
+            if keepalive.poll(cx, has_streams, &link.origins).is_ready() {
+                tracing::debug!(peer = %link.peer, "peer does not answer PING: closing connection");
+                return Poll::Ready(Ok(()));
+            }
+        }
+        if batch.waits(&link.watch, link.wire.live.load(Ordering::Relaxed), cx) {
+            return Poll::Pending;
+        }
+        link.flush_queued();
+        let polled = loop {
+            link.watch.register(cx);
+            match std::pin::Pin::new(&mut connection).poll(cx) {
+                Poll::Pending if link.flush_queued() || !writer.write_batch(cx) => {}
+                polled => break polled,
+            }
+        };
+        if polled.is_pending() {
+            let held = || link.all().iter().map(|stream| stream.held()).sum();
+            gauge.poll(cx, &link.memory, link.wire.bytes(), held);
+        }
+        polled
     });
     if let Err(error) = ended.await {
+        if let Some(refused) = status::refused_below(&error) {
+            link.close_with(refused);
+        }
         tracing::debug!(peer = %link.peer, %error, "connection ended");
     }
-    drop(link.requests.lock().take());
-    link.closed.send_replace(true);
 }
 
 impl Connection for Link {
@@ -130,30 +187,33 @@ impl Connection for Link {
         cx: &mut Context<'_>,
         call: &OutgoingCall<'_>,
     ) -> Poll<Result<NewStream, Error>> {
-        let requests = self.requests.lock().clone();
-        let Some(mut requests) = requests else {
+        let Some(mut requests) = self.opener() else {
             let closed = GrpcStatus::new(GrpcStatus::UNAVAILABLE, "transport is closing");
-            return Poll::Ready(Err(closed.with_kind(Kind::Protocol).into()));
+            return Poll::Ready(Err(closed.with_kind(ErrorKind::Connection).into()));
         };
-        // Ready, or lost: what waits for a place among the peer's streams is the stream, not its opening.
+        // Ready, or lost: the stream waits for the peer's limit of streams, not its opening.
         std::task::ready!(requests.poll_ready(cx)).map_err(|error| self.failed(&error))?;
         let left = call.wire_deadline.or(call.deadline);
         let left = left.map(|deadline| deadline.saturating_duration_since(clock::now()));
-        let Some(mut request) = header::request(call, left) else {
-            let text = format!("{} cannot be called by gRPC: its name is no path", call.method);
+        let Some(mut request) = header::request(call, left, self.config.compression) else {
+            let text = format!("{} cannot be called by gRPC: its name is not a valid path", call.method);
             return Poll::Ready(Err(StreamError::new(Code::ILLEGAL_OPERATION).with_cause(text).into()));
         };
+        header::check_size(request.headers(), self.config.max_header_list_size)?;
         header::hide_secrets(request.headers_mut());
         let (response, send) = requests.send_request(request, false).map_err(|error| self.failed(&error))?;
-        self.live.fetch_add(1, Ordering::Relaxed);
+        self.wire.live.fetch_add(1, Ordering::Relaxed);
         let stream = ClientStream::start(self, call, response, send);
         Poll::Ready(Ok(NewStream::new(Handle::new(stream))))
     }
 
     fn is_open(&self) -> bool {
-        let requests = self.requests.lock().clone();
         let mut cx = Context::from_waker(Waker::noop());
-        requests.is_some_and(|mut requests| matches!(requests.poll_ready(&mut cx), Poll::Ready(Ok(()))))
+        self.opener().is_some_and(|mut requests| matches!(requests.poll_ready(&mut cx), Poll::Ready(Ok(()))))
+    }
+
+    fn is_full(&self) -> bool {
+        self.opener().is_some_and(|requests| self.live_streams() >= requests.current_max_send_streams())
     }
 
     fn is_reusable(&self) -> bool {
@@ -161,26 +221,20 @@ impl Connection for Link {
     }
 
     fn live_streams(&self) -> usize {
-        self.live.load(Ordering::Relaxed)
+        self.wire.live.load(Ordering::Relaxed)
+    }
+
+    fn lost_at_start(&self) -> Option<Error> {
+        if self.origins.has_received() { None } else { self.requests.lock().lost.clone() }
     }
 
     fn retire(&self) {
-        let requests = mem::take(&mut *self.requests.lock());
-        let since_reset = self.times.lock().reset.map(|reset| clock::now().saturating_duration_since(reset));
-        let linger = since_reset.and_then(|since| LINGER.checked_sub(since));
-        match (linger, tokio::runtime::Handle::try_current()) {
-            // The connection is closed when the last handle is dropped.
-            (Some(linger), Ok(runtime)) => drop(runtime.spawn(async move {
-                tokio::time::sleep(linger).await;
-                drop(requests);
-            })),
-            _ => drop(requests),
-        }
+        Self::retire(self);
     }
 
     fn closed(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
-            // The sender lives as long as the link does.
+            // The sender lives as long as the link.
             let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
         })
     }

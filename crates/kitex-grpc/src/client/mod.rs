@@ -2,6 +2,7 @@
 
 mod calls;
 mod connection;
+mod handle;
 mod link;
 mod stream;
 

@@ -1,27 +1,30 @@
-//! What a request's headers start: a stream, a unary call, or an answer that refuses it.
+//! Accepts a request by its headers: starts a stream or a unary call, or refuses it.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
+use http::Request;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request};
-use kerrors::GrpcStatus;
+use kerrors::{CancelPath, GrpcStatus};
 use stream_core::call::{CallHead, HandlerError};
-use stream_core::handler::ServerHandle;
+use stream_core::handler::{Admission, ServerHandle};
 use stream_core::io::Address;
 use stream_core::stream::NewStream;
 
+use super::handle::Handle;
+use super::opening::{Opening, refuse};
 use super::shared::Shared;
-use super::stream::{Handle, Opening, ServerStream, refuse};
+use super::stream::ServerStream;
 use super::unary::serve_unary;
+use crate::config::PROTOCOL;
 use crate::header;
-use crate::header::{GRPC_ENCODING, GRPC_TIMEOUT, SOURCE_SERVICE};
+use crate::header::{GRPC_TIMEOUT, SOURCE_SERVICE};
 use crate::timeout;
 
-/// Why a request is refused.
+/// The reason to refuse a request.
 enum Refusal {
     Reset(Reason),
     Status(GrpcStatus),
@@ -34,6 +37,21 @@ pub(super) fn accept(
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
 ) {
+    let is_ours = shared.config.cancel_origin && header::is_ours(request.headers());
+    if is_ours {
+        shared.origins.announce();
+    }
+    let admission = match server.admit() {
+        Ok(admission) => admission,
+        Err(overload) => {
+            if is_ours {
+                // Goes before the reset, which has no text.
+                let id = respond.stream_id().as_u32();
+                shared.origins.send(id, &overload.into(), &CancelPath::of(""));
+            }
+            return respond.send_reset(Reason::REFUSED_STREAM);
+        }
+    };
     let (parts, body) = request.into_parts();
     let opening = match read(&parts, &shared.peer) {
         Ok(opening) => opening,
@@ -46,13 +64,13 @@ pub(super) fn accept(
     let mut respond = Some(respond);
     let made = shared.add(|key| ServerStream::new(shared.clone(), key, opening, body, respond.take()));
     match made {
-        Some(stream) => start(stream, server),
+        Some(stream) => start(stream, server, admission),
         None => respond.into_iter().for_each(|mut respond| respond.send_reset(Reason::REFUSED_STREAM)),
     }
 }
 
-fn start(stream: Arc<ServerStream>, server: &ServerHandle) {
-    // From here on a reset is seen, and one that came before too.
+fn start(stream: Arc<ServerStream>, server: &ServerHandle, admission: Admission) {
+    // From here on resets are seen, including earlier ones.
     stream.look();
     let (service, method) = stream.names();
     let known = match (std::str::from_utf8(&service), std::str::from_utf8(&method)) {
@@ -65,9 +83,9 @@ fn start(stream: Arc<ServerStream>, server: &ServerHandle) {
         let status = GrpcStatus::new(GrpcStatus::INTERNAL, "grpc invalid payload");
         stream.refuse(&HandlerError::Returned(status.into()));
     } else if is_unary {
-        tokio::spawn(serve_unary(stream, server.clone()));
+        tokio::spawn(serve_unary(stream, server.clone(), admission));
     } else {
-        server.serve_stream(NewStream::new(Handle::new(stream)));
+        server.serve_admitted(NewStream::new(Handle::new(stream)), admission);
     }
 }
 
@@ -84,28 +102,14 @@ fn read(parts: &Parts, peer: &Address) -> Result<Opening, Refusal> {
         let text = format!("malformed method name, method={path:?}");
         return Err(Refusal::Status(GrpcStatus::new(GrpcStatus::INTERNAL, text)));
     };
-    check_encoding(headers)?;
+    let compression = header::compression(headers)
+        .map_err(|unknown| Refusal::Status(GrpcStatus::new(GrpcStatus::UNIMPLEMENTED, unknown.text())))?;
     let copy = |text: &str| Bytes::copy_from_slice(text.as_bytes());
-    let head = CallHead {
-        service: copy(service),
-        method: copy(method),
-        metadata: header::metadata(headers),
-        metainfo: header::metainfo(headers),
-        timeout,
-        peer: peer.clone(),
-    };
     let source =
         headers.get(SOURCE_SERVICE).map(|name| String::from_utf8_lossy(name.as_bytes()).into_owned());
-    Ok(Opening { head, codec, source: source.unwrap_or_default(), timeout })
-}
-
-fn check_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
-    match headers.get(GRPC_ENCODING).map(HeaderValue::as_bytes) {
-        None | Some(b"" | b"identity") => Ok(()),
-        Some(name) => {
-            let name = String::from_utf8_lossy(name.get(..64).unwrap_or(name));
-            let text = format!("no kitex compressor registered found for:{name}");
-            Err(Refusal::Status(GrpcStatus::new(12, text)))
-        }
-    }
+    let mut head = CallHead::new(copy(service), copy(method), peer.clone(), PROTOCOL);
+    (head.metadata, head.metainfo) = (header::metadata(headers), header::metainfo(headers));
+    (head.timeout, head.caller) = (timeout, source.as_deref().map(copy));
+    let answer = compression.filter(|compression| header::accepts(headers, *compression));
+    Ok(Opening { head, codec, compression, answer, source: source.unwrap_or_default(), timeout })
 }

@@ -2,8 +2,11 @@
 
 mod accept;
 mod driver;
+mod handle;
+mod opening;
 mod protocol;
 mod shared;
+mod state;
 mod stream;
 mod unary;
 

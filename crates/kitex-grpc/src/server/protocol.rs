@@ -1,22 +1,27 @@
-//! The server's side of the seam: recognizes HTTP/2.
+//! The `Protocol` implementation of a server: detects HTTP/2.
 
 use std::io;
 use std::sync::Arc;
 
 use stream_core::handler::ServerHandle;
+use stream_core::log_limit::LogLimit;
 use stream_core::transport::{Accepted, BoxFuture, PREFACE_LEN, Protocol};
 
 use super::driver::serve_connection;
 use crate::GrpcConfig;
 
-/// Returns the protocols of this crate, each connection of which has the limits of `config`: gRPC.
+/// Returns the protocols of this crate: gRPC. Each connection has the limits of `config`.
 pub fn protocols(config: &GrpcConfig) -> Vec<Arc<dyn Protocol>> {
-    vec![Arc::new(Grpc(config.clone()))]
+    vec![Arc::new(Grpc { config: config.clone(), too_many_resets: Arc::default() })]
 }
 
 /// gRPC over HTTP/2 without TLS.
 #[derive(Debug)]
-struct Grpc(GrpcConfig);
+struct Grpc {
+    config: GrpcConfig,
+    /// Bounds the log lines of all connections.
+    too_many_resets: Arc<LogLimit>,
+}
 
 impl Protocol for Grpc {
     fn name(&self) -> &'static str {
@@ -28,8 +33,8 @@ impl Protocol for Grpc {
     }
 
     fn serve(&self, accepted: Accepted, server: ServerHandle) -> BoxFuture<'static, io::Result<()>> {
-        let config = self.0.clone();
-        Box::pin(serve_connection(accepted, server, config))
+        let (config, limit) = (self.config.clone(), self.too_many_resets.clone());
+        Box::pin(serve_connection(accepted, server, config, limit))
     }
 }
 

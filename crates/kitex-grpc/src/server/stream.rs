@@ -6,44 +6,44 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
-use h2::{Reason, RecvStream, SendStream};
+use h2::{Reason, RecvStream};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Response};
-use kerrors::{Error, GrpcStatus, Side};
+use kerrors::{CancelPath, Code, Error, GrpcStatus, Side, StreamError};
 use stream_core::call::{CallHead, HandlerError, StreamEnd};
 use stream_core::cancel::{Cascade, Label, Reason as CancelReason, Scope};
-use stream_core::observe::StreamFacts;
+use stream_core::io::Address;
+use stream_core::memory::NO_MEMORY;
 use stream_core::rt::poll_proceed;
-use stream_core::stream::TransportStream;
+use stream_core::stream::WeakStream;
 use stream_core::sync::Mutex;
-use stream_core::{Message, Metadata, PayloadCodec};
-use tokio::task::AbortHandle;
+use stream_core::{Message, Metadata, PayloadCodec, StreamPhase, clock};
 
+use super::opening::Opening;
 use super::shared::Shared;
+use super::state::{After, Outgoing, State};
+use crate::compression::Compression;
+use crate::header::GRPC_ENCODING;
+use crate::held::Holds;
+use crate::idle::{self, Idle};
 use crate::incoming::{Event, Incoming, Waiting};
-use crate::wake::{SendWaker, poll_room};
+use crate::message::Received;
+use crate::observed::{Observed, Seen, View, record};
+use crate::pending::Pending;
+use crate::wake::SendWaker;
 use crate::{header, message, reset, status, trailer};
 
-/// A request, read.
-pub(super) struct Opening {
-    pub(super) head: CallHead,
-    pub(super) codec: PayloadCodec,
-    /// The name of the client's service, for the text of a cancel.
-    pub(super) source: String,
-    pub(super) timeout: Option<Duration>,
-}
-
-/// How long a client's deadline is left to the client: its reset says who canceled.
+/// The time that the server waits after a client's deadline for the client's reset, which names who canceled.
 const GRACE: Duration = Duration::from_millis(100);
 
-/// What the connection's task found of a stream.
+/// The result of a check of a stream by the connection's task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Watched {
-    /// It goes on, or had ended before.
+    /// It continues, or had ended before.
     Unchanged,
     /// Its client has reset it.
     Reset,
-    /// Its connection is lost.
+    /// Its connection was lost.
     Lost,
 }
 
@@ -56,41 +56,11 @@ pub(super) struct ServerStream {
     method: Bytes,
     source: String,
     codec: PayloadCodec,
+    /// The encoding of the responses.
+    answer: Option<Compression>,
     timeout: Option<Duration>,
     waker: Arc<SendWaker>,
     state: Mutex<State>,
-}
-
-struct State {
-    head: Option<CallHead>,
-    scope: Option<Scope>,
-    outgoing: Outgoing,
-    incoming: Option<Incoming>,
-    waiting: Waiting,
-    header: Metadata,
-    /// What Recv returns from now on.
-    received: Option<Result<(), Error>>,
-    /// What ended the stream before its handler returned.
-    outcome: Option<GrpcStatus>,
-    finished: bool,
-    deadline: Option<AbortHandle>,
-}
-
-/// The direction to the client.
-enum Outgoing {
-    /// The header was not sent.
-    Header(SendResponse<Bytes>),
-    Messages(SendStream<Bytes>),
-    /// The trailers were sent, or the stream is gone.
-    Ended,
-}
-
-/// What is to be done once the lock of a stream is released.
-#[derive(Default)]
-#[must_use]
-struct After {
-    cascade: Option<Cascade>,
-    receiver: Option<Waker>,
 }
 
 impl ServerStream {
@@ -101,28 +71,35 @@ impl ServerStream {
         body: RecvStream,
         respond: Option<SendResponse<Bytes>>,
     ) -> Arc<Self> {
-        let Opening { head, codec, source, timeout } = opening;
+        let Opening { head, codec, compression, answer, source, timeout } = opening;
         let (service, method) = (head.service.clone(), head.method.clone());
         let id = body.stream_id().as_u32();
-        let waker = SendWaker::new(Some((shared.watch.clone(), key)));
+        let waker = SendWaker::new(shared.watch.clone(), key);
         let state = Mutex::new(State {
-            head: Some(head),
+            head: Some(Box::new(head)),
             scope: None,
             outgoing: respond.map_or(Outgoing::Ended, Outgoing::Header),
-            incoming: Some(Incoming::new(body, shared.config.max_message_size)),
+            pending: Pending::default(),
+            incoming: Some(Incoming::new(body, shared.config.max_message_size, compression)),
             waiting: Waiting::new(shared.recv_timeout),
             header: Metadata::new(),
             received: None,
             outcome: None,
-            finished: false,
+            finished: None,
             deadline: None,
+            observed: Observed::default(),
         });
-        Arc::new(Self { shared, key, id, service, method, source, codec, timeout, waker, state })
+        Arc::new(Self { shared, key, id, service, method, source, codec, answer, timeout, waker, state })
     }
 
     /// Returns the names of the service and of the method.
     pub(super) fn names(&self) -> (Bytes, Bytes) {
         (self.service.clone(), self.method.clone())
+    }
+
+    /// Returns the address of this end.
+    pub(super) fn local(&self) -> &Address {
+        &self.shared.local
     }
 
     pub(super) fn codec(&self) -> PayloadCodec {
@@ -133,13 +110,18 @@ impl ServerStream {
         Label { connection: self.shared.number, stream: i32::try_from(self.id).unwrap_or(i32::MAX) }
     }
 
-    /// Looks whether the client has reset the stream or the connection is lost; asks h2 to wake on that.
+    /// Checks whether the client has reset the stream or the connection was lost; registers with h2 to be
+    /// woken.
     pub(super) fn look(&self) -> Watched {
         let mut state = self.state.lock();
         let (watched, status) = match self.poll_reset(&mut state) {
             Poll::Pending => return Watched::Unchanged,
-            Poll::Ready(Ok(reason)) => (Watched::Reset, reset::at_server(reason.into(), &self.source)),
-            Poll::Ready(Err(_)) => (Watched::Lost, reset::connection_closed()),
+            Poll::Ready(Ok(reason)) => {
+                let status = reset::at_server(reason.into(), &self.source);
+                let origin = self.shared.origins.take(self.id);
+                (Watched::Reset, origin.into_iter().fold(status, GrpcStatus::with_origin))
+            }
+            Poll::Ready(Err(_)) => (Watched::Lost, self.connection_closed()),
         };
         let after = state.end(status);
         state.give_up();
@@ -158,24 +140,53 @@ impl ServerStream {
         }
     }
 
-    /// The connection is gone.
+    /// Returns `status`, which arose here, with what TTHeader Streaming says of it.
+    fn explained(&self, status: GrpcStatus, origin: StreamError) -> GrpcStatus {
+        if self.shared.config.cancel_origin { status.with_origin(origin) } else { status }
+    }
+
+    fn connection_closed(&self) -> GrpcStatus {
+        self.explained(reset::connection_closed(), StreamError::new(Code::CONNECTION_CLOSED))
+    }
+
+    fn handler_returned(&self) -> GrpcStatus {
+        let origin = StreamError::new(Code::HANDLER_RETURNED).on_side(Side::Server);
+        self.explained(reset::handler_returned(), origin)
+    }
+
+    /// The connection is gone; a reset may have come just before.
     pub(super) fn lose_connection(&self) {
-        self.end_with(reset::connection_closed(), None);
+        self.look();
+        self.end_with(self.connection_closed(), None);
     }
 
-    /// The server's exit wait is over.
+    /// Ends the stream because the exit wait of graceful shutdown is over.
     pub(super) fn shut_down(&self) {
-        self.end_with(reset::shutdown(), Some(reset::GRACEFUL_SHUTDOWN.into()));
+        let status = self.explained(reset::shutdown(), StreamError::new(Code::CONNECTION_CLOSED));
+        let path = CancelPath::of(&self.shared.service);
+        self.end_with(status, Some((reset::GRACEFUL_SHUTDOWN.into(), path)));
     }
 
-    /// Ends the stream under its handler; resets it with `reason`.
-    fn end_with(&self, status: GrpcStatus, reason: Option<Reason>) {
+    /// A Send has waited for `timeout`.
+    pub(super) fn expire_send(&self, timeout: Duration) {
+        let origin = StreamError::send_timeout(Side::Server, timeout);
+        self.end_by_timeout(status::send_timeout(timeout), origin);
+    }
+
+    fn end_by_timeout(&self, status: GrpcStatus, origin: StreamError) {
+        self.end_with(self.explained(status, origin), Some((Reason::CANCEL, CancelPath::of(""))));
+    }
+
+    /// Ends the stream before its handler has returned; resets it with a code, and the path for the client.
+    pub(super) fn end_with(&self, status: GrpcStatus, reset: Option<(Reason, CancelPath)>) {
         let mut state = self.state.lock();
-        if state.finished || state.outcome.is_some() {
+        if state.finished.is_some() || state.outcome.is_some() {
             return;
         }
+        let origin = status.origin().cloned();
         let after = state.end(status);
-        if let Some(reason) = reason {
+        if let Some((reason, path)) = reset {
+            origin.into_iter().for_each(|origin| self.shared.origins.send(self.id, &origin, &path));
             state.reset(reason);
         }
         state.give_up();
@@ -183,14 +194,16 @@ impl ServerStream {
         self.act(after);
     }
 
-    /// The client's deadline passed a while ago, and its reset has not come. The handler may still answer.
+    /// Ends the stream for its handler because the client's deadline has passed and no reset has come. The
+    /// handler may still respond.
     fn expire(&self) {
         let mut state = self.state.lock();
-        if state.finished || state.outcome.is_some() {
+        if state.finished.is_some() || state.outcome.is_some() {
             return;
         }
         state.outcome = Some(status::deadline_exceeded());
-        let after = After { receiver: state.waiting.take(), ..After::default() };
+        let ended = Some((state.observed.held(), status::deadline_exceeded()));
+        let after = After { receiver: state.waiting.take(), ended, ..After::default() };
         let scope = state.scope.clone();
         drop(state);
         scope.into_iter().for_each(|scope| scope.cancel(&CancelReason::DeadlineExceeded));
@@ -198,21 +211,26 @@ impl ServerStream {
     }
 
     fn act(&self, after: After) {
-        let After { cascade, receiver } = after;
+        let After { cascade, receiver, ended } = after;
+        let received = clock::now();
         cascade.into_iter().for_each(Cascade::run);
+        if let Some((stream, status)) = ended {
+            record(stream.as_ref(), status, received);
+        }
         receiver.into_iter().for_each(Waker::wake);
         self.waker.wake_senders();
     }
 
-    /// Returns what the client opened the stream with; `None` if the stream is gone.
+    /// Returns the head of the stream; `None` if it has already ended.
     pub(super) fn begin(self: &Arc<Self>, scope: &Scope) -> Option<CallHead> {
         let mut state = self.state.lock();
         if state.outcome.is_some() {
             drop(state);
-            self.shared.remove(self.key);
+            self.shared.remove(self.key, self);
             return None;
         }
         state.scope = Some(scope.clone());
+        idle::watch(self, self.shared.config.stream_idle_timeout);
         state.deadline = self.timeout.map(|timeout| {
             let stream = Arc::downgrade(self);
             let timer = async move {
@@ -221,11 +239,40 @@ impl ServerStream {
             };
             tokio::spawn(timer).abort_handle()
         });
-        state.head.take()
+        state.head.take().map(|head| *head)
+    }
+
+    /// Keeps how to find the stream's info, for views of open streams and records of cancels.
+    pub(super) fn attach(&self, stream: WeakStream) {
+        self.state.lock().observed.stream = Some(stream);
+    }
+
+    pub(super) fn shared(&self) -> &Shared<Self> {
+        &self.shared
+    }
+
+    pub(super) fn stop_recv(&self) {
+        self.state.lock().waiting.stop();
+    }
+
+    pub(super) fn discard_incoming(&self) {
+        self.state.lock().incoming = None;
+    }
+
+    /// Returns what ended the stream before its handler returned.
+    pub(super) fn outcome(&self) -> Option<GrpcStatus> {
+        self.state.lock().outcome.clone()
+    }
+
+    /// No handle is left.
+    pub(super) fn release(&self) {
+        self.shared.remove(self.key, self);
     }
 
     pub(super) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
         let coop = ready!(poll_proceed(cx));
+        // Declared before the lock, so that it is dropped after it.
+        let _replaced;
         let mut state = self.state.lock();
         if let Some(ended) = state.ended_recv() {
             return Poll::Ready(ended);
@@ -234,26 +281,32 @@ impl ServerStream {
         let event = match incoming.poll_next(cx) {
             Poll::Ready(event) => event,
             Poll::Pending => {
+                _replaced = state.waiting.wait(cx);
                 let timeout = ready!(state.waiting.poll_expired(cx));
-                let status = GrpcStatus::recv_timeout(timeout);
+                let origin = StreamError::recv_timeout(Side::Server, timeout);
                 drop(state);
                 if !timeout.disable_cancel_remote {
-                    self.end_with(status.clone(), Some(Reason::CANCEL));
+                    self.end_by_timeout(GrpcStatus::recv_timeout(timeout), origin.clone());
                 }
+                let status = self.explained(GrpcStatus::recv_timeout(timeout), origin);
                 return Poll::Ready(Err(status.into()));
             }
         };
         coop.made_progress();
         state.waiting.stop();
         let received = match event {
-            Event::Message(message) => return Poll::Ready(Ok(Some(message))),
+            Event::Message(message) => {
+                state.observed.received.count(message.bytes.len());
+                drop(state);
+                return Poll::Ready(self.open(message).map(Some));
+            }
             Event::End => Ok(()),
             Event::Malformed(error) => Err(GrpcStatus::from(error).into()),
             Event::Lost(_) => {
                 drop(state);
                 self.look();
                 let ended = self.state.lock().ended_recv();
-                return Poll::Ready(ended.unwrap_or_else(|| Err(reset::connection_closed().into())));
+                return Poll::Ready(ended.unwrap_or_else(|| Err(self.connection_closed().into())));
             }
         };
         state.incoming = None;
@@ -261,29 +314,58 @@ impl ServerStream {
         Poll::Ready(received.map(|()| None))
     }
 
+    /// Returns the payload of a message. What cannot be opened is the end of what is received.
+    fn open(&self, message: Received) -> Result<Bytes, Error> {
+        message.open(self.shared.config.max_message_size).map_err(|error| {
+            let error = Error::from(GrpcStatus::from(error));
+            let mut state = self.state.lock();
+            state.incoming = None;
+            state.received = Some(Err(error.clone()));
+            error
+        })
+    }
+
     pub(super) fn poll_send(&self, cx: &mut Context<'_>, message: &Message<'_>) -> Poll<Result<(), Error>> {
         let coop = ready!(poll_proceed(cx));
         let mut state = self.state.lock();
         state.ended_send()?;
         self.put_header(&mut state);
-        let room = match &mut state.outgoing {
-            Outgoing::Messages(send) => ready!(poll_room(send, &self.waker, cx)),
-            Outgoing::Header(_) | Outgoing::Ended => Err(crate::wake::Ended),
-        };
-        if room.is_err() {
+        if !matches!(state.outgoing, Outgoing::Messages(_)) {
             drop(state);
             self.look();
             let ended = self.state.lock().ended_send();
-            return Poll::Ready(ended.and_then(|()| Err(reset::stream_done().into())));
+            return Poll::Ready(ended.and_then(|()| Err(reset::stream_done(Side::Server).into())));
+        }
+        if state.pending.is_full() {
+            self.waker.add(cx);
+            return Poll::Pending;
         }
         coop.made_progress();
-        let encoded = message::encode(message.as_ref(), self.shared.config.max_message_size);
-        let encoded = encoded.map_err(|error| Error::from(GrpcStatus::from(error)))?;
-        if let Outgoing::Messages(send) = &mut state.outgoing {
-            // Fails if the stream was reset, which the connection's task finds.
-            let _ = send.send_data(encoded, false);
+        // Compressing takes long: the connection's task looks at the state meanwhile.
+        let state = self.answer.is_none().then_some(state);
+        let encoded = message::encode(message.as_ref(), self.shared.config.max_message_size, self.answer);
+        let encoded = encoded.map_err(|error| Error::from(status::refused(error, Side::Server)))?;
+        let mut state = state.unwrap_or_else(|| self.state.lock());
+        if matches!(state.outgoing, Outgoing::Messages(_)) {
+            state.observed.sent.count(message.as_ref().len());
+            if state.pending.put(&encoded) {
+                drop(state);
+                self.shared.watch.queue(self.key);
+            }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Passes the messages that wait to h2. Called by the connection's task.
+    pub(super) fn flush(&self) {
+        let mut state = self.state.lock();
+        let State { outgoing: Outgoing::Messages(send), pending, .. } = &mut *state else { return };
+        // An end is found by the check of the connection's task.
+        let is_sent = pending.flush(send, &self.waker).unwrap_or(true);
+        drop(state);
+        if is_sent {
+            self.waker.wake_senders();
+        }
     }
 
     fn response(&self, header: &Metadata) -> Response<()> {
@@ -296,11 +378,12 @@ impl ServerStream {
     /// Sends the header, if it was not sent.
     fn put_header(&self, state: &mut State) {
         if let Outgoing::Header(respond) = &mut state.outgoing {
-            let response = self.response(&state.header);
+            let mut response = self.response(&state.header);
+            response.headers_mut().extend(self.answer.map(|answer| (GRPC_ENCODING, answer.name())));
             // Fails if the stream was reset, which the connection's task finds.
             if let Ok(send) = respond.send_response(response, false) {
                 state.outgoing = Outgoing::Messages(send);
-                // From now on h2 is asked at another handle.
+                // From now on resets are polled on another h2 handle.
                 let _ = self.poll_reset(state);
             }
         }
@@ -316,30 +399,31 @@ impl ServerStream {
         open
     }
 
-    fn send_header(&self) -> Result<(), Error> {
+    pub(super) fn send_header(&self) -> Result<(), Error> {
         let mut state = self.state.lock();
         state.ended_send()?;
         self.put_header(&mut state);
         Ok(())
     }
 
-    /// The handler has returned: sends trailers, and cancels its scope.
+    /// Sends the trailers of a handler that has returned, and cancels its scope.
     pub(super) fn finish(&self, end: StreamEnd, scope: &Scope) {
         let StreamEnd { trailer, error, .. } = end;
         let mut trailers = HeaderMap::new();
         header::put_metadata(&mut trailers, &trailer);
-        trailer::put_status(&mut trailers, error.as_ref());
+        trailer::put_status(&mut trailers, error.as_ref(), self.shared.config.status_style);
         let mut state = self.state.lock();
-        if state.finished {
+        if state.finished.is_some() {
             return;
         }
-        state.finished = true;
+        let returned = self.handler_returned();
+        state.finished = Some(returned.clone());
         self.put_trailers(&mut state, trailers);
         state.give_up();
         let after = After { receiver: state.waiting.take(), ..After::default() };
         drop(state);
-        self.shared.remove(self.key);
-        scope.cancel(&CancelReason::Foreign(Arc::new(reset::handler_returned())));
+        self.shared.remove(self.key, self);
+        scope.cancel(&CancelReason::Foreign(Arc::new(returned)));
         self.act(after);
     }
 
@@ -354,13 +438,29 @@ impl ServerStream {
                 let _ = respond.send_response(response, true);
             }
             Outgoing::Messages(send) => {
+                state.pending.send(send);
                 let _ = send.send_trailers(trailers);
             }
             Outgoing::Ended => {}
         }
     }
 
-    /// Answers a stream that no handler serves.
+    /// Refuses a stream that has waited for a handler, which was to have `scope`. Does nothing if it has ended.
+    pub(super) fn refuse_overloaded(&self, error: &StreamError, scope: &Scope) {
+        let mut state = self.state.lock();
+        if state.finished.is_none() && state.outcome.is_none() {
+            if self.shared.config.cancel_origin {
+                // Goes before the reset, which has no text.
+                self.shared.origins.send(self.id, error, &CancelPath::of(""));
+            }
+            state.reset(Reason::REFUSED_STREAM);
+            state.outgoing = Outgoing::Ended;
+        }
+        drop(state);
+        self.finish(StreamEnd::default(), scope);
+    }
+
+    /// Responds to a stream that no handler serves.
     pub(super) fn refuse(self: &Arc<Self>, error: &HandlerError) {
         let scope = Scope::new();
         if self.begin(&scope).is_some() {
@@ -369,125 +469,42 @@ impl ServerStream {
     }
 }
 
-impl State {
-    /// Ends the stream under its handler, whose scope is closed.
-    fn end(&mut self, status: GrpcStatus) -> After {
-        if self.finished || self.outcome.is_some() {
-            return After::default();
-        }
-        let reason = CancelReason::Foreign(Arc::new(status.clone()));
-        self.outcome = Some(status);
-        let cascade = self.scope.as_ref().map(|scope| scope.close(&reason));
-        After { cascade, receiver: self.waiting.take() }
-    }
-
-    /// Drops what belongs to h2.
-    fn give_up(&mut self) {
-        self.incoming = None;
-        self.outgoing = Outgoing::Ended;
-        self.deadline.take().into_iter().for_each(|timer| timer.abort());
-    }
-
-    fn reset(&mut self, reason: Reason) {
-        match &mut self.outgoing {
-            Outgoing::Header(respond) => respond.send_reset(reason),
-            Outgoing::Messages(send) => send.send_reset(reason),
-            Outgoing::Ended => {}
-        }
-    }
-
-    fn ended_send(&self) -> Result<(), Error> {
-        match &self.outcome {
-            Some(status) => Err(status.clone().into()),
-            None if self.finished => Err(reset::handler_returned().into()),
-            None => Ok(()),
-        }
-    }
-
-    fn ended_recv(&self) -> Option<Result<Option<Bytes>, Error>> {
-        if let Err(error) = self.ended_send() {
-            return Some(Err(error));
-        }
-        self.received.clone().map(|received| received.map(|()| None))
+impl View for ServerStream {
+    fn seen(&self) -> Seen {
+        let state = self.state.lock();
+        let requests_ended = state.incoming.as_ref().is_none_or(|incoming| incoming.body.is_end_stream());
+        let phase = match requests_ended {
+            _ if state.finished.is_some() || state.outcome.is_some() => StreamPhase::Ended,
+            true => StreamPhase::HalfClosed,
+            false => StreamPhase::Open,
+        };
+        state.observed.seen(phase)
     }
 }
 
-/// Answers a request that is no call.
-pub(super) fn refuse(mut respond: SendResponse<Bytes>, status: &GrpcStatus) {
-    let mut response = Response::new(());
-    response.headers_mut().insert(CONTENT_TYPE, header::content_type(PayloadCodec::Thrift));
-    trailer::put_plain(response.headers_mut(), status);
-    // Fails if the client has reset the stream meanwhile.
-    let _ = respond.send_response(response, true);
-}
+impl Holds for ServerStream {
+    fn held(&self) -> usize {
+        self.state.lock().incoming.as_mut().map_or(0, Incoming::held)
+    }
 
-/// The server's end of one stream, as the seam of `stream-core` wants it.
-pub(super) struct Handle(Arc<ServerStream>);
-
-impl Handle {
-    pub(super) fn new(stream: Arc<ServerStream>) -> Self {
-        Self(stream)
+    fn shed(&self) {
+        let origin = StreamError::new(Code::SLOW_CONSUMER).with_cause(NO_MEMORY).on_side(Side::Server);
+        let status = self.explained(status::no_memory(), origin);
+        self.end_with(status, Some((Reason::ENHANCE_YOUR_CALM, CancelPath::of(""))));
+        // The handler had returned before.
+        let incoming = self.state.lock().incoming.take();
+        drop(incoming);
     }
 }
 
-impl TransportStream for Handle {
-    fn side(&self) -> Side {
-        Side::Server
+impl Idle for ServerStream {
+    fn messages(&self) -> Option<u64> {
+        let state = self.state.lock();
+        let ended = state.outcome.is_some() || state.finished.is_some();
+        (!ended).then(|| state.observed.messages())
     }
 
-    fn facts(&self) -> StreamFacts {
-        let (service, method) = self.0.names();
-        let Shared { local, peer, .. } = &*self.0.shared;
-        StreamFacts { label: self.0.label(), service, method, local: local.clone(), peer: peer.clone() }
-    }
-
-    fn label(&self) -> Label {
-        self.0.label()
-    }
-
-    fn begin(&self, scope: &Scope) -> Option<CallHead> {
-        self.0.begin(scope)
-    }
-
-    fn poll_send(&self, cx: &mut Context<'_>, message: &Message<'_>) -> Poll<Result<(), Error>> {
-        self.0.poll_send(cx, message)
-    }
-
-    fn expire_send(&self, timeout: Duration) {
-        self.0.end_with(status::send_timeout(timeout), Some(Reason::CANCEL));
-    }
-
-    fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
-        self.0.poll_recv(cx)
-    }
-
-    fn stop_recv(&self) {
-        self.0.state.lock().waiting.stop();
-    }
-
-    fn discard_incoming(&self) {
-        self.0.state.lock().incoming = None;
-    }
-
-    fn set_header(&self, header: &Metadata) -> bool {
-        self.0.set_header(header)
-    }
-
-    fn send_header(&self) -> Result<(), Error> {
-        self.0.send_header()
-    }
-
-    fn cancel(&self, _: &CancelReason) {}
-
-    fn finish(&self, end: StreamEnd, scope: &Scope) {
-        self.0.finish(end, scope);
-    }
-
-    fn outcome(&self) -> Option<Result<(), Error>> {
-        self.0.state.lock().outcome.clone().map(|status| Err(status.into()))
-    }
-
-    fn release(&self) {
-        self.0.shared.remove(self.0.key);
+    fn expire(&self, timeout: Duration) {
+        self.end_by_timeout(status::idle_timeout(timeout), StreamError::idle_timeout(Side::Server, timeout));
     }
 }

@@ -386,7 +386,7 @@ pub mod shapes {
                     18 => from.optional(field, &mut self.wide)?,
                     19 => from.optional(field, &mut self.sorted)?,
                     20 => from.optional(field, &mut self.ordered)?,
-                    21 => from.optional(field, &mut self.word)?,
+                    21 => from.or_default(field, &mut self.word)?,
                     _ => from.skip(field)?,
                 }
             }
@@ -1072,6 +1072,7 @@ pub mod shapes {
     pub struct Inner {
         pub x: Option<i32>,
         pub y: Option<::kitex::generated::FastStr>,
+        pub z: Option<Vec<i32>>,
     }
 
     impl Default for Inner {
@@ -1079,20 +1080,24 @@ pub mod shapes {
             Self {
                 x: None,
                 y: Some(::kitex::generated::FastStr::from_static_str("dy")),
+                z: Some(::std::vec![1]),
             }
         }
     }
 
     impl ::kitex::generated::Wire for Inner {
         const TYPE: ::kitex::generated::Type = ::kitex::generated::Type::Struct;
+        const HEAP: usize = 4;
         fn size(&self) -> usize {
             1 + ::kitex::generated::optional_size(&self.x)
                 + ::kitex::generated::optional_size(&self.y)
+                + ::kitex::generated::optional_size(&self.z)
         }
 
         fn write(&self, to: &mut ::kitex::generated::Writer<'_>) {
             to.optional(1, &self.x);
             to.optional(2, &self.y);
+            to.optional(3, &self.z);
             to.stop();
         }
 
@@ -1104,7 +1109,8 @@ pub mod shapes {
             while let Some(field) = from.next_field()? {
                 match field.id {
                     1 => from.optional(field, &mut self.x)?,
-                    2 => from.optional(field, &mut self.y)?,
+                    2 => from.or_default(field, &mut self.y)?,
+                    3 => from.or_default(field, &mut self.z)?,
                     _ => from.skip(field)?,
                 }
             }
@@ -1123,6 +1129,7 @@ pub mod shapes {
                 p: Some(Inner {
                     x: Some(5),
                     y: Some(Default::default()),
+                    z: None,
                 }),
             }
         }
@@ -1130,7 +1137,7 @@ pub mod shapes {
 
     impl ::kitex::generated::Wire for Outer {
         const TYPE: ::kitex::generated::Type = ::kitex::generated::Type::Struct;
-        const HEAP: usize = 40;
+        const HEAP: usize = 64;
         fn size(&self) -> usize {
             1 + ::kitex::generated::optional_size(&self.p)
         }
@@ -1147,7 +1154,7 @@ pub mod shapes {
             from.begin()?;
             while let Some(field) = from.next_field()? {
                 match field.id {
-                    1 => from.optional(field, &mut self.p)?,
+                    1 => from.or_default(field, &mut self.p)?,
                     _ => from.skip(field)?,
                 }
             }
@@ -1212,9 +1219,9 @@ pub mod shapes {
             from.begin()?;
             while let Some(field) = from.next_field()? {
                 match field.id {
-                    1 => from.optional(field, &mut self.b)?,
-                    2 => from.optional(field, &mut self.this)?,
-                    3 => from.optional(field, &mut self.list)?,
+                    1 => from.or_default(field, &mut self.b)?,
+                    2 => from.or_default(field, &mut self.this)?,
+                    3 => from.or_default(field, &mut self.list)?,
                     _ => from.skip(field)?,
                 }
             }
@@ -1297,7 +1304,7 @@ pub mod shapes {
             from.begin()?;
             while let Some(field) = from.next_field()? {
                 match field.id {
-                    1 => from.optional(field, &mut self.a)?,
+                    1 => from.or_default(field, &mut self.a)?,
                     _ => from.skip(field)?,
                 }
             }
@@ -1305,9 +1312,75 @@ pub mod shapes {
         }
     }
 
+    /// Values that are there before anything is read into them.
+    #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub struct Preset {
+        pub p: Inner,
+        pub u: Choice,
+        pub l: Vec<i32>,
+        pub q: Inner,
+        pub v: Option<Choice>,
+    }
+
+    impl Default for Preset {
+        fn default() -> Self {
+            Self {
+                p: Inner {
+                    x: Some(5),
+                    y: Some(Default::default()),
+                    z: None,
+                },
+                u: Choice::Number(1),
+                l: ::std::vec![1, 2],
+                q: Default::default(),
+                v: Some(Choice::Number(1)),
+            }
+        }
+    }
+
+    impl ::kitex::generated::Wire for Preset {
+        const TYPE: ::kitex::generated::Type = ::kitex::generated::Type::Struct;
+        const HEAP: usize = <Inner as ::kitex::generated::Wire>::HEAP + 160;
+        fn size(&self) -> usize {
+            1 + ::kitex::generated::field_size(&self.p)
+                + ::kitex::generated::field_size(&self.u)
+                + ::kitex::generated::field_size(&self.l)
+                + ::kitex::generated::field_size(&self.q)
+                + ::kitex::generated::optional_size(&self.v)
+        }
+
+        fn write(&self, to: &mut ::kitex::generated::Writer<'_>) {
+            to.field(1, &self.p);
+            to.field(2, &self.u);
+            to.field(3, &self.l);
+            to.field(4, &self.q);
+            to.optional(5, &self.v);
+            to.stop();
+        }
+
+        fn read(
+            &mut self,
+            from: &mut ::kitex::generated::Reader,
+        ) -> ::kitex::generated::Decoded<()> {
+            let mut set = [false; 4];
+            from.begin()?;
+            while let Some(field) = from.next_field()? {
+                match field.id {
+                    1 => set[0] |= from.value(field, &mut self.p)?,
+                    2 => set[1] |= from.value(field, &mut self.u)?,
+                    3 => set[2] |= from.value(field, &mut self.l)?,
+                    4 => set[3] |= from.value(field, &mut self.q)?,
+                    5 => from.or_default(field, &mut self.v)?,
+                    _ => from.skip(field)?,
+                }
+            }
+            from.require(&set, &["p", "u", "l", "q"])
+        }
+    }
+
     ::kitex::generated::impl_message!(
         Req, Resp, LabError, PingArgs, PingResult, Empty, All, Choice, Node, Chain, Wide,
         Bombs, HasUnion, Row, Rows, Broad, Forest, Odd, Point, Inner, Outer, Ring, RingB,
-        RingC
+        RingC, Preset
     );
 }

@@ -152,6 +152,7 @@ struct Point {
 struct Inner {
   1: i32 x
   2: string y = "dy"
+  3: optional list<i32> z = [1]
 }
 
 struct Outer {
@@ -171,4 +172,13 @@ struct RingB {
 
 struct RingC {
   1: Ring a = {"b": {}}
+}
+
+// Values that are there before anything is read into them.
+struct Preset {
+  1: required Inner p = {"x": 5}
+  2: required Choice u = {"number": 1}
+  3: required list<i32> l = [1, 2]
+  4: required Inner q
+  5: Choice v = {"number": 1}
 }

@@ -27,7 +27,7 @@ fn unhex(hex: &str) -> Bytes {
 fn payload(mut frame: Bytes) -> (Option<u8>, Bytes) {
     let header = frame.split_to(14);
     let info = frame.split_to(usize::from(u16::from_be_bytes([header[12], header[13]])) * 4);
-    // Int key 27 and its one-digit value, as it stands in the info.
+    // Int key 27 and its one-digit value, as it is in the info.
     let kind = info.windows(5).find(|bytes| bytes[..4] == [0, 27, 0, 1]).map(|bytes| bytes[4]);
     (kind, frame)
 }
@@ -64,7 +64,7 @@ fn every_message_of_every_stream_is_read() {
 }
 
 #[test]
-fn what_we_write_kitex_could_have_written() {
+fn encoded_messages_are_as_kitex_writes_them() {
     for (_, bytes) in frames("server_streaming")
         .into_iter()
         .map(|(_, frame)| payload(frame))

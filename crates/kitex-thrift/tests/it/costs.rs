@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use kitex_thrift::{Fault, Limits, Payload};
 
 use super::wire::*;
-use crate::shapes::{Broad, Inner, Node, Odd, Outer, Point, Ring, Row, Rows};
+use crate::shapes::{Broad, Choice, Inner, Node, Odd, Outer, Point, Preset, Ring, Row, Rows};
 
 /// On a thread with half the stack that tokio gives its own.
 fn on_a_small_stack<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
@@ -15,7 +15,7 @@ fn on_a_small_stack<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static)
 
 /// 161 bytes overflowed the stack of a worker while structs stood in one another.
 #[test]
-fn no_level_takes_much_stack_whichever_way_it_nests() {
+fn stack_per_level_is_small_in_every_nesting() {
     let ways = [
         ("field", wire().field(STRUCT, 1), wire().stop()),
         ("list", wire().field(LIST, 2).list(STRUCT, 1), wire().stop()),
@@ -43,9 +43,9 @@ fn no_level_takes_much_stack_whichever_way_it_nests() {
     }
 }
 
-/// Whatever depth a user allows.
+/// The bound holds for any depth that a user allows.
 #[test]
-fn the_stack_is_bounded_by_itself() {
+fn stack_is_bounded() {
     let deep = wire().times(1_000_000, &wire().field(STRUCT, 1).0).done();
     let decode = move || Broad::decode_within(deep, &Limits::new().depth(usize::MAX)).map(drop);
     let error = on_a_small_stack(decode).unwrap_err();
@@ -53,7 +53,7 @@ fn the_stack_is_bounded_by_itself() {
 }
 
 #[test]
-fn a_depth_that_kitex_reads_is_read() {
+fn depth_that_kitex_reads_is_read() {
     for levels in [65, 200] {
         let tail = wire().field(I32, 3).i32(1).stop();
         let chain = wire().times(levels, &wire().field(STRUCT, 1).0).bytes(&tail.0.repeat(levels + 1)).done();
@@ -66,7 +66,7 @@ fn a_depth_that_kitex_reads_is_read() {
 }
 
 #[test]
-fn a_message_costs_what_it_holds() {
+fn memory_limit_counts_what_a_message_holds() {
     // Twenty boxes, not twenty rows.
     assert!(size_of::<Broad>() < 400, "{}", size_of::<Broad>());
     let element = wire().field(BINARY, 1).text(b"value-12").stop();
@@ -81,7 +81,7 @@ fn a_message_costs_what_it_holds() {
 }
 
 #[test]
-fn a_set_without_a_hash_keeps_what_came() {
+fn set_without_a_hash_keeps_all_elements() {
     let doubles = [-0.0, 0.0, f64::NAN, f64::NAN, 1.5, 1.5];
     let odd = Odd {
         doubles: Some(doubles.into_iter().collect()),
@@ -100,10 +100,10 @@ fn a_set_without_a_hash_keeps_what_came() {
     assert_eq!(got.by_map.unwrap()[0].0, odd.by_map.unwrap()[0].0);
 }
 
-/// Go's literal has the zero of `y`, not its default, and Kitex writes it.
+/// Go's literal has the zero of `y`, not its default, and Kitex writes it; that of `z` is nil, which is not written.
 #[test]
-fn a_struct_in_a_default_has_zeros_where_its_literal_says_nothing() {
-    assert_eq!(Outer::default().p, Some(Inner { x: Some(5), y: Some("".into()) }));
+fn struct_literal_in_a_default_has_zeros_for_missing_fields() {
+    assert_eq!(Outer::default().p, Some(Inner { x: Some(5), y: Some("".into()), z: None }));
     let mut buf = BytesMut::new();
     Outer::default().encode(&mut buf).unwrap();
     let written = wire().field(STRUCT, 1).field(I32, 1).i32(5).field(BINARY, 2).text(b"").stop().stop();
@@ -111,8 +111,39 @@ fn a_struct_in_a_default_has_zeros_where_its_literal_says_nothing() {
     assert_eq!(Outer::decode(Bytes::from_static(&[0])).unwrap(), Outer::default());
 }
 
+/// Kitex reads each field into a new value.
 #[test]
-fn defaults_that_hold_each_other_have_an_end() {
+fn what_arrives_replaces_a_default_and_an_earlier_field_whole() {
+    let (x, y) = (wire().field(I32, 1).i32(7), wire().field(BINARY, 2).text(b"w"));
+    let bytes = wire()
+        .field(STRUCT, 1)
+        .stop()
+        .field(STRUCT, 2)
+        .field(I32, 99)
+        .i32(1)
+        .stop()
+        .field(LIST, 3)
+        .list(BINARY, 1)
+        .text(b"no number")
+        .field(STRUCT, 4)
+        .bytes(&x.0)
+        .stop()
+        .field(STRUCT, 4)
+        .bytes(&y.0)
+        .stop()
+        .field(STRUCT, 5)
+        .stop()
+        .stop();
+    let decoded = Preset::decode(bytes.done()).unwrap();
+    let v = Some(Choice::Unknown);
+    let q = Inner { x: None, y: Some("w".into()), z: Some(vec![1]) };
+    assert_eq!(decoded, Preset { p: Inner::default(), u: Choice::Unknown, l: vec![], q, v });
+    // Nothing would be written for `None`, and the next reader would have the default.
+    assert_ne!(decoded.v, Preset::default().v);
+}
+
+#[test]
+fn recursive_defaults_terminate() {
     let ring = Ring::default();
     assert!(ring.b.unwrap().c.a.is_none());
     let inner = ring.this.unwrap();
@@ -121,7 +152,7 @@ fn defaults_that_hold_each_other_have_an_end() {
 }
 
 #[test]
-fn what_is_in_a_box_is_paid_for() {
+fn memory_limit_counts_boxed_values() {
     let row = wire().field(STRUCT, 5).stop().stop();
     let limits = Limits::new().expansion(0);
     assert!(Broad::decode_within(row.clone().done(), &limits.allowance(size_of::<Row>())).is_ok());

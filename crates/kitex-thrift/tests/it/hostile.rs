@@ -24,7 +24,7 @@ fn refused<T: Payload>(bytes: Bytes) -> DecodeError {
 }
 
 #[test]
-fn a_length_is_compared_with_what_is_left() {
+fn length_beyond_the_payload_is_refused() {
     let text = |length: i32| wire().field(BINARY, 1).i32(length).bytes(b"abc");
     check::<Req>(text(i32::MAX), Fault::Truncated { at: 7, wanted: 0x7fff_ffff, left: 3 });
     check::<Req>(text(4), Fault::Truncated { at: 7, wanted: 4, left: 3 });
@@ -41,7 +41,7 @@ fn a_length_is_compared_with_what_is_left() {
 }
 
 #[test]
-fn a_count_is_compared_with_what_its_elements_need() {
+fn count_beyond_the_payload_is_refused() {
     let rows = [
         (LIST, 11, BINARY, 4),
         (SET, 12, I32, 4),
@@ -192,7 +192,7 @@ fn a_field_of_another_type_is_skipped_as_thrift_does() {
 }
 
 #[test]
-fn what_the_idl_wants_and_the_bytes_lack_is_named() {
+fn missing_required_fields_are_named() {
     check::<Node>(wire().stop(), Fault::MissingField { field: "value" });
     check::<PingArgs>(wire().field(I64, 1).i64(1).stop(), Fault::MissingField { field: "req" });
 }
@@ -211,7 +211,7 @@ fn an_error_names_the_field_while_that_is_short() {
 }
 
 #[test]
-fn no_bytes_are_no_struct_but_a_stop_byte_is() {
+fn empty_payload_is_refused_and_a_stop_byte_is_a_struct() {
     check::<Req>(wire(), Fault::Empty);
     assert_eq!(Req::decode(wire().stop().done()).unwrap(), Req::default());
 }
@@ -223,13 +223,13 @@ fn bytes_after_the_end_are_ignored_as_kitex_does() {
 }
 
 #[test]
-fn an_enum_may_have_numbers_that_the_idl_does_not_know() {
+fn enum_keeps_unknown_numbers() {
     let all = All::decode(wire().field(I32, 10).i32(-77).stop().done()).unwrap();
     assert_eq!(all.color, Some(Color::from(-77)));
 }
 
 #[test]
-fn only_one_is_true() {
+fn bool_is_true_for_1_only() {
     for (byte, value) in [(0, false), (1, true), (2, false), (255, false)] {
         let all = All::decode(wire().field(BOOL, 1).u8(byte).stop().done()).unwrap();
         assert_eq!(all.flag, Some(value), "{byte}");
@@ -237,7 +237,7 @@ fn only_one_is_true() {
 }
 
 #[test]
-fn elements_that_are_small_on_the_wire_and_large_in_memory_are_paid_for() {
+fn memory_limit_counts_elements_that_are_small_on_the_wire() {
     let count = 1 << 20;
     let size = i32::try_from(count).unwrap();
     let list = wire().field(LIST, 1).list(STRUCT, size).times(count, &[0]).stop();
@@ -245,7 +245,7 @@ fn elements_that_are_small_on_the_wire_and_large_in_memory_are_paid_for() {
     check::<Bombs>(list.clone(), Fault::TooMuchMemory { at: 8, limit });
     let set = wire().field(SET, 2).list(STRUCT, size).times(count, &[0]).stop();
     check::<Bombs>(set, Fault::TooMuchMemory { at: 8, limit });
-    // Wrong on the type of the elements: passed over, whatever their number.
+    // Elements of another type are skipped, however many they are.
     let other = wire().field(LIST, 1).list(BOOL, size).times(count, &[0]).stop();
     assert_eq!(Bombs::decode(other.done()).unwrap().list, Some(vec![]));
 
@@ -254,7 +254,7 @@ fn elements_that_are_small_on_the_wire_and_large_in_memory_are_paid_for() {
 }
 
 #[test]
-fn many_small_containers_are_paid_for_together() {
+fn memory_limit_counts_many_small_containers() {
     // 16 elements at a time, far below the limit each.
     let inner = wire().field(LIST, 1).list(STRUCT, 16).times(16, &[0]).stop();
     let rows = 40_000;
@@ -266,7 +266,7 @@ fn many_small_containers_are_paid_for_together() {
 }
 
 #[test]
-fn boxes_are_paid_for() {
+fn memory_limit_counts_boxes() {
     // Each element is an empty chain in a box: 4 bytes on the wire.
     let link = wire().field(STRUCT, 1).stop().stop();
     // A slot in the list and a box for each.

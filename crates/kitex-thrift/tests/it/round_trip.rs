@@ -1,4 +1,4 @@
-//! What was encoded decodes to itself, whatever it is.
+//! Any encoded value decodes to the same value.
 
 use bytes::{Bytes, BytesMut};
 use kitex_thrift::FastStr;
@@ -115,7 +115,7 @@ proptest! {
     }
 
     #[test]
-    fn an_error_leaves_no_more_than_its_text(bytes in vec(any::<u8>(), 1..300)) {
+    fn failed_decode_keeps_only_its_error_text(bytes in vec(any::<u8>(), 1..300)) {
         if let Err(error) = All::decode(bytes.into()) {
             prop_assert!(error.to_string().len() <= 256, "{}", error);
         }

@@ -133,12 +133,17 @@ pub mod echo {
 
     /// Names and modes of the methods of `Echo`, in the order of their numbers.
     pub static ECHO_METHODS: [::kitex::Method; 6] = [
-        ::kitex::Method::new("Echo", "Ping", ::kitex::StreamingMode::PingPong),
-        ::kitex::Method::new("Echo", "Unary", ::kitex::StreamingMode::Unary),
-        ::kitex::Method::new("Echo", "Up", ::kitex::StreamingMode::Client),
-        ::kitex::Method::new("Echo", "Down", ::kitex::StreamingMode::Server),
-        ::kitex::Method::new("Echo", "Bidi", ::kitex::StreamingMode::Bidirectional),
-        ::kitex::Method::oneway("Echo", "Note"),
+        ::kitex::Method::new("Echo", "Ping", ::kitex::StreamingMode::PingPong)
+            .with_package("echo"),
+        ::kitex::Method::new("Echo", "Unary", ::kitex::StreamingMode::Unary)
+            .with_package("echo"),
+        ::kitex::Method::new("Echo", "Up", ::kitex::StreamingMode::Client)
+            .with_package("echo"),
+        ::kitex::Method::new("Echo", "Down", ::kitex::StreamingMode::Server)
+            .with_package("echo"),
+        ::kitex::Method::new("Echo", "Bidi", ::kitex::StreamingMode::Bidirectional)
+            .with_package("echo"),
+        ::kitex::Method::oneway("Echo", "Note").with_package("echo"),
     ];
 
     /// Every way in which messages can flow.
@@ -176,13 +181,13 @@ pub mod echo {
         async fn note(&self, ctx: ::kitex::Context, req: Req) -> ::kitex::Result<()>;
     }
 
-    /// Serves `Echo` with a handler.
+    /// The service `Echo` with a handler.
     pub struct EchoServer<__H> {
         handler: ::std::sync::Arc<__H>,
     }
 
     impl<__H: Echo> EchoServer<__H> {
-        /// A server whose calls all go to `handler`.
+        /// Returns a service whose calls go to `handler`.
         pub fn new(handler: __H) -> Self {
             Self {
                 handler: ::std::sync::Arc::new(handler),
@@ -262,19 +267,19 @@ pub mod echo {
         }
     }
 
-    /// Calls `Echo`.
+    /// A client of `Echo`.
     #[derive(Clone, Debug)]
     pub struct EchoClient {
         client: ::kitex::Client,
     }
 
     impl EchoClient {
-        /// Calls through `client`.
+        /// Returns a client that uses `client`.
         pub fn new(client: ::kitex::Client) -> Self {
             Self { client }
         }
 
-        /// The same client, with another Recv timeout.
+        /// Returns the same client with another Recv timeout.
         #[must_use]
         pub fn with_recv_timeout(
             &self,
@@ -285,7 +290,7 @@ pub mod echo {
             }
         }
 
-        /// The same client, with other options for its calls.
+        /// Returns the same client with other options for its calls.
         #[must_use]
         pub fn with_options(
             &self,
@@ -384,12 +389,12 @@ pub mod echo {
         }
     }
 
-    /// What `Ping` may end with instead of a result.
+    /// The errors of `Ping`.
     #[derive(Debug)]
     pub enum EchoPingError {
         /// The method threw `E`.
         E(EchoError),
-        /// Whatever else went wrong: with the call, the connection or the handler.
+        /// Any other error, of the call, the connection or the handler.
         Other(::kitex::Error),
     }
 
@@ -425,8 +430,10 @@ pub mod echo {
 
     /// Names and modes of the methods of `Mirror`, in the order of their numbers.
     pub static MIRROR_METHODS: [::kitex::Method; 2] = [
-        ::kitex::Method::new("Mirror", "Ping", ::kitex::StreamingMode::PingPong),
-        ::kitex::Method::new("Mirror", "Down", ::kitex::StreamingMode::Server),
+        ::kitex::Method::new("Mirror", "Ping", ::kitex::StreamingMode::PingPong)
+            .with_package("echo"),
+        ::kitex::Method::new("Mirror", "Down", ::kitex::StreamingMode::Server)
+            .with_package("echo"),
     ];
 
     /// A neighbor on the same port, some of whose methods have the same names.
@@ -444,13 +451,13 @@ pub mod echo {
         ) -> ::kitex::Result<()>;
     }
 
-    /// Serves `Mirror` with a handler.
+    /// The service `Mirror` with a handler.
     pub struct MirrorServer<__H> {
         handler: ::std::sync::Arc<__H>,
     }
 
     impl<__H: Mirror> MirrorServer<__H> {
-        /// A server whose calls all go to `handler`.
+        /// Returns a service whose calls go to `handler`.
         pub fn new(handler: __H) -> Self {
             Self {
                 handler: ::std::sync::Arc::new(handler),
@@ -498,19 +505,19 @@ pub mod echo {
         }
     }
 
-    /// Calls `Mirror`.
+    /// A client of `Mirror`.
     #[derive(Clone, Debug)]
     pub struct MirrorClient {
         client: ::kitex::Client,
     }
 
     impl MirrorClient {
-        /// Calls through `client`.
+        /// Returns a client that uses `client`.
         pub fn new(client: ::kitex::Client) -> Self {
             Self { client }
         }
 
-        /// The same client, with another Recv timeout.
+        /// Returns the same client with another Recv timeout.
         #[must_use]
         pub fn with_recv_timeout(
             &self,
@@ -521,7 +528,7 @@ pub mod echo {
             }
         }
 
-        /// The same client, with other options for its calls.
+        /// Returns the same client with other options for its calls.
         #[must_use]
         pub fn with_options(
             &self,

@@ -1,5 +1,4 @@
-//! What the examples share: the generated code of `idl/echo.thrift`, a server on a port of its own, and
-//! short words for what is seen.
+//! Shared by the examples: the generated code of `idl/echo.thrift`, a server on a free port, and short texts for errors.
 
 #[allow(dead_code, reason = "no example needs all of it")]
 #[path = "../generated/echo.rs"]

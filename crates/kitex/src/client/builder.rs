@@ -1,13 +1,15 @@
-//! What a client is made of, and which of it makes no sense.
+//! The builder of clients. Owns their settings and the checks of these.
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use kerrors::{BadServiceName, RecvTimeout, check_service_name};
 use kitex_grpc::{GrpcConfig, GrpcTransport};
 use kitex_thrift::Limits;
-use stream_core::client::{AddressSource, ClientConfig, Connector, PoolKind, StaticAddresses};
+use stream_core::MemoryBudget;
+use stream_core::client::{Balance, ClientConfig, Connector, Discover, PoolKind, Retry, StaticAddresses};
 use stream_core::dial::address_fault;
 use stream_core::io::unix_path;
 use stream_core::observe::Observer;
@@ -23,7 +25,7 @@ use crate::invoke::Invoke;
 use crate::message_layer::{MessageLayer, MessageSettings};
 use crate::metainfo::Propagation;
 
-/// What a layer makes of a caller.
+/// A layer, as a function.
 type Wrap = Box<dyn Fn(Arc<dyn Invoke>) -> Arc<dyn Invoke> + Send + Sync>;
 
 /// Builds a [`Client`].
@@ -31,7 +33,7 @@ type Wrap = Box<dyn Fn(Arc<dyn Invoke>) -> Arc<dyn Invoke> + Send + Sync>;
 pub struct ClientBuilder {
     service: String,
     caller: Option<String>,
-    addresses: Option<Box<dyn AddressSource>>,
+    addresses: Option<Box<dyn Discover>>,
     config: ClientConfig,
     options: CallOptions,
     layers: Vec<Wrap>,
@@ -41,11 +43,13 @@ pub struct ClientBuilder {
     ttstream: TtStream,
     grpc: GrpcTransport,
     propagation: Propagation,
-    /// A connector of the user's knows what an address is.
+    /// Whether addresses are not checked, because a custom connector interprets them.
     any_address: bool,
+    #[cfg(feature = "tls")]
+    tls: Option<kitex_tls::ClientTls>,
 }
 
-/// What carries the streams and calls of a client. A server speaks all of them on one port.
+/// The transport of a client's streams and calls. A server accepts all of them on one port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Transport {
@@ -61,10 +65,10 @@ pub enum Transport {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A name cannot stand in a cancel path.
+    /// A name is not valid in a cancel path.
     #[error(transparent)]
     Name(#[from] BadServiceName),
-    /// Nothing says where the service is.
+    /// No address is set.
     #[error("client of {service} has no address: call ClientBuilder::address")]
     NoAddress {
         /// The service.
@@ -73,7 +77,7 @@ pub enum BuildError {
     /// An address is not `host:port`.
     #[error("address {address:?} is not host:port{}", advice(address))]
     BadAddress {
-        /// As it was given.
+        /// The address, as given.
         address: String,
     },
 }
@@ -103,28 +107,40 @@ impl ClientBuilder {
             grpc: GrpcTransport::default(),
             propagation: Propagation::default(),
             any_address: false,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 
-    /// The caller's own service name: what a cancel puts on its path. Without it, calls under a handler's
-    /// context have that handler's service as their caller, and other calls have no name.
+    /// Sets the caller's own service name, which a cancel adds to its path. Default: the service of the handler under
+    /// whose context a call is made; no name for other calls.
     pub fn caller(mut self, name: impl Into<String>) -> Self {
         self.caller = Some(name.into());
         self
     }
 
-    /// Sets where the service is: one `host:port`, or the path of a Unix socket (`/run/model.sock`, `unix:model.sock`).
+    /// Sets the address of the service: `host:port`, or the path of a Unix socket (`/run/model.sock`,
+    /// `unix:model.sock`).
     pub fn address(self, address: impl Into<String>) -> Self {
-        self.addresses(StaticAddresses::new([address]))
+        self.addresses(StaticAddresses::new([address.into()]))
     }
 
-    /// Where the service is: a source of addresses.
-    pub fn addresses(mut self, addresses: impl AddressSource) -> Self {
-        self.addresses = Some(Box::new(addresses));
+    /// Sets the source of the service's instances: a list ([`StaticAddresses`]), a file
+    /// ([`InstanceFile`](super::InstanceFile)), the addresses of a DNS name ([`DnsInstances`](super::DnsInstances)), what the
+    /// program sets ([`SharedInstances`](super::SharedInstances)), or a service registry.
+    pub fn addresses(mut self, source: impl Discover) -> Self {
+        self.addresses = Some(Box::new(source));
         self
     }
 
-    /// Sets how an address becomes a connection. Default: [`SystemConnector`](super::SystemConnector). With another
+    /// Sets the balancer, which selects the instance that a stream or call goes to. Default:
+    /// [`LeastStreams`](super::LeastStreams).
+    pub fn balance(mut self, balance: impl Balance) -> Self {
+        self.config.balance = Arc::new(balance);
+        self
+    }
+
+    /// Sets the connector, which dials an address. Default: [`SystemConnector`](super::SystemConnector). With another
     /// connector, addresses may have any form.
     pub fn connector(mut self, connector: impl Connector) -> Self {
         self.config.connector = Arc::new(connector);
@@ -132,38 +148,56 @@ impl ClientBuilder {
         self
     }
 
-    /// How streams share connections. Default: mux with one connection a core.
+    /// Uses TLS on every connection, those of the [`connector`](Self::connector) too; never plaintext. The handshake counts
+    /// towards [`connect_timeout`](Self::connect_timeout). One that fails fails the call, as a dial does. Default: no TLS.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: kitex_tls::ClientTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Sets how streams share connections. Default: mux with one connection per core.
     pub fn pool(mut self, pool: PoolKind) -> Self {
         self.config.pool = pool;
         self
     }
 
-    /// How long a dial may take. Default 1 s.
+    /// Sets the timeout of a dial. Default: 1 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.config.connect_timeout = timeout;
         self
     }
 
-    /// How long a shared connection may be without a stream before it is closed. Default 60 s. A long pool
-    /// has its own.
+    /// Sets how long a connection may be without a stream or a ping-pong call before it is closed, in every kind of pool.
+    /// Default 60 s.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.config.idle_timeout = timeout;
         self
     }
 
-    /// How long each Recv may wait. Default: as long as the stream lives.
+    /// Sets the timeout of each Recv; then the stream ends with
+    /// [`Code::RECV_TIMEOUT`](crate::Code::RECV_TIMEOUT). Default: none.
     pub fn recv_timeout(mut self, timeout: RecvTimeout) -> Self {
         self.options.recv_timeout = Some(timeout);
         self
     }
 
-    /// How long each Send may wait. Then the stream ends with 12904. Default: as long as the stream lives.
+    /// Sets how long each Send may wait for backpressure; then the stream ends with
+    /// [`Code::SEND_TIMEOUT`](crate::Code::SEND_TIMEOUT). Default: no timeout.
     pub fn send_timeout(mut self, timeout: Duration) -> Self {
         self.options.send_timeout = Some(timeout);
         self
     }
 
-    /// Stands around every call and every opening of a stream; what is added first stands outermost.
+    /// Sets the memory that connections may hold for messages that were received and not taken; see [`MemoryBudget`]. Default:
+    /// that of the process.
+    pub fn memory_budget(mut self, budget: MemoryBudget) -> Self {
+        self.ttstream.memory = budget.clone();
+        self.grpc.memory = budget;
+        self
+    }
+
+    /// Adds middleware that wraps every call and every opening of a stream. The first layer added is the outermost.
     pub fn layer<L>(mut self, layer: L) -> Self
     where
         L: Layer<Arc<dyn Invoke>> + Send + Sync + 'static,
@@ -173,55 +207,64 @@ impl ClientBuilder {
         self
     }
 
-    /// Stands at each message of each stream, nearer to the wire than those before it.
+    /// Adds middleware for each message of each stream. The last layer added is the nearest to the wire.
     pub fn message_layer(mut self, layer: impl MessageLayer) -> Self {
         self.messages = self.messages.with_layer(layer);
         self
     }
 
-    /// Sets what decoding one message may cost: depth and memory. Default: see [`Limits`].
+    /// Sets the limits of decoding one message: depth and memory. Default: see [`Limits`].
     pub fn decode_limits(mut self, limits: Limits) -> Self {
         self.messages = self.messages.with_limits(limits);
         self
     }
 
-    /// How long a whole stream or call may take, beside the deadline of its context. Default: for ever.
+    /// Sets the timeout of a whole stream or call; the deadline of its context applies too. Then a stream ends with
+    /// [`Code::STREAM_TIMEOUT`](crate::Code::STREAM_TIMEOUT). Default: no timeout.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// How ping-pong calls travel. Default: TTHeader, which carries metainfo and business errors.
+    /// Sets the protocol of ping-pong calls. Default: TTHeader, which carries metainfo and business errors.
     pub fn call_protocol(mut self, protocol: CallProtocol) -> Self {
         self.ttstream.call_protocol = protocol;
         self
     }
 
-    /// What becomes of the caller's transient metainfo. Default: it ends here.
+    /// Sets whether transient metainfo from the caller is passed on. Default: it is not.
     pub fn propagation(mut self, propagation: Propagation) -> Self {
         self.propagation = propagation;
         self
     }
 
-    /// Is told of each stream's life, after the observers before it.
+    /// Adds an observer of each call, stream or ping-pong. Observers are called in the order in which they were added.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.config.observers = self.config.observers.with(observer);
         self
     }
 
-    /// Sets what carries streams and calls. Default: [`Transport::TtHeader`].
+    /// Sets when a stream or call that its server has refused, or never read, is tried again on another connection, and
+    /// whether one whose connection was lost later is ([`Retry::idempotent`]). Default: at most twice, within a budget; see
+    /// [`Retry`].
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.config.retry = retry;
+        self
+    }
+
+    /// Sets the transport of streams and calls. Default: [`Transport::TtHeader`].
     pub fn transport(mut self, transport: Transport) -> Self {
         self.transport = transport;
         self
     }
 
-    /// Sets the timeouts of each connection's socket, for [`Transport::TtHeader`].
+    /// Sets the timeouts of each connection's socket, for [`Transport::TtHeader`]. TCP keepalive is always on.
     pub fn socket(mut self, config: SocketConfig) -> Self {
         self.ttstream.socket = config;
         self
     }
 
-    /// Sets the windows and limits of each connection of [`Transport::TtHeader`].
+    /// Sets flow control windows, send buffers (backpressure) and limits of each connection of [`Transport::TtHeader`].
     pub fn connection(mut self, config: Config) -> Self {
         self.ttstream.connection = config;
         self
@@ -236,17 +279,37 @@ impl ClientBuilder {
     /// Builds the client. Nothing is dialed before the first call.
     ///
     /// # Errors
-    /// [`BuildError`]: a name or an address that cannot be, or no address.
+    /// [`BuildError`]: a name or an address is invalid, or there is no address.
     pub fn build(self) -> Result<Client, BuildError> {
+        #[cfg(feature = "tls")]
+        let this = self.secured();
+        #[cfg(not(feature = "tls"))]
+        let this = self;
+        this.build_secured()
+    }
+
+    /// Puts TLS, if it is set, on top of the connector.
+    #[cfg(feature = "tls")]
+    fn secured(mut self) -> Self {
+        if let Some(tls) = self.tls.take() {
+            let alpn: &[&str] = match self.transport {
+                Transport::TtHeader => &[],
+                Transport::Grpc => &["h2"],
+            };
+            self.config.connector = Arc::new(tls.connector(self.config.connector, alpn));
+        }
+        self
+    }
+
+    fn build_secured(self) -> Result<Client, BuildError> {
         check_service_name(&self.service)?;
         self.caller.as_deref().map_or(Ok(()), check_service_name)?;
         let Some(addresses) = self.addresses else {
             return Err(BuildError::NoAddress { service: self.service });
         };
-        if let Some(address) =
-            addresses.addresses().into_iter().find(|address| !self.any_address && fault(address).is_some())
-        {
-            return Err(BuildError::BadAddress { address });
+        let invalid = |address: &&str| !self.any_address && fault(address).is_some();
+        if let Some(address) = known_addresses(&*addresses).iter().map(|address| &**address).find(invalid) {
+            return Err(BuildError::BadAddress { address: address.to_owned() });
         }
         let shared = Shared {
             caller: self.caller.map(Arc::from),
@@ -274,7 +337,15 @@ impl fmt::Debug for ClientBuilder {
     }
 }
 
-/// Returns what keeps `address` from being `host:port` or the path of a Unix socket.
+/// Returns the addresses that a source has at once.
+fn known_addresses(source: &dyn Discover) -> Vec<Arc<str>> {
+    match source.poll_instances(&mut Context::from_waker(Waker::noop()), None) {
+        Poll::Ready(set) => set.instances().iter().map(|instance| instance.address.clone()).collect(),
+        Poll::Pending => Vec::new(),
+    }
+}
+
+/// Returns why `address` is neither `host:port` nor the path of a Unix socket.
 fn fault(address: &str) -> Option<&'static str> {
     match unix_path(address) {
         Some(path) if !path.is_empty() => None,

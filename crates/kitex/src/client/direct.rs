@@ -1,4 +1,4 @@
-//! Calls without any layer: what a call takes from its context and its client, and hands down to the transport.
+//! Calls without middleware. Owns what a call takes from its context and its client, and passes to the transport.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::invoke::{Invoke, RawStream};
 use crate::metainfo::Propagation;
 use crate::{Context, Method};
 
-/// Calls without any layer.
+/// Makes calls without middleware.
 #[derive(Clone, Debug)]
 pub(super) struct Direct {
     pub(super) raw: stream_core::client::Client,
@@ -51,11 +51,11 @@ impl Direct {
     ) -> Result<Bytes> {
         let metainfo = ctx.outgoing_metainfo(self.shared.propagation);
         let deadline = self.deadline(ctx.deadline());
-        let call = self.outgoing(ctx, method, &options, metainfo.as_deref());
-        let call = OutgoingCall { deadline, wire_deadline: deadline, ..call };
-        let UnaryResponse { backward, result, .. } =
-            self.raw.call(UnaryRequest { call, body: &args }).await?;
-        ctx.receive_backward(backward);
+        let mut call = self.outgoing(ctx, method, &options, metainfo.as_deref());
+        (call.deadline, call.wire_deadline) = (deadline, deadline);
+        let UnaryResponse { metadata, trailer, backward, result } =
+            self.raw.call(UnaryRequest::new(call, &args)).await?;
+        ctx.receive_response(metadata, trailer, backward);
         result
     }
 
@@ -66,11 +66,9 @@ impl Direct {
         options: CallOptions,
     ) -> Result<RawStream> {
         let metainfo = ctx.outgoing_metainfo(self.shared.propagation);
-        let call = OutgoingCall {
-            deadline: self.deadline(ctx.enforced_deadline()),
-            wire_deadline: self.deadline(ctx.deadline()),
-            ..self.outgoing(ctx, method, &options, metainfo.as_deref())
-        };
+        let mut call = self.outgoing(ctx, method, &options, metainfo.as_deref());
+        call.deadline = self.deadline(ctx.enforced_deadline());
+        call.wire_deadline = self.deadline(ctx.deadline());
         let (sender, receiver) = self.raw.open(&call).await?;
         Ok(RawStream { sender, receiver })
     }
@@ -82,18 +80,15 @@ impl Direct {
         options: &'a CallOptions,
         metainfo: Option<&'a Metainfo>,
     ) -> OutgoingCall<'a> {
-        OutgoingCall {
-            method,
-            callee: &self.shared.service,
-            caller: self.caller(ctx),
-            metainfo,
-            headers: &options.headers,
-            scope: ctx.scope(),
-            deadline: None,
-            wire_deadline: None,
-            recv_timeout: options.recv_timeout,
-            send_timeout: options.send_timeout,
-        }
+        let mut call = OutgoingCall::new(method, &self.shared.service, self.caller(ctx));
+        call.caller_method = ctx.method().map_or("", Method::name);
+        (call.metainfo, call.extensions) = (metainfo, ctx.extensions());
+        (call.headers, call.scope) = (&options.headers, ctx.scope());
+        (call.recv_timeout, call.send_timeout) = (options.recv_timeout, options.send_timeout);
+        call.address = options.address.as_deref();
+        call.tag = options.tag.as_ref().map(|(key, value)| (&**key, &**value));
+        call.idempotent = options.idempotent;
+        call
     }
 
     fn caller<'a>(&'a self, ctx: &'a Context) -> &'a Arc<str> {

@@ -1,4 +1,4 @@
-//! Clients: how a service is reached, and under which name it is called.
+//! Clients, and their settings.
 
 mod builder;
 mod direct;
@@ -13,10 +13,12 @@ use kitex_thrift::{DecodeError, Fault};
 use stream_core::guard::guarded_future;
 
 pub use builder::{BuildError, ClientBuilder, Transport};
-pub use kitex_grpc::GrpcConfig;
+pub use kitex_grpc::{Compression, GrpcConfig};
 pub use options::CallOptions;
 pub use stream_core::client::{
-    AddressSource, Connector, PoolKind, PoolStats, StaticAddresses, SystemConnector,
+    Balance, Candidates, Connector, ConsistentHash, Discover, DnsInstances, Instance, InstanceFile,
+    InstanceSet, LeastStreams, PoolKind, PoolStats, Retry, RoundRobin, SharedInstances, StaticAddresses,
+    SystemConnector,
 };
 pub use stream_core::server::MemoryConnector;
 pub use ttstream::proto::Config as ConnectionConfig;
@@ -31,24 +33,50 @@ use crate::streams::{
 };
 use crate::{Context, Method};
 
-/// Calls one service. Cheap to clone; clones share connections. Generated clients stand on it.
+/// A client of one service. A clone is cheap and shares the connections. Generated clients wrap it.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/generated/echo.rs"));
+/// use std::time::Duration;
+/// use echo::{MirrorClient, Req};
+/// use kitex::{Client, Context, Result};
+///
+/// # fn main() {}
+/// async fn count(address: &str) -> std::result::Result<(), Box<dyn std::error::Error>> {
+///     let client = Client::builder("counter")
+///         .caller("reader")
+///         .address(address)
+///         .connect_timeout(Duration::from_secs(1))
+///         .build()?;
+///     let client = MirrorClient::new(client);
+///
+///     // Everything opened under `ctx` ends after 10 s.
+///     let ctx = Context::background().with_timeout(Duration::from_secs(10));
+///     let mut stream = client.down(&ctx, Req::default()).await?;
+///     while let Some(response) = stream.recv().await? {
+///         println!("{response:?}");
+///     }
+///     client.close().await;
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Client {
     direct: Direct,
-    /// The layers around `direct`, if there are any.
+    /// The middleware around `direct`, if there is any.
     layered: Option<Arc<dyn Invoke>>,
     messages: MessageSettings,
     options: CallOptions,
 }
 
 impl Client {
-    /// The same client, with another Recv timeout.
+    /// Returns the same client with another Recv timeout.
     #[must_use]
     pub fn with_recv_timeout(&self, timeout: impl Into<Option<RecvTimeout>>) -> Self {
         self.with_options(|options| options.recv_timeout = timeout.into())
     }
 
-    /// The same client, with other options for its calls.
+    /// Returns the same client with other options for its calls.
     #[must_use]
     pub fn with_options(&self, change: impl FnOnce(&mut CallOptions)) -> Self {
         let mut client = self.clone();
@@ -56,23 +84,22 @@ impl Client {
         client
     }
 
-    /// Closes the connections gracefully: what is queued is written, and after a cancel a connection stays open until
-    /// the peer has had time to read it. Call it before the process exits. Takes 1 s at most.
+    /// Closes the connections gracefully: queued frames are written, and after a cancel a connection stays open until the
+    /// peer has had time to read the Rst. Takes at most 1 s. Call it before the process exits.
     pub async fn close(&self) {
         self.direct.raw.close().await;
     }
 
-    /// How its connections stand.
+    /// Returns the number of connections, streams and dials.
     pub fn pool_stats(&self) -> PoolStats {
         self.direct.raw.pool_stats()
     }
 
-    /// Makes a ping-pong call. For generated code. Cancel-safe: dropping the future gives the call up; whether the
-    /// handler has run is not known.
+    /// Makes a ping-pong call. For generated code. Cancel-safe: dropping the future abandons the call; the handler may or
+    /// may not have run.
     ///
     /// # Errors
-    /// What the handler ended with; that no connection could be had, or it was lost; that the context
-    /// ended.
+    /// The error of the handler; no connection could be established, or it was lost; the context has ended.
     pub async fn call<A: Payload<C>, R: Payload<C>, C>(
         &self,
         ctx: &Context,
@@ -86,11 +113,10 @@ impl Client {
         })
     }
 
-    /// Makes a call that is not answered; it has been handed to the system when this returns. For
-    /// generated code.
+    /// Makes a call without a response; returns when the request was written to the socket. For generated code.
     ///
     /// # Errors
-    /// That no connection could be had, or it was lost; that the context ended.
+    /// No connection could be established, or it was lost; the context has ended.
     pub async fn oneway<A: Payload<C>, C>(&self, ctx: &Context, method: &Method, args: &A) -> Result<()> {
         self.call_raw(ctx, method, encode(args)?.freeze()).await.map(drop)
     }
@@ -119,11 +145,11 @@ impl Client {
         self.open(ctx, method).await
     }
 
-    /// Opens a stream of requests with one answer. For generated code. Cancel-safe: a stream whose opening is dropped
+    /// Opens a stream of requests with one response. For generated code. Cancel-safe: a stream whose opening is dropped
     /// is canceled.
     ///
     /// # Errors
-    /// That no connection could be had; that the context has ended; that the header is too large.
+    /// No connection could be established; the context has ended; the header is too large.
     pub async fn client_streaming<Req: Payload<C>, Resp: Payload<C>, C>(
         &self,
         ctx: &Context,
@@ -133,11 +159,11 @@ impl Client {
         Ok(ClientStreamingClient::new(stream, self.messages.clone()))
     }
 
-    /// Opens a stream of answers to `request`. For generated code. Cancel-safe: a stream whose opening is dropped is
+    /// Opens a stream of responses to `request`. For generated code. Cancel-safe: a stream whose opening is dropped is
     /// canceled.
     ///
     /// # Errors
-    /// As [`client_streaming`](Self::client_streaming); that the request cannot be encoded.
+    /// As [`client_streaming`](Self::client_streaming); the request cannot be encoded.
     pub async fn server_streaming<Req: Payload<C>, Resp: Payload<C>, C>(
         &self,
         ctx: &Context,
@@ -151,7 +177,7 @@ impl Client {
         Ok(ServerStreamingClient::new(receiver, self.messages.clone()))
     }
 
-    /// Opens two streams. For generated code. Cancel-safe: a stream whose opening is dropped is canceled.
+    /// Opens a bidirectional stream. For generated code. Cancel-safe: a stream whose opening is dropped is canceled.
     ///
     /// # Errors
     /// As [`client_streaming`](Self::client_streaming).
@@ -171,7 +197,7 @@ impl Client {
                 let opened = guarded_future(layered.open(ctx, method, options)).await;
                 opened.unwrap_or_else(|text| Err(panicked(&text)))
             }
-            // Boxed: the way to a stream is short and wide, and would widen every handler that goes it.
+            // Boxed: this future is large and short-lived, and would enlarge the future of every handler that opens a stream.
             None => Box::pin(self.direct.open_now(ctx, method, options)).await,
         }
     }
@@ -188,7 +214,7 @@ impl fmt::Debug for Client {
     }
 }
 
-/// Returns whether a response holds neither a result nor an exception.
+/// Returns whether a response has neither a result nor an exception.
 fn lacks_result(error: &Error) -> bool {
     let Error::Codec(error) = error else { return false };
     error.downcast_ref::<DecodeError>().is_some_and(|error| matches!(error.fault(), Fault::MissingResult))

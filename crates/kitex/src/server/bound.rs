@@ -1,4 +1,4 @@
-//! A server with its listener: serves until it is told to stop.
+//! A server with its listener: serving and graceful shutdown.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,15 +10,51 @@ use stream_core::server::Listener;
 use stream_core::transport::Protocol;
 
 use super::router::Router;
-use super::signals::{Signals, end_with_the_next_signal};
+use super::signals::Running;
 
-/// What a server has beside its listener and its services.
+/// Settings of a server besides its listener and its services.
 pub(super) struct Settings {
     pub(super) config: ServerConfig,
     pub(super) protocols: Vec<Arc<dyn Protocol>>,
 }
 
-/// A server with its listener: what [`ServerBuilder::bind`](super::ServerBuilder::bind) returns.
+/// A server with its listener, returned by [`ServerBuilder::bind`](super::ServerBuilder::bind).
+///
+/// ```no_run
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/generated/echo.rs"));
+/// use std::time::Duration;
+/// use echo::{Mirror, MirrorServer, Req, Resp};
+/// use kitex::{Context, Result, Server, ServerStreamingServer};
+///
+/// struct Counter;
+///
+/// #[kitex::async_trait]
+/// impl Mirror for Counter {
+///     async fn ping(&self, _: Context, req: Req) -> Result<Resp> {
+///         Ok(Resp { msg: req.msg, ..Resp::default() })
+///     }
+///
+///     async fn down(&self, _: Context, req: Req, stream: ServerStreamingServer<Resp>) -> Result<()> {
+///         for seq in 0..req.seq.unwrap_or(10) {
+///             stream.send(&Resp { seq: Some(seq), ..Resp::default() }).await?;
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// #[tokio::main]
+/// async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+///     let server = Server::builder("counter")
+///         .service(MirrorServer::new(Counter))
+///         .exit_wait(Duration::from_secs(10))
+///         .bind("0.0.0.0:8888")
+///         .await?;
+///     println!("listening on {}", server.local_addr());
+///     // Serves until SIGTERM or Ctrl-C, then shuts down gracefully.
+///     server.run().await?;
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug)]
 #[must_use = "a server does nothing until it serves"]
 pub struct Server {
@@ -34,54 +70,47 @@ impl Server {
         Ok(Self { raw, address })
     }
 
-    /// Returns the address and port, with port 0 asked for the port that was assigned; `0.0.0.0:0` if the server
-    /// does not listen on TCP: see [`address`](Self::address).
+    /// Returns the bound address, with the port that the system assigned if port 0 was requested; `0.0.0.0:0` if the
+    /// server does not listen on TCP: see [`address`](Self::address).
     pub fn local_addr(&self) -> SocketAddr {
         self.address.socket_addr().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
     }
 
-    /// Returns the address that is listened on.
+    /// Returns the address that the server listens on.
     pub fn address(&self) -> &Address {
         &self.address
     }
 
-    /// Returns the server as a transport sees it, to serve streams that no connection of its listener brought: fakes
-    /// in tests, or a transport with connections of its own.
+    /// Returns a handle by which a transport serves streams that do not come from the listener: fakes in tests, or a
+    /// transport with its own connections.
     pub fn handle(&self) -> ServerHandle {
         self.raw.handle()
     }
 
-    /// Serves until `signal` completes, then shuts down: nothing new is begun (a new stream is refused with code
-    /// 12903), what runs may end within [`ServerBuilder::exit_wait`](super::ServerBuilder::exit_wait), and what is
-    /// left is canceled, here and at the clients, with code 12013. Returns as soon as nothing is left. Not cancel-safe: dropping the future
-    /// ends the server without a shutdown.
+    /// Serves until `signal` completes, then shuts down gracefully: new streams are refused with
+    /// [`Code::DRAINING`](crate::Code::DRAINING), running ones may end within
+    /// [`ServerBuilder::exit_wait`](super::ServerBuilder::exit_wait), and the rest are canceled, here and at the clients,
+    /// with [`Code::CONNECTION_CLOSED`](crate::Code::CONNECTION_CLOSED). Returns as soon as nothing is left. Not
+    /// cancel-safe: dropping the future ends the server without a graceful shutdown.
     pub async fn serve_until(self, signal: impl Future<Output = ()>) {
         self.raw.serve_until(signal).await;
     }
 
-    /// Serves until the process is asked to end (SIGTERM, or Ctrl-C), then shuts down as
-    /// [`serve_until`](Self::serve_until) does. At a second signal it cancels what is left and returns at once. After it
-    /// has returned, a signal ends the process as it does by default.
+    /// Serves until the process receives SIGTERM or SIGINT (Ctrl-C), then shuts down gracefully like
+    /// [`serve_until`](Self::serve_until). A second signal cancels the remaining streams and returns at once. A third one
+    /// ends the process, even if user code blocks the runtime. When no server runs any more, a signal ends the process as by
+    /// default; a process may run several servers, at once or one after the other.
     ///
     /// # Errors
-    /// The system does not let the process listen to signals.
+    /// The signal handlers cannot be installed, or the thread that waits for further signals cannot be started.
     pub async fn run(self) -> io::Result<()> {
-        let (mut first, mut again) = (Signals::listen()?, Signals::listen()?);
-        let again = async {
-            // It sees the first one too.
-            again.next().await;
-            again.next().await;
-        };
-        let first = async {
-            let _ = first.next().await;
-        };
-        self.raw.serve_until_told_twice(first, again).await;
-        end_with_the_next_signal();
+        let running = Running::begin()?;
+        self.raw.serve_until_forced(running.signals(1), running.signals(2)).await;
         Ok(())
     }
 
-    /// Serves until the future is dropped; connections that are open then go on. Connections
-    /// that were queued and not accepted are lost with it.
+    /// Serves until the future is dropped. Open connections then continue; connections that were queued and not yet
+    /// accepted are closed.
     pub async fn serve(self) {
         self.raw.serve().await;
     }

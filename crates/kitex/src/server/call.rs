@@ -1,4 +1,4 @@
-//! One call on its way from the router to a handler, and its answer on the way back.
+//! One call from the router to a handler, and its response.
 
 use std::fmt;
 use std::pin::Pin;
@@ -17,12 +17,12 @@ use crate::streams::{
 };
 use crate::{Context, Method};
 
-/// A call: its context, and its arguments or its streams. For generated code.
+/// A call: its context, and its arguments or its stream. For generated code and middleware.
 #[derive(Debug)]
 pub struct Call {
     pub(super) ctx: Context,
     pub(super) method: Arc<Method>,
-    /// The place of the method among those of its service.
+    /// The index of the method in its service.
     pub(super) index: usize,
     pub(super) input: Input,
 }
@@ -32,7 +32,7 @@ pub(super) enum Input {
     Stream { raw: RawStream, request: Arc<Request>, settings: MessageSettings },
 }
 
-/// How much there is, not what: it may be a secret.
+/// Shows the size of the payload only: it may be a secret.
 impl fmt::Debug for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -43,7 +43,7 @@ impl fmt::Debug for Input {
 }
 
 impl Call {
-    /// The arguments of a ping-pong call.
+    /// Decodes the arguments of a ping-pong call.
     ///
     /// # Errors
     /// They cannot be decoded.
@@ -73,7 +73,7 @@ impl Call {
         }
     }
 
-    /// Serves one request with a stream of answers. Fails if no request comes, or one that cannot be decoded.
+    /// Serves one request with a stream of responses. Fails if no request is received, or it cannot be decoded.
     pub fn serve_server_streaming<'a, Req, Resp, H, F, C: 'a>(self, handler: H) -> ResponseFuture<'a>
     where
         Req: Payload<C>,
@@ -91,7 +91,7 @@ impl Call {
         }
     }
 
-    /// Serves two streams.
+    /// Serves a bidirectional stream.
     pub fn serve_bidi_streaming<'a, Req, Resp, F, C>(
         self,
         handler: impl FnOnce(Context, BidiStreamingServer<Req, Resp, C>) -> F,
@@ -110,7 +110,7 @@ impl Call {
         }
     }
 
-    /// Returns the call with messages as bytes: for a proxy, or for a method that is known only at run time.
+    /// Returns the call with messages as bytes, for a proxy or for a method that is known only at run time.
     pub fn into_raw(self) -> (Context, RawCall) {
         let raw = match self.input {
             Input::Args { args, .. } => RawCall::PingPong(args),
@@ -119,27 +119,27 @@ impl Call {
         (self.ctx, raw)
     }
 
-    /// Returns the place of the method in [`Service::methods`](super::Service::methods). For generated code.
+    /// Returns the index of the method in [`Service::methods`](super::Service::methods). For generated code.
     pub fn index(&self) -> usize {
         self.index
     }
 
-    /// Fails as an index does that no method has. For generated code.
+    /// Returns the error for an index that no method has. For generated code.
     pub fn unknown_method<'a>(self) -> ResponseFuture<'a> {
         refuse(Error::Remote(ApplicationException::unknown_method(self.method.name())))
     }
 
-    /// The context of the call.
+    /// Returns the context of the call.
     pub fn context(&self) -> &Context {
         &self.ctx
     }
 
-    /// The method that is called.
+    /// Returns the method that is called.
     pub fn method(&self) -> &Method {
         &self.method
     }
 
-    /// The same call under another context: a child of the first, most likely.
+    /// Returns the same call with another context, usually a child of its own.
     #[must_use]
     pub fn with_context(self, ctx: Context) -> Self {
         Self { ctx, ..self }
@@ -153,13 +153,13 @@ impl Call {
     }
 }
 
-/// What a call brings, as bytes.
+/// The payload of a call, as bytes.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RawCall {
-    /// The encoded arguments of a ping-pong call; the answer is the encoded result, see [`Response::raw`].
+    /// The encoded arguments of a ping-pong call; respond with the encoded result by [`Response::raw`].
     PingPong(Bytes),
-    /// A stream. Its answer is [`Response::none`].
+    /// A stream; respond with [`Response::none`].
     Stream(RawStream),
 }
 
@@ -172,9 +172,9 @@ fn refuse<'a>(error: Error) -> ResponseFuture<'a> {
 
 type Unserved<Req, Resp, H, C> = (Context, MessageReceiver<Req, C>, ServerStreamingServer<Resp, C>, H);
 
-/// Waits for the one request, then for the handler: never for both, so that it holds one or the other.
+/// Waits for the request, then for the handler. It never holds both futures.
 enum ServeOne<Req, Resp, H, F, C> {
-    /// Taken when the request is there.
+    /// Taken when the request has arrived.
     Waiting(Option<Unserved<Req, Resp, H, C>>),
     Handling(F),
 }
@@ -200,7 +200,7 @@ where
         }
         match &mut *self {
             Self::Handling(handling) => Pin::new(handling).poll(cx).map_ok(|()| Response::none()),
-            // Polled though it has failed.
+            // Polled again after it has failed.
             Self::Waiting(_) => Poll::Pending,
         }
     }
@@ -212,14 +212,14 @@ fn missing(ctx: &Context) -> Error {
 }
 
 fn wrong_kind(method: &Method) -> Error {
-    Error::other(format!("{method} is called as what it is not"))
+    Error::other(format!("{method} has another streaming mode"))
 }
 
-/// What a handler leaves to be sent.
+/// The response of a handler, apart from messages sent on its stream.
 #[derive(Default)]
 pub struct Response(Option<Bytes>);
 
-/// How much there is, not what: it may be a secret.
+/// Shows the size of the message only: it may be a secret.
 impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Response({} bytes)", self.0.as_ref().map_or(0, Bytes::len))
@@ -227,12 +227,13 @@ impl fmt::Debug for Response {
 }
 
 impl Response {
-    /// Nothing more: what was to be said went over the stream.
+    /// Returns an empty response: all messages were sent on the stream.
     pub const fn none() -> Self {
         Self(None)
     }
 
-    /// One message in Thrift: the result of a ping-pong call, the response to a stream of requests.
+    /// Returns a response of one message in Thrift: the result of a ping-pong call, or the response to a stream of
+    /// requests.
     ///
     /// # Errors
     /// The message cannot be encoded.
@@ -240,7 +241,7 @@ impl Response {
         Self::message_as::<Thrift>(message)
     }
 
-    /// As [`message`](Self::message), in the encoding `C`.
+    /// Returns a response of one message in the encoding `C`; see [`message`](Self::message).
     ///
     /// # Errors
     /// The message cannot be encoded.
@@ -248,7 +249,7 @@ impl Response {
         Ok(Self(Some(encode(message)?.freeze())))
     }
 
-    /// One encoded message.
+    /// Returns a response of one encoded message.
     pub fn raw(message: impl Into<Bytes>) -> Self {
         Self(Some(message.into()))
     }

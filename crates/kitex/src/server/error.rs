@@ -9,29 +9,29 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BindError {
-    /// The name cannot stand in a cancel path.
+    /// The name is not valid in a cancel path.
     #[error(transparent)]
     Name(#[from] BadServiceName),
-    /// Two services have one IDL name, and a method of one name: a call could not be told apart.
+    /// Two services have the same IDL name and a method of the same name, so that a call would be ambiguous.
     #[error("service {service} is added twice: remove one")]
     Duplicate {
         /// The service's name in the IDL.
         service: String,
     },
-    /// A policy is for a method that no service has.
+    /// An [`OnCancel`](super::OnCancel) policy names a method that no service has.
     #[error("no service has a method {service}.{method}: check ServerBuilder::on_cancel_of")]
     NoSuchMethod {
-        /// The service as it was given.
+        /// The service, as given.
         service: String,
-        /// The method as it was given.
+        /// The method, as given.
         method: String,
     },
     /// The system refuses the address.
     #[error("cannot listen on {address}: {source}{}", advice(source))]
     Listen {
-        /// As it was given.
+        /// The address, as given.
         address: String,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }

@@ -1,43 +1,44 @@
-//! Finds the method that a call is for. Knows services by their IDL name; a call without one, or with one
-//! that nobody has, is found by its method's name, as Kitex does.
+//! Finds the method of a call, by the service's IDL name and the method's name. A call without a service name, or with an
+//! unknown one, is routed by the method's name alone, as in Kitex.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use kerrors::{ApplicationException, Error, Result};
-use stream_core::call::{CallHead, HandlerError, StreamEnd, UnaryCall, UnaryResponse};
+use stream_core::call::{CallHead, HandlerError, StreamEnd, UnaryCall, UnaryResponse, name_text};
 use stream_core::cancel::Scope;
+use stream_core::guard::{guarded, report};
 use stream_core::handler::{Handler, IncomingStream, OnCancel, Routed, TaskTracker};
 use stream_core::stream::SendStream;
 
 use super::call::{Call, Input, Response};
 use super::error::BindError;
 use super::service::{Fallback, Service};
-use crate::context::{Context, Request};
+use crate::context::{Context, Host, Request};
 use crate::invoke::RawStream;
 use crate::message_layer::MessageSettings;
-use crate::{Method, StreamingMode};
+use crate::metainfo::ContextMetainfo;
+use crate::{Method, PayloadCodec, StreamingMode};
 
 /// Every service of one server.
 pub(crate) struct Router {
-    name: Arc<str>,
+    host: Arc<Host>,
     services: Vec<Arc<dyn Service>>,
+    /// The services without their layers: those that are notified of a shutdown.
+    notified: Vec<Arc<dyn Service>>,
     fallback: Option<Arc<dyn Fallback>>,
     settings: MessageSettings,
-    by_service: HashMap<String, HashMap<String, Route>>,
-    by_method: HashMap<String, Route>,
-    /// Work that handlers leave behind.
-    tasks: OnceLock<TaskTracker>,
+    by_service: BTreeMap<String, BTreeMap<String, Route>>,
+    by_method: BTreeMap<String, Route>,
 }
 
 impl fmt::Debug for Router {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let services = self.by_service.keys().collect::<Vec<_>>();
-        f.debug_struct("Router").field("name", &self.name).field("services", &services).finish()
+        f.debug_struct("Router").field("name", &self.host.name).field("services", &services).finish()
     }
 }
 
@@ -48,10 +49,10 @@ struct Route {
     on_cancel: Option<OnCancel>,
 }
 
-/// Who serves a call.
+/// The service or fallback that serves a call.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Target {
-    /// A method, by the places of its service and its own.
+    /// A method, by the index of its service and its own.
     Method {
         service: u32,
         number: u32,
@@ -59,7 +60,7 @@ enum Target {
     Fallback,
 }
 
-/// A place, in half the bytes: each stream's future holds one.
+/// Returns an index in half the bytes, since each stream's future has one.
 fn small(place: usize) -> u32 {
     u32::try_from(place).unwrap_or(u32::MAX)
 }
@@ -77,7 +78,7 @@ impl Target {
     }
 }
 
-/// What becomes of the handlers of one method on a cancel.
+/// The `OnCancel` policy of one method.
 #[derive(Clone, Debug)]
 pub(super) struct Policy {
     pub(super) service: String,
@@ -94,19 +95,24 @@ impl Router {
         settings: MessageSettings,
     ) -> std::result::Result<Self, BindError> {
         let mut router = Self {
-            name,
+            host: Arc::new(Host { name, tasks: OnceLock::new() }),
             services: Vec::new(),
+            notified: Vec::new(),
             fallback,
             settings,
-            by_service: HashMap::new(),
-            by_method: HashMap::new(),
-            tasks: OnceLock::new(),
+            by_service: BTreeMap::new(),
+            by_method: BTreeMap::new(),
         };
         for service in services {
             router.add(service)?;
         }
         policies.into_iter().try_for_each(|policy| router.set_policy(policy))?;
         Ok(router)
+    }
+
+    /// The same, with the services that are notified of a shutdown.
+    pub(super) fn notifying(self, notified: Vec<Arc<dyn Service>>) -> Self {
+        Self { notified, ..self }
     }
 
     fn set_policy(&mut self, policy: Policy) -> std::result::Result<(), BindError> {
@@ -139,7 +145,7 @@ impl Router {
         Ok(())
     }
 
-    /// Returns the route of a method; of a service that is unknown, that of any service's method of this name.
+    /// Returns the route of a method; if the service is unknown, that of any service's method of this name.
     fn known(&self, service: &str, method: &str) -> Option<&Route> {
         match self.by_service.get(service) {
             Some(methods) => methods.get(method),
@@ -153,7 +159,7 @@ impl Router {
         mode: StreamingMode,
         unknown: fn(&Self, &str, &str) -> ApplicationException,
     ) -> std::result::Result<Route, ApplicationException> {
-        let (service, method) = (text(&head.service), text(&head.method));
+        let (service, method) = (name_text(&head.service), name_text(&head.method));
         match self.known(&service, &method) {
             Some(route) => Ok(route.clone()),
             None if self.fallback.is_some() => {
@@ -172,7 +178,7 @@ impl Router {
         }
     }
 
-    /// Kitex has other words for a ping-pong call that it does not know.
+    /// Kitex has a different text for an unknown ping-pong method.
     fn unknown_call(&self, service: &str, method: &str) -> ApplicationException {
         match self.by_service.contains_key(service) {
             true => ApplicationException::unknown_method(&format!("{method} (service {service})")),
@@ -180,25 +186,31 @@ impl Router {
         }
     }
 
-    /// Returns the context of a call, and what it knows of the call.
+    /// Returns the context of a call, and its request part.
     fn context(&self, method: &Arc<Method>, head: CallHead, scope: Scope) -> (Context, Arc<Request>) {
-        let CallHead { metadata, metainfo, timeout, peer, .. } = head;
-        let tasks = self.tasks.get().cloned();
-        let request = Request::new(self.name.clone(), method.clone(), metadata, peer, tasks);
-        (Context::of_request(scope, timeout, metainfo, request.clone()), request)
+        let CallHead { metadata, metainfo, timeout, peer, extensions, .. } = head;
+        let request = Request::new(self.host.clone(), method.clone(), metadata, peer);
+        let carried = ContextMetainfo::received(metainfo, extensions, &self.host.name);
+        (Context::of_request(scope, timeout, carried, request.clone()), request)
     }
 
-    /// Boxed: few streams have an answer beside their messages.
-    fn send_answer<'a>(
+    /// Boxed, because few streams have a response besides their messages.
+    fn send_response<'a>(
         &'a self,
         sender: &'a SendStream,
-        answer: Response,
+        response: Response,
     ) -> Option<Pin<Box<impl Future<Output = Result<()>> + Send + use<'a>>>> {
-        let message = answer.into_bytes()?;
-        Some(Box::pin(async move { sender.send_bytes(self.settings.on_send(sender, message)?).await }))
+        let message = response.into_bytes()?;
+        Some(Box::pin(async move {
+            let message = match self.settings.has_layers() {
+                true => self.settings.on_send(sender.shared_info(), message).await?,
+                false => message,
+            };
+            sender.send_bytes(message).await
+        }))
     }
 
-    /// Calls the service itself, not the `Arc` around it: that would box each call once more.
+    /// Calls the service itself, not the `Arc` around it, which would box each call once more.
     fn call(&self, target: Target, call: Call) -> impl Future<Output = Result<Response>> + Send {
         match (target, &self.fallback) {
             (Target::Method { service, .. }, _) => (*self.services[large(service)]).call(call),
@@ -206,18 +218,38 @@ impl Router {
             (Target::Fallback, None) => call.unknown_method(),
         }
     }
+
+    /// As [`call`](Self::call). The box is freed before the future is polled: a box that a future moves out of may live
+    /// as long as the future.
+    #[expect(clippy::boxed_local, reason = "the caller has the box, and what frees it here is the point")]
+    fn call_boxed(&self, call: Box<(Target, Call)>) -> impl Future<Output = Result<Response>> + Send {
+        let (target, call) = *call;
+        self.call(target, call)
+    }
 }
 
 fn ended(request: &Request, ended: Result<()>) -> StreamEnd {
-    let ending = request.take_ending();
-    let backward = ending.backward_pairs();
-    StreamEnd { trailer: ending.trailer, backward, error: ended.err().map(refuse_or_return) }
+    let parts = request.take_parts();
+    let backward = parts.backward_pairs();
+    StreamEnd {
+        trailer: parts.trailer,
+        backward,
+        error: ended.err().map(|error| refuse_or_return(error, &request.method)),
+    }
 }
 
 impl Handler for Router {
     fn set_tasks(&self, tasks: TaskTracker) {
-        // Set once: a router has one server.
-        let _ = self.tasks.set(tasks);
+        // Set once, because a router has one server.
+        let _ = self.host.tasks.set(tasks);
+    }
+
+    fn draining(&self) {
+        for service in &self.notified {
+            if let Err(text) = guarded(|| service.draining()) {
+                report("a service that is notified of the shutdown", &text);
+            }
+        }
     }
 
     fn stream(
@@ -234,15 +266,15 @@ impl Handler for Router {
         let (ctx, request) = self.context(&route.method, head, scope);
         let raw = RawStream { sender: sender.clone(), receiver };
         let input = Input::Stream { raw, request: request.clone(), settings: self.settings.clone() };
-        // Boxed until it is moved on: what follows lives as long as the stream does, and its size with what it was
-        // made of decides between two sizes of a task.
-        let call = Box::new(Call { ctx, method: request.method.clone(), index: target.index(), input });
+        // Boxed, so that the future that lives as long as the stream stays below the size class of its task.
+        let call = Call { ctx, method: request.method.clone(), index: target.index(), input };
+        let call = Box::new((target, call));
         let handler = async move {
-            let answer = match self.call(target, *call).await {
-                Ok(answer) => answer,
+            let response = match self.call_boxed(call).await {
+                Ok(response) => response,
                 Err(error) => return ended(&request, Err(error)),
             };
-            let sent = match self.send_answer(&sender, answer) {
+            let sent = match self.send_response(&sender, response) {
                 Some(sending) => sending.await,
                 None => Ok(()),
             };
@@ -262,7 +294,7 @@ impl Handler for Router {
         Routed<impl Future<Output = UnaryResponse<HandlerError>> + Send + 'static>,
         ApplicationException,
     > {
-        let UnaryCall { head, body, scope } = call;
+        let UnaryCall { head, body, scope, .. } = call;
         let route = self.find(&head, StreamingMode::PingPong, Self::unknown_call)?;
         if route.method.mode().is_stream() {
             return Err(is_stream(&route.method));
@@ -277,28 +309,36 @@ impl Handler for Router {
                 input: Input::Args { args: body, settings: self.settings.clone() },
             };
             let result = self.call(target, call).await;
-            let result = result.map(|answer| answer.into_bytes().unwrap_or(EMPTY_RESULT));
-            let ending = request.take_ending();
-            let backward = ending.backward_pairs();
-            UnaryResponse { metadata: ending.trailer, backward, result: result.map_err(refuse_or_return) }
+            let result =
+                result.map(|response| response.into_bytes().unwrap_or_else(|| empty_result(&request.method)));
+            let parts = request.take_parts();
+            let backward = parts.backward_pairs();
+            let (header, trailer) = (parts.header, parts.trailer);
+            let result = result.map_err(|error| refuse_or_return(error, &request.method));
+            UnaryResponse { metadata: header, trailer, backward, result }
         };
         Ok(Routed { handler, on_cancel })
     }
 }
 
-fn text(bytes: &Bytes) -> Cow<'_, str> {
-    String::from_utf8_lossy(bytes)
+/// Returns the encoded result of a method that returns nothing: in Thrift an empty struct, otherwise no byte.
+fn empty_result(method: &Method) -> Bytes {
+    match method.codec() {
+        PayloadCodec::Thrift => Bytes::from_static(&[0]),
+        _ => Bytes::new(),
+    }
 }
 
-/// The struct of a method that returns nothing.
-const EMPTY_RESULT: Bytes = Bytes::from_static(&[0]);
-
-/// A message that makes no sense is the caller's fault, anything else what the handler returned.
-fn refuse_or_return(error: Error) -> HandlerError {
+/// A message that cannot be decoded is the caller's fault; any other error is the handler's. Kitex has two codes for
+/// such a message, one for each encoding.
+fn refuse_or_return(error: Error, method: &Method) -> HandlerError {
     match error {
         Error::Codec(error) => {
-            let text = error.to_string();
-            HandlerError::Refused(ApplicationException::new(ApplicationException::PROTOCOL_ERROR, text))
+            let kind = match method.codec() {
+                PayloadCodec::Thrift => ApplicationException::PROTOCOL_ERROR,
+                _ => ApplicationException::INTERNAL_ERROR,
+            };
+            HandlerError::Refused(ApplicationException::new(kind, error.to_string()))
         }
         error => HandlerError::Returned(error),
     }

@@ -1,4 +1,4 @@
-//! What a server serves.
+//! The traits that a server calls.
 
 use std::sync::Arc;
 
@@ -10,11 +10,15 @@ use crate::Method;
 /// A service that a server can call. Generated code implements it for a handler.
 #[crate::async_trait]
 pub trait Service: Send + Sync + 'static {
-    /// Returns its methods; [`Call::index`] is a method's place here.
+    /// Returns its methods; [`Call::index`] is an index into them.
     fn methods(&self) -> &[Method];
 
     /// Serves one call.
     async fn call(&self, call: Call) -> Result<Response>;
+
+    /// Called once when the server is to shut down, before it refuses anything; see
+    /// [`ServerBuilder::drain_delay`](super::ServerBuilder::drain_delay). Layers around the service do not see it.
+    fn draining(&self) {}
 }
 
 /// Serves calls of methods that no service has; see [`ServerBuilder::fallback`](super::ServerBuilder::fallback).
@@ -32,5 +36,9 @@ impl Service for Arc<dyn Service> {
 
     async fn call(&self, call: Call) -> Result<Response> {
         (**self).call(call).await
+    }
+
+    fn draining(&self) {
+        (**self).draining();
     }
 }

@@ -1,4 +1,4 @@
-//! The client's ends of streams. Dropping one before its end cancels the stream.
+//! The client's ends of streams. Dropping one before the stream has ended cancels it.
 
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
@@ -13,22 +13,22 @@ use crate::codec::{Payload, Thrift};
 use crate::invoke::RawStream;
 use crate::message_layer::MessageSettings;
 
-macro_rules! answers {
+macro_rules! response_methods {
     () => {
-        /// Returns the header of the response, once it is there. Cancel-safe.
+        /// Waits for the header of the response. Cancel-safe.
         ///
         /// # Errors
-        /// What the stream ended with, if it ended without a header.
+        /// The error of the stream, if it ended without a header.
         pub async fn header(&mut self) -> Result<Metadata> {
             self.receiver.header().await
         }
 
-        /// Calls `callback` once when this end has learned of the stream's end, with what went wrong.
+        /// Adds a callback, called once when the stream has ended, with the error; at once if it has already ended.
         pub fn on_close(&self, callback: impl FnOnce(Option<&Error>) + Send + 'static) {
             self.receiver.on_close(callback);
         }
 
-        /// What the server ended the stream with; `None` if it has not ended.
+        /// Returns the trailer of the server; `None` if the stream has not ended.
         pub fn trailer(&self) -> Option<Metadata> {
             self.receiver.trailer()
         }
@@ -37,31 +37,31 @@ macro_rules! answers {
 
 macro_rules! receives {
     () => {
-        /// The next answer; `None` at the clean end. Cancel-safe.
+        /// Receives the next response; `None` at the clean end. Cancel-safe.
         ///
         /// # Errors
-        /// What the stream ended with, after every answer that came before.
+        /// The error of the stream, after every response that was received before it.
         pub fn recv(&mut self) -> RecvMessage<'_, Resp, C> {
             self.receiver.recv()
         }
 
-        answers!();
+        response_methods!();
     };
 }
 
 macro_rules! sends {
     () => {
-        /// Sends one request; waits while too much is queued. Cancel-safe.
+        /// Sends one request; waits while the send buffer is full (backpressure). Cancel-safe.
         ///
         /// # Errors
-        /// What the stream ended with; 12005 after `close_send`.
+        /// The error of the stream; [`Code::ILLEGAL_OPERATION`](crate::Code::ILLEGAL_OPERATION) after `close_send`.
         pub fn send(&self, request: &Req) -> SendMessage<'_> {
             self.sender.send(request)
         }
     };
 }
 
-/// One request, a stream of answers.
+/// The client's end of a call with one request and a stream of responses.
 #[derive(Debug)]
 #[must_use = "dropping the stream cancels it"]
 pub struct ServerStreamingClient<Resp, C = Thrift> {
@@ -84,14 +84,14 @@ impl<C, Resp: Payload<C>> Stream for ServerStreamingClient<Resp, C> {
     }
 }
 
-/// A stream of requests, one answer.
+/// The client's end of a call with a stream of requests and one response.
 #[derive(Debug)]
 #[must_use = "dropping the stream cancels it"]
 pub struct ClientStreamingClient<Req, Resp, C = Thrift> {
     sender: MessageSender<Req, C>,
     receiver: MessageReceiver<Resp, C>,
-    /// The response, while the end that decides whether it counts has not come.
-    answer: Option<Resp>,
+    /// The response, kept until the trailer has arrived: an error in it replaces the response.
+    response: Option<Resp>,
 }
 
 impl<C, Req: Payload<C>, Resp: Payload<C>> ClientStreamingClient<Req, Resp, C> {
@@ -100,34 +100,34 @@ impl<C, Req: Payload<C>, Resp: Payload<C>> ClientStreamingClient<Req, Resp, C> {
         Self {
             sender: MessageSender::new(sender, settings.clone()),
             receiver: MessageReceiver::new(receiver, settings),
-            answer: None,
+            response: None,
         }
     }
 
     sends!();
 
-    /// Ends the requests, and waits for the answer and the end of the stream. Cancel-safe: an answer that has come
-    /// stays until the end has come too.
+    /// Closes the sending side, and waits for the response and the end of the stream. Cancel-safe: a response that has
+    /// arrived is kept for the next call.
     ///
     /// # Errors
-    /// What the stream ended with; that it ended without an answer.
+    /// The error of the stream; the stream ended without a response.
     pub async fn close_and_recv(&mut self) -> Result<Resp> {
         self.sender.close_send();
-        let missing = || Error::network("stream ended without an answer");
-        if self.answer.is_none() {
-            self.answer = Some(self.receiver.recv().await?.ok_or_else(missing)?);
+        let missing = || Error::network("stream ended without a response");
+        if self.response.is_none() {
+            self.response = Some(self.receiver.recv().await?.ok_or_else(missing)?);
         }
-        // The end decides whether the answer counts: an error may follow it.
+        // An error may follow the response.
         match self.receiver.recv().await? {
-            None => self.answer.take().ok_or_else(missing),
-            Some(_) => Err(Error::network("stream brought a second answer")),
+            None => self.response.take().ok_or_else(missing),
+            Some(_) => Err(Error::network("stream has a second response")),
         }
     }
 
-    answers!();
+    response_methods!();
 }
 
-/// Two streams.
+/// The client's end of a call with streams of requests and responses.
 #[derive(Debug)]
 #[must_use = "dropping the stream cancels it"]
 pub struct BidiStreamingClient<Req, Resp, C = Thrift> {
@@ -146,14 +146,14 @@ impl<C, Req: Payload<C>, Resp: Payload<C>> BidiStreamingClient<Req, Resp, C> {
 
     sends!();
 
-    /// Says that nothing more will be sent; answers still come.
+    /// Closes the sending side; responses can still be received.
     pub fn close_send(&self) {
         self.sender.close_send();
     }
 
     receives!();
 
-    /// Both directions apart, for two tasks.
+    /// Splits the stream into its sending and receiving halves, for two tasks.
     pub fn split(self) -> (MessageSender<Req, C>, MessageReceiver<Resp, C>) {
         (self.sender, self.receiver)
     }

@@ -1,4 +1,4 @@
-//! Messages on raw halves: encoded into a buffer that the thread reuses, decoded from the frame.
+//! Typed messages on raw halves: encoded into a thread-local buffer, decoded from the frame.
 
 use std::cell::Cell;
 use std::fmt;
@@ -15,7 +15,7 @@ use stream_core::Metadata;
 use stream_core::stream::{Recv, RecvStream, SendStream, SendTimer};
 
 use crate::codec::{Payload, Thrift};
-use crate::message_layer::MessageSettings;
+use crate::message_layer::{Layered, MessageSettings};
 
 thread_local! {
     static SCRATCH: Cell<BytesMut> = Cell::new(BytesMut::new());
@@ -49,23 +49,22 @@ impl<C, T: Payload<C>> MessageSender<T, C> {
         Self { raw, settings, _type: PhantomData }
     }
 
-    /// Sends one message; waits while too much is queued. Cancel-safe: sent whole or not at all.
+    /// Sends one message; waits while the send buffer is full (backpressure). Cancel-safe: the message is sent entirely
+    /// or not at all.
     ///
     /// # Errors
-    /// What the stream ended with; 12005 if this direction has ended; that the message cannot be encoded.
+    /// The error of the stream; [`Code::ILLEGAL_OPERATION`](crate::Code::ILLEGAL_OPERATION) if this direction has ended;
+    /// the message cannot be encoded.
     pub fn send(&self, message: &T) -> SendMessage<'_> {
         let message = match encode(message) {
             Ok(buf) if !self.settings.has_layers() => Outgoing::Scratch(buf),
-            Ok(buf) => match self.settings.on_send(&self.raw, buf.freeze()) {
-                Ok(message) => Outgoing::Layered(Message::Owned(message)),
-                Err(error) => Outgoing::Refused(Some(Box::new(error))),
-            },
+            Ok(buf) => Outgoing::Layered(self.settings.on_send(self.raw.shared_info(), buf.freeze())),
             Err(error) => Outgoing::Refused(Some(Box::new(error))),
         };
         SendMessage { raw: &self.raw, message, timer: SendTimer::default() }
     }
 
-    /// A client's: says that nothing more will be sent.
+    /// Closes the sending side of a client.
     pub fn close_send(&self) {
         self.raw.close_send();
     }
@@ -83,9 +82,8 @@ impl<T, C> fmt::Debug for MessageSender<T, C> {
     }
 }
 
-/// Waits until a message is queued; see [`MessageSender::send`].
-///
-/// Written out, as [`RecvMessage`] is: it is part of many a handler's future, and holds nothing twice.
+/// A future that waits until a message is queued; see [`MessageSender::send`].
+// Written by hand, like `RecvMessage`: it is part of many handlers' futures, and an async block would be larger.
 #[must_use = "futures do nothing unless awaited"]
 pub struct SendMessage<'a> {
     raw: &'a SendStream,
@@ -95,11 +93,13 @@ pub struct SendMessage<'a> {
 
 /// A message, encoded when Send was called.
 enum Outgoing {
-    /// In the thread's buffer, which goes back when the future is dropped.
+    /// In the thread's buffer, which is returned when the future is dropped.
     Scratch(BytesMut),
-    /// As the layers have passed it on.
-    Layered(Message<'static>),
-    /// What Send returns.
+    /// On its way through the layers.
+    Layered(Layered),
+    /// As returned by the layers.
+    Owned(Message<'static>),
+    /// The result of Send.
     Refused(Option<Box<Error>>),
 }
 
@@ -108,10 +108,20 @@ impl Future for SendMessage<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let Self { raw, message, timer } = &mut *self;
+        if let Outgoing::Layered(layered) = message {
+            *message = match ready!(layered.as_mut().poll(cx)) {
+                Ok(message) => Outgoing::Owned(Message::Owned(message)),
+                Err(error) => Outgoing::Refused(Some(Box::new(error))),
+            };
+        }
         match message {
             Outgoing::Scratch(buf) => raw.poll_send(cx, &Message::Borrowed(buf), timer),
-            Outgoing::Layered(message) => raw.poll_send(cx, message, timer),
-            Outgoing::Refused(error) => Poll::Ready(error.take().map_or(Ok(()), |error| Err(*error))),
+            Outgoing::Owned(message) => raw.poll_send(cx, message, timer),
+            Outgoing::Refused(error) => Poll::Ready(error.take().map_or(Ok(()), |error| {
+                raw.report_failure(&error);
+                Err(*error)
+            })),
+            Outgoing::Layered(_) => Poll::Pending,
         }
     }
 }
@@ -130,7 +140,7 @@ impl fmt::Debug for SendMessage<'_> {
     }
 }
 
-/// Receives messages of one type. As a [`Stream`] it ends behind the first error that ends the stream.
+/// Receives messages of one type. As a [`Stream`] it ends after the first error that ends the stream.
 pub struct MessageReceiver<T, C = Thrift> {
     raw: RecvStream,
     settings: MessageSettings,
@@ -140,42 +150,48 @@ pub struct MessageReceiver<T, C = Thrift> {
 
 impl<C, T: Payload<C>> MessageReceiver<T, C> {
     pub(crate) fn new(raw: RecvStream, settings: MessageSettings) -> Self {
-        Self { raw, settings, ended: false, _type: PhantomData }
+        Self { raw, settings: settings.of_receiver(), ended: false, _type: PhantomData }
     }
 
-    /// The next message; `None` at the clean end of the peer's direction. Cancel-safe.
+    /// Receives the next message; `None` at the clean end of the peer's direction. Cancel-safe.
     ///
     /// # Errors
-    /// What the stream ended with, after every message that came before; that the message cannot be
-    /// decoded, and then the stream goes on.
+    /// The error of the stream, after every message that was received before it; the message cannot be decoded, and
+    /// then the stream continues.
     pub fn recv(&mut self) -> RecvMessage<'_, T, C> {
         RecvMessage { raw: self.raw.recv(), settings: &self.settings, _type: PhantomData }
     }
 
-    /// Returns the header of the response, once it is there. Cancel-safe.
+    /// Waits for the header of the response. Cancel-safe.
     ///
     /// # Errors
-    /// What the stream ended with, if it ended without a header.
+    /// The error of the stream, if it ended without a header.
     pub async fn header(&mut self) -> Result<Metadata> {
         self.raw.header().await
     }
 
-    /// Calls `callback` once when the stream has ended, with what went wrong.
+    /// Adds a callback, called once when the stream has ended, with the error; at once if it has already ended.
     pub fn on_close(&self, callback: impl FnOnce(Option<&Error>) + Send + 'static) {
         self.raw.on_close(callback);
     }
 
-    /// What the peer ended its direction with; `None` if it has not.
+    /// Returns the trailer of the peer; `None` if it has not ended its direction.
     pub fn trailer(&self) -> Option<Metadata> {
         self.raw.trailer()
     }
 }
 
-fn decode<C, T: Payload<C>>(message: Bytes, settings: &MessageSettings, stream: &RecvStream) -> Result<T> {
-    T::decode_within(settings.on_recv(stream, message)?, settings.limits())
+/// Returns the message that the layers have passed on.
+fn decode<C, T: Payload<C>>(
+    message: Result<Bytes>,
+    settings: &MessageSettings,
+    stream: &RecvStream,
+) -> Result<T> {
+    let decoded = message.and_then(|message| T::decode_within(message, settings.limits()));
+    decoded.inspect_err(|error| stream.report_failure(error))
 }
 
-/// Waits for the next message; see [`MessageReceiver::recv`].
+/// A future that waits for the next message; see [`MessageReceiver::recv`].
 #[must_use = "futures do nothing unless awaited"]
 pub struct RecvMessage<'a, T, C = Thrift> {
     raw: Recv<'a>,
@@ -187,8 +203,19 @@ impl<C, T: Payload<C>> Future for RecvMessage<'_, T, C> {
     type Output = Result<Option<T>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        let message = ready!(Pin::new(&mut self.raw).poll(cx))?;
-        Poll::Ready(message.map(|message| decode(message, self.settings, self.raw.stream())).transpose())
+        let Self { raw, settings, .. } = &mut *self;
+        loop {
+            if let Some(layered) = settings.poll_recv(cx) {
+                return layered.map(|message| decode(message, settings, raw.stream()).map(Some));
+            }
+            match ready!(Pin::new(&mut *raw).poll(cx))? {
+                Some(message) if settings.has_layers() => settings.start_recv(raw.stream(), message),
+                message => {
+                    let decode = |message| decode(Ok(message), settings, raw.stream());
+                    return Poll::Ready(message.map(decode).transpose());
+                }
+            }
+        }
     }
 }
 
@@ -205,15 +232,22 @@ impl<C, T: Payload<C>> Stream for MessageReceiver<T, C> {
         if self.ended {
             return Poll::Ready(None);
         }
-        match ready!(self.raw.poll_recv(cx)) {
-            Ok(Some(message)) => Poll::Ready(Some(decode(message, &self.settings, &self.raw))),
-            Ok(None) => {
-                self.ended = true;
-                Poll::Ready(None)
+        loop {
+            let Self { raw, settings, ended, .. } = &mut *self;
+            if let Some(layered) = settings.poll_recv(cx) {
+                return layered.map(|message| Some(decode(message, settings, raw)));
             }
-            Err(error) => {
-                self.ended = !error.is_retryable();
-                Poll::Ready(Some(Err(error)))
+            match ready!(raw.poll_recv(cx)) {
+                Ok(Some(message)) if settings.has_layers() => settings.start_recv(raw, message),
+                Ok(Some(message)) => return Poll::Ready(Some(decode(Ok(message), settings, raw))),
+                Ok(None) => {
+                    *ended = true;
+                    return Poll::Ready(None);
+                }
+                Err(error) => {
+                    *ended = !error.is_retryable();
+                    return Poll::Ready(Some(Err(error)));
+                }
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Typed streams, named as Kitex names them. Each stands on a raw sender, a raw receiver, or both; only
-//! messages are encoded and decoded here.
+//! Typed streams, with Kitex's names. Each wraps a raw sender, a raw receiver, or both, and only encodes and decodes
+//! messages.
 
 mod client;
 mod message;

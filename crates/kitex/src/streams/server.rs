@@ -1,4 +1,4 @@
-//! The server's ends of streams: what a handler gets.
+//! The server's ends of streams, which handlers get.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::context::Request;
 use crate::invoke::RawStream;
 use crate::message_layer::MessageSettings;
 
-/// Adds to the header of an answer.
+/// Adds to the header of a response.
 fn set_header(sender: &SendStream, key: Bytes, value: Bytes) -> Result<()> {
     let header = Metadata::from_iter([(key, value)]);
     match sender.set_header(&header) {
@@ -25,31 +25,32 @@ fn set_header(sender: &SendStream, key: Bytes, value: Bytes) -> Result<()> {
     }
 }
 
-/// The header and trailer of an answer, at the end of a stream whose raw sender stands in this field.
-macro_rules! answers {
+/// Methods for the header and trailer of a response; the argument is the field with the raw sender.
+macro_rules! response_methods {
     ($($sender:ident).+) => {
-        /// Adds to the header of the answer, which leaves with the first message, or with the trailer.
+        /// Adds to the header of the response, which is sent with the first message or with the trailer.
         ///
         /// # Errors
-        /// The header has left already.
+        /// The header was already sent.
         pub fn set_header(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Result<()> {
             set_header(&self.$($sender).+, key.into(), value.into())
         }
 
-        /// Sends the header of the answer now.
+        /// Sends the header of the response now.
         ///
         /// # Errors
-        /// What the stream ended with; 12005 if the header is too large.
+        /// The error of the stream; [`Code::ILLEGAL_OPERATION`](crate::Code::ILLEGAL_OPERATION) if the header is too
+        /// large.
         pub fn send_header(&self) -> Result<()> {
             self.$($sender).+.send_header()
         }
 
-        /// Calls `callback` once when the handler has returned, with what the stream ended with.
+        /// Adds a callback, called once when the handler has returned, with the error of the stream.
         pub fn on_close(&self, callback: impl FnOnce(Option<&Error>) + Send + 'static) {
             self.$($sender).+.on_close(callback);
         }
 
-        /// Adds to the trailer, which leaves when the handler returns.
+        /// Adds to the trailer, which is sent when the handler returns.
         pub fn set_trailer(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) {
             self.request.set_trailer(key.into(), value.into());
         }
@@ -58,10 +59,10 @@ macro_rules! answers {
 
 macro_rules! receives {
     () => {
-        /// The next request; `None` when the client has sent all. Cancel-safe.
+        /// Receives the next request; `None` when the client has closed its sending side. Cancel-safe.
         ///
         /// # Errors
-        /// What the stream ended with: who canceled, and along which path.
+        /// The error of the stream, with the code and the path of a cancel.
         pub fn recv(&mut self) -> RecvMessage<'_, Req, C> {
             self.receiver.recv()
         }
@@ -70,17 +71,17 @@ macro_rules! receives {
 
 macro_rules! sends {
     () => {
-        /// Sends one answer; waits while too much is queued. Cancel-safe.
+        /// Sends one response; waits while the send buffer is full (backpressure). Cancel-safe.
         ///
         /// # Errors
-        /// What the stream ended with: who canceled, and along which path.
-        pub fn send(&self, answer: &Resp) -> SendMessage<'_> {
-            self.sender.send(answer)
+        /// The error of the stream, with the code and the path of a cancel.
+        pub fn send(&self, response: &Resp) -> SendMessage<'_> {
+            self.sender.send(response)
         }
     };
 }
 
-/// One request, a stream of answers. Clones send on the same stream.
+/// The server's end of a call with one request and a stream of responses. Clones send on the same stream.
 #[derive(Debug)]
 pub struct ServerStreamingServer<Resp, C = Thrift> {
     sender: MessageSender<Resp, C>,
@@ -94,7 +95,7 @@ impl<C, Resp: Payload<C>> ServerStreamingServer<Resp, C> {
 
     sends!();
 
-    answers!(sender.raw);
+    response_methods!(sender.raw);
 }
 
 impl<Resp, C> Clone for ServerStreamingServer<Resp, C> {
@@ -103,7 +104,7 @@ impl<Resp, C> Clone for ServerStreamingServer<Resp, C> {
     }
 }
 
-/// A stream of requests, one answer: what the handler returns.
+/// The server's end of a call with a stream of requests and one response, which the handler returns.
 #[derive(Debug)]
 pub struct ClientStreamingServer<Req, C = Thrift> {
     receiver: MessageReceiver<Req, C>,
@@ -119,7 +120,7 @@ impl<C, Req: Payload<C>> ClientStreamingServer<Req, C> {
 
     receives!();
 
-    answers!(sender);
+    response_methods!(sender);
 }
 
 impl<C, Req: Payload<C>> Stream for ClientStreamingServer<Req, C> {
@@ -130,7 +131,7 @@ impl<C, Req: Payload<C>> Stream for ClientStreamingServer<Req, C> {
     }
 }
 
-/// Two streams.
+/// The server's end of a call with streams of requests and responses.
 #[derive(Debug)]
 pub struct BidiStreamingServer<Req, Resp, C = Thrift> {
     receiver: MessageReceiver<Req, C>,
@@ -152,9 +153,9 @@ impl<C, Req: Payload<C>, Resp: Payload<C>> BidiStreamingServer<Req, Resp, C> {
 
     sends!();
 
-    answers!(sender.raw);
+    response_methods!(sender.raw);
 
-    /// Both directions apart, for two tasks. Set header and trailer before.
+    /// Splits the stream into its receiving and sending halves, for two tasks. Set header and trailer before.
     pub fn split(self) -> (MessageReceiver<Req, C>, MessageSender<Resp, C>) {
         (self.receiver, self.sender)
     }

@@ -6,7 +6,7 @@ use kitex::bytes::Bytes;
 use kitex::client::{BuildError, CallProtocol, PoolKind};
 use kitex::middleware::{Invoke, RawStream};
 use kitex::{
-    CallOptions, Client, Code, Context, Error, Kind, Method, Propagation, RecvTimeout, Result,
+    CallOptions, Client, Code, Context, Error, ErrorKind, Method, Propagation, RecvTimeout, Result,
     ServerStreamingClient, StreamError,
 };
 use tower_layer::layer_fn;
@@ -26,17 +26,17 @@ pub(crate) fn client(address: &str) -> Result<EchoClient, BuildError> {
 }
 
 pub(crate) async fn four_modes(client: &EchoClient, ctx: &Context) -> Result<()> {
-    let answer = client.unary(ctx, req("hello", 0)).await?;
-    println!("{answer:?}");
+    let response = client.unary(ctx, req("hello", 0)).await?;
+    println!("{response:?}");
 
     let mut stream = client.up(ctx).await?;
     stream.send(&req("", 1)).await?;
-    let answer = stream.close_and_recv().await?;
-    println!("{answer:?}");
+    let response = stream.close_and_recv().await?;
+    println!("{response:?}");
 
     let mut stream = client.down(ctx, req("", 3)).await?;
-    while let Some(answer) = stream.recv().await? {
-        println!("{answer:?}");
+    while let Some(response) = stream.recv().await? {
+        println!("{response:?}");
     }
 
     let mut stream = client.bidi(ctx).await?;
@@ -77,7 +77,7 @@ pub(crate) async fn thrown(client: &EchoClient, ctx: &Context) {
     match client.ping(ctx, Req::default()).await {
         Err(EchoPingError::E(thrown)) => println!("{:?}", thrown.reason),
         Err(EchoPingError::Other(error)) => println!("{error}"),
-        Ok(answer) => println!("{answer:?}"),
+        Ok(response) => println!("{response:?}"),
     }
 }
 
@@ -92,8 +92,8 @@ pub(crate) async fn cancel(client: &EchoClient) -> String {
 
 fn look_at(error: &Error) {
     match error.kind() {
-        Some(Kind::Canceled) => println!("by {:?}", error.path()),
-        Some(Kind::Timeout) => println!("code {:?}", error.code()),
+        ErrorKind::Canceled => println!("by {:?}", error.path()),
+        ErrorKind::Timeout => println!("code {:?}", error.code()),
         _ => println!("{error}"),
     }
     assert_eq!(error.code(), Some(Code::CANCELED));
@@ -136,8 +136,8 @@ pub(crate) async fn close_callback(client: &EchoClient, ctx: &Context) -> Result
 
 pub(crate) async fn take_it_apart(mut stream: ServerStreamingClient<Resp>) {
     use futures_util::StreamExt;
-    while let Some(Ok(answer)) = stream.next().await {
-        println!("{answer:?}");
+    while let Some(Ok(response)) = stream.next().await {
+        println!("{response:?}");
     }
 }
 

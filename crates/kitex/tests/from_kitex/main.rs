@@ -1,5 +1,4 @@
-//! Every Rust block of `docs/from-kitex.md` stands in these files, line for line, so it compiles; and what
-//! can run, runs.
+//! Every Rust block of `docs/from-kitex.md` is in these files, line for line, so it compiles, and is run if possible.
 
 mod calls;
 mod server;
@@ -14,12 +13,12 @@ const PAGE: &str = include_str!("../../../../docs/from-kitex.md");
 const CODE: [&str; 2] = [include_str!("calls.rs"), include_str!("server.rs")];
 
 #[test]
-fn the_page_shows_code_that_compiles() {
+fn from_kitex_page_shows_code_that_compiles() {
     let code = CODE.map(trimmed);
     let blocks = PAGE.split("```rust\n").skip(1).map(|block| block.split("```").next().unwrap_or_default());
-    let stands =
+    let is_present =
         |block: &[&str]| code.iter().any(|code| code.windows(block.len()).any(|found| found == block));
-    let (good, bad): (Vec<_>, Vec<_>) = blocks.partition(|block| stands(&trimmed(block)));
+    let (good, bad): (Vec<_>, Vec<_>) = blocks.partition(|block| is_present(&trimmed(block)));
     assert!(bad.is_empty(), "no test compiles this:\n{}", bad.join("\n"));
     assert!(good.len() > 15, "{} blocks: the page is not read as it should be", good.len());
 }
@@ -30,7 +29,7 @@ fn trimmed(text: &str) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn what_the_page_calls_runs() {
+async fn from_kitex_client_calls_run() {
     let server = kitex::Server::builder("echo").observer(server::Metrics::default());
     let server = server.layer(tower_layer::layer_fn(server::Auth)).message_layer(server::Sizes);
     let address = serve(server.service(EchoServer::new(server::Handler))).await.unwrap();
@@ -59,7 +58,7 @@ async fn what_the_page_calls_runs() {
 }
 
 #[tokio::test]
-async fn the_pages_server_ends_when_it_is_told() {
+async fn from_kitex_server_ends_on_its_shutdown_signal() {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(server::serve_until(async { drop(stopped.await) }));
     drop(stop);

@@ -1,12 +1,13 @@
 //! The server's blocks of the page.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kitex::bytes::Bytes;
 use kitex::middleware::MessageLayer;
-use kitex::observe::{Observer, StreamInfo};
+use kitex::observe::{CallEnd, CallObserver, CallStart, MessageEvent, Observer, StreamInfo};
 use kitex::server::{BindError, OnCancel};
 use kitex::{
     BidiStreamingServer, BizStatusError, Call, ClientStreamingServer, Context, Error, Metadata, Method,
@@ -27,13 +28,14 @@ pub(crate) async fn run() -> Ended {
     Ok(())
 }
 
-pub(crate) async fn serve_until(told: impl Future<Output = ()>) -> Result<(), BindError> {
+pub(crate) async fn serve_until(shutdown_signal: impl Future<Output = ()>) -> Result<(), BindError> {
     let server = Server::builder("echo").service(EchoServer::new(Handler));
     let server = server.recv_timeout(RecvTimeout::new(Duration::from_secs(30)));
     let server = server.on_cancel_of("Echo", "Down", OnCancel::NotifyThenDrop(Duration::from_secs(5)));
     let server = server.layer(layer_fn(Auth)).message_layer(Sizes).observer(Metrics::default());
+    let server = server.max_connections(10_000).max_qps(2000);
     let server = server.exit_wait(Duration::from_secs(3)).bind("127.0.0.1:0").await?;
-    server.serve_until(told).await;
+    server.serve_until(shutdown_signal).await;
     Ok(())
 }
 
@@ -114,8 +116,9 @@ impl<S: Service> Service for Auth<S> {
 
 pub(crate) struct Sizes;
 
+#[kitex::async_trait]
 impl MessageLayer for Sizes {
-    fn on_recv(&self, stream: &StreamInfo, message: Bytes) -> Result<Bytes> {
+    async fn on_recv(&self, stream: &StreamInfo, message: Bytes) -> Result<Bytes> {
         match message.len() {
             0..1_000_000 => Ok(message),
             len => Err(Error::other(format!("{len} bytes from {}", stream.peer))),
@@ -125,23 +128,32 @@ impl MessageLayer for Sizes {
 
 #[derive(Default)]
 pub(crate) struct Metrics {
-    sent: AtomicU64,
+    sent: Arc<AtomicU64>,
 }
 
 impl Observer for Metrics {
-    fn start(&self, stream: &StreamInfo) {
-        println!("{:?} from {}", stream.method, stream.peer);
+    fn start(&self, call: &mut CallStart<'_>) -> Option<Box<dyn CallObserver>> {
+        println!("{:?} from {:?} to {}", call.method, call.caller, call.callee);
+        Some(Box::new(OneCall { sent: self.sent.clone(), started: Instant::now() }))
+    }
+}
+
+struct OneCall {
+    sent: Arc<AtomicU64>,
+    started: Instant,
+}
+
+impl CallObserver for OneCall {
+    fn sent(&self, message: &MessageEvent) {
+        self.sent.fetch_add(message.bytes as u64, Relaxed);
     }
 
-    fn sent(&self, _: &StreamInfo, bytes: usize) {
-        self.sent.fetch_add(bytes as u64, Relaxed);
+    fn finish(&self, end: &CallEnd<'_>) {
+        let kind = end.error.map(Error::kind);
+        println!("{kind:?} after {:?}", self.started.elapsed());
     }
 
-    fn finish(&self, stream: &StreamInfo, error: Option<&Error>) {
-        println!("{:?} {error:?} after {:?}", stream.method, stream.opened.elapsed());
-    }
-
-    fn meta(&self, _: &StreamInfo, strings: &Metadata, _payload: &[u8]) {
+    fn meta(&self, strings: &Metadata, _payload: &[u8]) {
         println!("a proxy says {strings:?}");
     }
 }

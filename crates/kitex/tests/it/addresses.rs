@@ -1,5 +1,4 @@
-//! Addresses as people write them: what works is what a reader of the line would expect, and what does not says why
-//! before anything is dialed.
+//! Forms of addresses: the usual ones work, and invalid ones are explained before anything is dialed.
 
 use kitex::{Client, Context, Server};
 
@@ -7,14 +6,14 @@ use crate::fixture::echo::EchoServer;
 use crate::fixture::{EchoClient, Handlers, req, soon};
 
 #[tokio::test]
-async fn a_port_alone_listens_on_every_interface() {
+async fn bind_to_a_port_alone_listens_on_every_interface() {
     let server = Server::builder("ServiceB").service(EchoServer::new(Handlers::default()));
     let server = server.bind(":0").await.unwrap();
     let port = server.local_addr().port();
     assert!(server.local_addr().ip().is_unspecified());
     tokio::spawn(server.serve());
     let mut hosts = vec!["127.0.0.1"];
-    // Where the machine has IPv6 at all.
+    // Only if the machine has IPv6.
     if tokio::net::TcpListener::bind("[::1]:0").await.is_ok() {
         hosts.push("[::1]");
     }
@@ -26,7 +25,7 @@ async fn a_port_alone_listens_on_every_interface() {
 }
 
 #[tokio::test]
-async fn what_is_no_address_is_explained_at_once() {
+async fn invalid_addresses_are_explained_by_build_and_bind() {
     let rows = [
         ("http://127.0.0.1:80", "it is a URL: leave out the scheme and the path"),
         ("127.0.0.1:80/path", "it has a path: leave it out"),
@@ -35,6 +34,14 @@ async fn what_is_no_address_is_explained_at_once() {
         ("::1:80", "it is an IPv6 address without brackets: write [address]:port"),
         ("127.0.0.1", "it has no port"),
         ("127.0.0.1:99999", "its port is not a number up to 65535"),
+        ("127.0.0.1:-1", "its port is not a number up to 65535"),
+        ("127.0.0.1:http", "its port is not a number up to 65535"),
+        ("127.0.0.1:", "its port is not a number up to 65535"),
+        ("127.0.0.1:80 ", "it has a space or a control character: remove it"),
+        ("tcp://127.0.0.1:80", "it is a URL: leave out the scheme and the path"),
+        ("https://example.com", "it is a URL: leave out the scheme and the path"),
+        ("[::1]", "it has no port"),
+        ("::", "it is an IPv6 address without brackets: write [address]:port"),
     ];
     for (address, text) in rows {
         let error = Client::builder("ServiceB").address(address).build().unwrap_err().to_string();

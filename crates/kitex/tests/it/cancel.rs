@@ -1,19 +1,19 @@
-//! Who cancels, and what everybody below sees of it: code, side and path at each hop, at once, whatever
-//! each is doing at the time.
+//! Cancels, and what each hop reports: code, side and path, immediately, in any state of the hop.
 
 use std::time::Duration;
 
 use kitex::{Canceler, Context, Error};
 use tokio::sync::watch;
 
+use crate::fixture::by;
 use crate::fixture::chain::Chain;
 use crate::fixture::{
-    Handlers, Nobody, Peer, Req, Tell, brief, builder, ended, large, reports, req, resp, soon, until,
+    Handlers, Peer, Refusing, Reporter, Req, brief, builder, ended, large, reports, req, resp, soon, until,
 };
 
 type Cancel = fn(&Canceler);
 
-/// What A does; what A's own stream says, B's and C's to the next, and what D is told.
+/// What A does; the errors of A's stream, of B's and C's to the next, and of D's handler.
 const CHAIN: &[(&str, Cancel, &str, &str, &str, &str)] = &[
     (
         "cancel",
@@ -42,7 +42,7 @@ const CHAIN: &[(&str, Cancel, &str, &str, &str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn a_cancel_empties_the_whole_chain_and_names_everybody_on_its_way() {
+async fn cancel_ends_the_whole_chain_with_its_path() {
     let mut chain = Chain::of(&["ServiceB", "ServiceC", "ServiceD"]).await;
     let client = chain.client();
     for (what, cancel, at_a, at_b, at_c, at_d) in CHAIN {
@@ -58,13 +58,13 @@ async fn a_cancel_empties_the_whole_chain_and_names_everybody_on_its_way() {
 }
 
 #[tokio::test]
-async fn a_cause_is_read_in_its_words_at_every_hop() {
-    let (tell, mut told) = reports();
+async fn cancel_with_cause_arrives_with_its_text_at_every_hop() {
+    let (reporter, mut reported) = reports();
     let handlers = Handlers::default().down(move |ctx, _, stream| {
-        let tell = tell.clone();
+        let reporter = reporter.clone();
         async move {
             stream.send(&resp("", 0)).await?;
-            tell.tell(ctx.canceled().await.to_string());
+            reporter.send(ctx.canceled().await.to_string());
             Ok(())
         }
     });
@@ -75,15 +75,17 @@ async fn a_cause_is_read_in_its_words_at_every_hop() {
     canceler.cancel_with_cause("user pressed stop");
     canceler.cancel();
     let seen = soon(down.recv()).await.unwrap_err().to_string();
-    assert_eq!(seen, "[ttstream error, code=12008] [client-side stream] user pressed stop");
-    assert_eq!(
-        told.next().await,
-        "[ttstream error, code=12008] [server-side stream] [canceled path: ServiceA] user pressed stop",
-        "the first reason stays"
-    );
+    let at_client = "[ttstream error, code=12008] [client-side stream] user pressed stop";
+    assert_eq!(seen, by(at_client, "rpc error: code = 1 desc = context canceled"));
+    let at_server =
+        "[ttstream error, code=12008] [server-side stream] [canceled path: ServiceA] user pressed stop";
+    // Kitex's text; the cause is beside it.
+    let rst = "rpc error: code = 1 desc = transport: RSTStream Frame received with error code: CANCEL \
+               [triggered by ServiceA]";
+    assert_eq!(reported.next().await, by(at_server, rst), "the first reason stays");
 }
 
-/// Where a handler can be when its stream is canceled.
+/// What a handler waits for when its stream is canceled.
 #[derive(Clone, Copy, Debug)]
 enum Waits {
     Recv,
@@ -94,7 +96,7 @@ enum Waits {
 }
 
 #[tokio::test]
-async fn a_handler_learns_of_a_cancel_wherever_it_waits() {
+async fn cancel_wakes_a_handler_wherever_it_waits() {
     let (hold, held) = watch::channel(false);
     let never = move |_, _| {
         let mut held = held.clone();
@@ -112,24 +114,29 @@ async fn a_handler_learns_of_a_cancel_wherever_it_waits() {
         (Waits::Stream, "12007 client ServiceA"),
     ];
     for (waits, expected) in rows {
-        let (tell, mut told) = reports();
+        let (reporter, mut reported) = reports();
         let next = crate::fixture::chain::client("ServiceC", &next.address);
         let peer = Peer::start(Handlers::default().bidi(move |ctx, stream| {
-            let (tell, next) = (tell.clone(), next.clone());
+            let (reporter, next) = (reporter.clone(), next.clone());
             async move {
+                // The cancel may come with the first message: it is to meet a stream that is open.
+                let below = if let Waits::Stream = waits { Some(next.bidi(&ctx).await?) } else { None };
                 stream.send(&resp("begun", 0)).await?;
-                let error = wait(waits, &ctx, stream, &next).await;
-                tell.tell(brief(&error));
+                let error = match below {
+                    Some(mut below) => below.recv().await.unwrap_err(),
+                    None => wait(waits, &ctx, stream, &next).await,
+                };
+                reporter.send(brief(&error));
                 Err(error)
             }
         }))
         .await;
         let (ctx, canceler) = Context::background().with_cancel();
-        // Nobody receives behind the first message, so a sender waits soon.
+        // The client receives only the first message, so a Send soon waits.
         let mut bidi = peer.client().bidi(&ctx).await.unwrap();
         soon(bidi.recv()).await.unwrap();
         canceler.cancel();
-        assert_eq!(told.next().await, expected, "{waits:?}");
+        assert_eq!(reported.next().await, expected, "{waits:?}");
     }
     drop(hold);
 }
@@ -149,15 +156,14 @@ async fn wait(
             }
         },
         Waits::Canceled => ctx.canceled().await.into(),
-        Waits::Call => next.unary(ctx, req("", 0)).await.unwrap_err(),
-        Waits::Stream => next.bidi(ctx).await.unwrap().recv().await.unwrap_err(),
+        Waits::Call | Waits::Stream => next.unary(ctx, req("", 0)).await.unwrap_err(),
     }
 }
 
 #[tokio::test]
-async fn nothing_is_opened_under_a_context_that_has_ended() {
-    let nobody = Nobody::new();
-    let client = builder(&nobody.address).build().unwrap();
+async fn canceled_context_opens_nothing() {
+    let refusing = Refusing::new();
+    let client = builder(&refusing.address).build().unwrap();
     let echo = crate::fixture::EchoClient::new(client.clone());
     for (_, cancel, expected, ..) in CHAIN {
         let (ctx, canceler) = Context::background().with_cancel();
@@ -171,16 +177,16 @@ async fn nothing_is_opened_under_a_context_that_has_ended() {
             soon(ctx.canceled()).await;
         }
     }
-    assert_eq!(client.pool_stats().dials, 0, "nobody is dialed for what has ended");
+    assert_eq!(client.pool_stats().dials, 0, "no dial under an ended context");
 }
 
 #[tokio::test]
-async fn a_child_that_is_canceled_takes_nothing_else_along() {
+async fn cancel_of_a_child_context_cancels_nothing_else() {
     let peer = Peer::start(Handlers::default()).await;
     let (client, (ctx, _canceler)) = (peer.client(), Context::background().with_cancel());
     let (child, canceler) = ctx.with_cancel();
-    let (_twin, twins) = ctx.with_cancel();
-    drop(twins);
+    let (_sibling, dropped) = ctx.with_cancel();
+    drop(dropped);
     let mut above = client.bidi(&ctx).await.unwrap();
     let mut below = client.bidi(&child).await.unwrap();
     canceler.cancel();
@@ -191,45 +197,49 @@ async fn a_child_that_is_canceled_takes_nothing_else_along() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_canceled_ends_at_once_and_its_handler_is_told() {
-    let (tell, mut told) = reports();
+async fn cancel_of_a_ping_pong_call_ends_it_and_cancels_its_handler() {
+    let (reporter, mut reported) = reports();
     let unary = move |ctx: Context, _| {
-        let tell: Tell<String> = tell.clone();
+        let reporter: Reporter<String> = reporter.clone();
         async move {
-            tell.tell("begun".to_owned());
-            tell.tell(brief(&ctx.canceled().await.into()));
+            reporter.send("begun".to_owned());
+            reporter.send(brief(&ctx.canceled().await.into()));
             Ok(resp("", 0))
         }
     };
     let peer = Peer::start(Handlers::default().unary(unary)).await;
     let (ctx, canceler) = Context::background().with_cancel();
     let client = peer.client();
+    // Within its first round trip a gRPC connection knows too little of its peer to send code and path of a cancel.
+    let mut down = client.down(&Context::background(), req("", 1)).await.unwrap();
+    while soon(down.recv()).await.unwrap().is_some() {}
     let call = tokio::spawn(async move { client.unary(&ctx, req("", 0)).await });
-    assert_eq!(told.next().await, "begun");
+    assert_eq!(reported.next().await, "begun");
     canceler.cancel();
     assert_eq!(ended(&soon(call).await.unwrap()), "12007 client");
-    assert_eq!(told.next().await, "12013 nowhere", "a call has nothing but its connection to tell by");
+    // Over TTHeader a call has nothing but its connection to reporter by.
+    assert_eq!(reported.next().await, by("12013 nowhere", "12007 server ServiceA"));
 }
 
 /// A regression test of Kitex's: what a handler opened ends when the handler returns, 12012.
 #[tokio::test]
-async fn what_a_handler_opened_ends_when_it_returns() {
-    let (tell, mut told) = reports();
+async fn handler_return_ends_the_streams_that_it_opened() {
+    let (reporter, mut reported) = reports();
     let mut chain = Chain::of(&["ServiceC"]).await;
     let next = crate::fixture::chain::client("ServiceC", &chain.first().address);
     let (returned, returns) = watch::channel(false);
     let handlers = Handlers::default().down(move |ctx, req, stream| {
-        let (next, tell, mut returns) = (next.clone(), tell.clone(), returns.clone());
+        let (next, reporter, mut returns) = (next.clone(), reporter.clone(), returns.clone());
         async move {
             let mut answers = next.down(&ctx, req).await?;
             let first = answers.recv().await?.expect("the next service answers");
-            let (late, keeps) = (tell.clone(), stream.clone());
+            let (late, keeps) = (reporter.clone(), stream.clone());
             tokio::spawn(async move {
-                late.tell(ended(&answers.recv().await));
-                late.tell(brief(&ctx.canceled().await.into()));
+                late.send(ended(&answers.recv().await));
+                late.send(brief(&ctx.canceled().await.into()));
                 returns.wait_for(|returned| *returned).await.unwrap();
-                late.tell(ended(&keeps.send(&resp("late", 0)).await));
-                late.tell(ended(&keeps.send_header()));
+                late.send(ended(&keeps.send(&resp("late", 0)).await));
+                late.send(ended(&keeps.send_header()));
             });
             stream.send(&first).await
         }
@@ -237,16 +247,16 @@ async fn what_a_handler_opened_ends_when_it_returns() {
     let peer = Peer::start(handlers).await;
     let mut down = peer.client().down(&Context::background(), req("", 0)).await.unwrap();
     while soon(down.recv()).await.unwrap().is_some() {}
-    assert_eq!(told.next().await, "12012 client", "the stream that the handler opened");
-    assert_eq!(told.next().await, "12012 server", "its context");
+    assert_eq!(reported.next().await, "12012 client", "the stream that the handler opened");
+    assert_eq!(reported.next().await, "12012 server", "its context");
     returned.send_replace(true);
-    assert_eq!(told.next().await, "12012 server", "its own stream, in hands that it left it in");
-    assert_eq!(told.next().await, "12012 server");
+    assert_eq!(reported.next().await, "12012 server", "its own stream, in hands that it left it in");
+    assert_eq!(reported.next().await, "12012 server");
     assert_eq!(chain.parts(1).await, [("ServiceC".to_owned(), "12012 server ServiceB".to_owned())]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cancel_that_races_the_end_leaves_one_outcome() {
+async fn cancel_that_races_the_end_leaves_one_outcome() {
     let peer = Peer::start(Handlers::default()).await;
     let client = peer.client();
     let mut seen = [0, 0];
@@ -275,9 +285,9 @@ async fn a_cancel_that_races_the_end_leaves_one_outcome() {
 }
 
 #[tokio::test]
-async fn a_thousand_streams_of_one_context_end_with_one_word() {
-    let (tell, mut told) = reports();
-    let peer = Peer::start(crate::fixture::chain::idle(tell)).await;
+async fn cancel_ends_a_thousand_streams_of_one_context() {
+    let (reporter, mut reported) = reports();
+    let peer = Peer::start(crate::fixture::chain::idle(reporter)).await;
     let client = peer.raw_client(|client| client);
     let echo = crate::fixture::EchoClient::new(client.clone());
     let (ctx, canceler) = Context::background().with_cancel();
@@ -290,7 +300,7 @@ async fn a_thousand_streams_of_one_context_end_with_one_word() {
     }
     canceler.cancel();
     for _ in 0..1000 {
-        assert_eq!(told.next().await.1, "12007 server ServiceA");
+        assert_eq!(reported.next().await.1, "12007 server ServiceA");
     }
     for stream in &mut streams {
         assert_eq!(ended(&soon(stream.recv()).await), "12007 client");

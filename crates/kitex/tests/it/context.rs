@@ -1,5 +1,4 @@
-//! The context as a handler uses it: what it inherits, what runs under it, what leaves it on purpose,
-//! when it ends by itself. Deadlines run on a clock that the test turns.
+//! The context of a handler: what it inherits, `spawn`, `detach`, deadlines. Deadlines run on a paused clock.
 
 use std::time::{Duration, Instant};
 
@@ -7,55 +6,55 @@ use kitex::{Address, Context, Reason};
 use tokio::sync::watch;
 
 use crate::fixture::chain::client;
-use crate::fixture::{Handlers, Peer, Tell, answer, brief, ended, reports, req, resp, soon};
+use crate::fixture::{Handlers, Peer, Reporter, answer, brief, ended, reports, req, resp, soon};
 
-/// Tells when what holds it is dropped.
-struct Gone(Tell<String>);
+/// Reports when its owner is dropped.
+struct Gone(Reporter<String>);
 
 impl Drop for Gone {
     fn drop(&mut self) {
-        self.0.tell("gone".to_owned());
+        self.0.send("gone".to_owned());
     }
 }
 
 #[tokio::test]
-async fn a_handler_knows_who_it_is_and_who_calls() {
-    let (tell, mut told) = reports();
+async fn context_has_the_service_and_the_caller() {
+    let (reporter, mut reported) = reports();
     let unary = move |ctx: Context, req| {
         let loopback = ctx.peer().and_then(Address::ip).is_some_and(|ip| ip.is_loopback());
         let method = format!("{:?}", ctx.method().unwrap());
-        tell.tell((ctx.service().map(str::to_owned), method, loopback));
+        reporter.send((ctx.service().map(str::to_owned), method, loopback));
         async { Ok(answer(req)) }
     };
     let peer = Peer::start(Handlers::default().unary(unary)).await;
     soon(peer.client().unary(&Context::background(), req("", 0))).await.unwrap();
-    assert_eq!(told.next().await, (Some("ServiceB".to_owned()), "Echo.Unary (Unary)".to_owned(), true));
+    assert_eq!(reported.next().await, (Some("ServiceB".to_owned()), "Echo.Unary (Unary)".to_owned(), true));
     let own = Context::background();
     assert!(own.service().is_none() && own.method().is_none() && own.peer().is_none());
     assert!(own.metadata().is_none() && own.deadline().is_none() && own.reason().is_none());
 }
 
 #[tokio::test]
-async fn what_is_detached_goes_on_when_the_caller_has_gone() {
-    let (tell, mut told) = reports();
-    let saved = tell.clone();
+async fn detach_outlives_the_caller() {
+    let (reporter, mut reported) = reports();
+    let saved = reporter.clone();
     let unary = move |ctx: Context, req: crate::fixture::Req| {
         let pk = ctx.persistent("pk").map(|value| String::from_utf8_lossy(value).into_owned());
-        saved.tell(format!("saved {} for {}", req.seq.unwrap_or_default(), pk.unwrap_or_default()));
+        saved.send(format!("saved {} for {}", req.seq.unwrap_or_default(), pk.unwrap_or_default()));
         async { Ok(answer(req)) }
     };
     let store = Peer::start(Handlers::default().unary(unary)).await;
     let store = client("Store", &store.address);
     let handlers = Handlers::default().down(move |ctx, _, stream| {
-        let (store, tell) = (store.clone(), tell.clone());
+        let (store, reporter) = (store.clone(), reporter.clone());
         async move {
             stream.send(&resp("begun", 0)).await?;
             let detached = ctx.detach();
             ctx.canceled().await;
-            tell.tell(ended(&store.unary(&ctx, req("", 1)).await));
-            tell.tell(ended(&store.unary(&detached, req("", 2)).await));
-            tell.tell(ended(&store.unary(&ctx.detach(), req("", 3)).await));
-            tell.tell(format!("{:?} {:?}", detached.reason(), detached.deadline()));
+            reporter.send(ended(&store.unary(&ctx, req("", 1)).await));
+            reporter.send(ended(&store.unary(&detached, req("", 2)).await));
+            reporter.send(ended(&store.unary(&ctx.detach(), req("", 3)).await));
+            reporter.send(format!("{:?} {:?}", detached.reason(), detached.deadline()));
             Ok(())
         }
     });
@@ -66,11 +65,11 @@ async fn what_is_detached_goes_on_when_the_caller_has_gone() {
     drop(down);
     let words = ["12007 client ServiceA", "saved 2 for A", "ok", "saved 3 for A", "ok", "None None"];
     for word in words {
-        assert_eq!(told.next().await, word);
+        assert_eq!(reported.next().await, word);
     }
 }
 
-/// What a spawned task is under, and how it ends.
+/// The context of a spawned task, and how the task ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Under {
     TheContext,
@@ -78,23 +77,23 @@ enum Under {
 }
 
 #[tokio::test]
-async fn a_spawned_task_inherits_the_context_and_ends_with_it() {
+async fn spawn_ends_with_its_context() {
     for (under, ends) in [(Under::TheContext, true), (Under::Detached, false)] {
-        let (tell, mut told) = reports();
+        let (reporter, mut reported) = reports();
         let (go, gone) = watch::channel(false);
         let handlers = Handlers::default().down(move |ctx, _, stream| {
-            let (tell, mut gone) = (tell.clone(), gone.clone());
+            let (reporter, mut gone) = (reporter.clone(), gone.clone());
             let ctx = if under == Under::Detached { ctx.detach() } else { ctx };
             async move {
                 let inner = ctx.clone();
                 let task = ctx.spawn(async move {
-                    let _gone = Gone(tell.clone());
-                    tell.tell(format!("{:?}", inner.persistent("pk")));
+                    let _gone = Gone(reporter.clone());
+                    reporter.send(format!("{:?}", inner.persistent("pk")));
                     gone.wait_for(|gone| *gone).await.unwrap();
-                    tell.tell("done".to_owned());
+                    reporter.send("done".to_owned());
                 });
                 stream.send(&resp("begun", 0)).await?;
-                // What runs beside a handler ends with it.
+                // Tasks of a handler end with it.
                 drop(task);
                 Ok(())
             }
@@ -103,18 +102,21 @@ async fn a_spawned_task_inherits_the_context_and_ends_with_it() {
         let ctx = Context::background().with_persistent("pk", "pv");
         let mut down = peer.client().down(&ctx, req("", 0)).await.unwrap();
         while soon(down.recv()).await.unwrap().is_some() {}
-        assert_eq!(told.next().await, "Some(b\"pv\")");
+        assert_eq!(reported.next().await, "Some(b\"pv\")");
         if ends {
-            assert_eq!(told.next().await, "gone", "{under:?}");
+            assert_eq!(reported.next().await, "gone", "{under:?}");
         } else {
             go.send_replace(true);
-            assert_eq!((told.next().await, told.next().await), ("done".to_owned(), "gone".to_owned()));
+            assert_eq!(
+                (reported.next().await, reported.next().await),
+                ("done".to_owned(), "gone".to_owned())
+            );
         }
     }
 }
 
 #[tokio::test]
-async fn a_spawned_task_gives_its_result_or_nothing() {
+async fn spawn_returns_its_result_or_none() {
     let (ctx, canceler) = Context::background().with_cancel();
     assert_eq!(soon(ctx.spawn(async { 7 })).await.unwrap(), Some(7));
     let waiting = ctx.spawn(std::future::pending::<()>());
@@ -131,20 +133,20 @@ async fn a_spawned_task_gives_its_result_or_nothing() {
 }
 
 #[tokio::test]
-async fn what_a_spawned_task_calls_ends_with_the_context() {
-    let (tell, mut told) = reports();
-    let (next_tell, mut next_told) = reports();
-    let next = Peer::start(crate::fixture::chain::idle(next_tell)).await;
+async fn streams_of_a_spawned_task_end_with_the_context() {
+    let (reporter, mut reported) = reports();
+    let (next_reporter, mut next_reported) = reports();
+    let next = Peer::start(crate::fixture::chain::idle(next_reporter)).await;
     let next = client("ServiceC", &next.address);
     let handlers = Handlers::default().down(move |ctx, _, stream| {
-        let (tell, next) = (tell.clone(), next.clone());
+        let (reporter, next) = (reporter.clone(), next.clone());
         async move {
             let inner = ctx.clone();
-            // Not by `spawn`, so it lives to see the end.
+            // Not by `spawn`, so it still runs when the context ends.
             tokio::spawn(async move {
                 let mut answers = next.down(&inner, req("", 0)).await.unwrap();
-                tell.tell(ended(&answers.recv().await));
-                tell.tell(ended(&answers.recv().await));
+                reporter.send(ended(&answers.recv().await));
+                reporter.send(ended(&answers.recv().await));
             });
             stream.send(&resp("begun", 0)).await?;
             Err(ctx.canceled().await.into())
@@ -154,10 +156,10 @@ async fn what_a_spawned_task_calls_ends_with_the_context() {
     let (ctx, canceler) = Context::background().with_cancel();
     let mut down = peer.client().down(&ctx, req("", 0)).await.unwrap();
     soon(down.recv()).await.unwrap();
-    assert_eq!(told.next().await, "ok");
+    assert_eq!(reported.next().await, "ok");
     canceler.cancel();
-    assert_eq!(told.next().await, "12007 client ServiceA");
-    assert_eq!(next_told.next().await.1, "12007 server ServiceA -> ServiceB");
+    assert_eq!(reported.next().await, "12007 client ServiceA");
+    assert_eq!(next_reported.next().await.1, "12007 server ServiceA -> ServiceB");
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -187,7 +189,7 @@ fn now() -> Instant {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancel_before_the_deadline_is_the_reason() {
+async fn cancel_before_the_deadline_is_the_reason() {
     let (ctx, canceler) = Context::background().with_timeout(HOUR).with_cancel();
     let child = ctx.with_timeout(HOUR / 2);
     canceler.cancel_with_cause("enough");
@@ -198,10 +200,10 @@ async fn a_cancel_before_the_deadline_is_the_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_context_without_an_end_does_not_end() {
+async fn context_without_cancel_and_deadline_never_ends() {
     let (canceled, canceler) = Context::background().with_cancel();
     drop(canceler);
-    // Longer than any clock goes.
+    // Longer than any clock can represent.
     let endless = Context::background().with_timeout(Duration::MAX);
     assert_eq!(endless.deadline(), None);
     for ctx in [Context::background(), Context::default(), canceled, endless] {
@@ -211,7 +213,7 @@ async fn a_context_without_an_end_does_not_end() {
 }
 
 #[tokio::test]
-async fn a_deadline_that_has_passed_ends_a_context_at_once() {
+async fn deadline_in_the_past_ends_a_context_at_once() {
     let ctx = Context::background().with_timeout(Duration::ZERO);
     assert!(matches!(ctx.reason(), Some(Reason::DeadlineExceeded)));
     assert!(matches!(soon(ctx.canceled()).await, Reason::DeadlineExceeded));

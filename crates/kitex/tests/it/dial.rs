@@ -1,4 +1,4 @@
-//! Dials: one for all who wait, none while it is too early to try again, and an error to each caller soon.
+//! Dials: shared by all waiting callers, paused by backoff, and failing for each caller soon.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use kitex::client::PoolKind;
 use kitex::{Client, Context, Server};
 
 use crate::fixture::echo::EchoServer;
-use crate::fixture::{EchoClient, Handlers, Hole, Nobody, Peer, builder, ended, req, soon};
+use crate::fixture::{EchoClient, Handlers, Peer, Refusing, Unreachable, builder, ended, req, soon};
 
 const POOLS: [PoolKind; 3] = [PoolKind::Mux(2), PoolKind::long(), PoolKind::Short];
 
-/// A thousand callers at once, streams and calls; gives how they ended.
+/// Makes a thousand concurrent calls and streams, and returns how they ended.
 async fn storm(client: &Client) -> Vec<String> {
     let callers = (0..1000).map(|caller| {
         let client = EchoClient::new(client.clone());
@@ -31,10 +31,10 @@ async fn storm(client: &Client) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_thousand_callers_of_an_address_that_refuses_are_told_at_once() {
+async fn dial_that_is_refused_fails_a_thousand_callers_at_once() {
     for pool in POOLS {
-        let nobody = Nobody::new();
-        let client = builder(&nobody.address).pool(pool).build().unwrap();
+        let refusing = Refusing::new();
+        let client = builder(&refusing.address).pool(pool).build().unwrap();
         assert!(storm(&client).await.iter().all(|end| end == "connect"), "{pool:?}");
         let stats = client.pool_stats();
         assert_eq!(stats.dials, stats.failed_dials, "{pool:?}");
@@ -43,20 +43,20 @@ async fn a_thousand_callers_of_an_address_that_refuses_are_told_at_once() {
 }
 
 #[tokio::test]
-async fn a_thousand_callers_of_an_address_that_is_silent_are_told_after_one_dial() {
+async fn dial_that_times_out_fails_a_thousand_callers_at_once() {
     for pool in POOLS {
-        let hole = Hole::new().await;
-        let client = builder(&hole.address).pool(pool).connect_timeout(Duration::from_millis(300));
+        let unreachable = Unreachable::new().await;
+        let client = builder(&unreachable.address).pool(pool).connect_timeout(Duration::from_millis(300));
         let client = client.build().unwrap();
         assert!(storm(&client).await.iter().all(|end| end == "connect"), "{pool:?}");
         let dials = client.pool_stats().dials;
-        // Sixteen at once; the others learn from these. Were it one after the other, it would take minutes.
+        // Sixteen dials at once; the other callers share their results. One after the other, it would take minutes.
         assert!(dials <= 100, "{pool:?}: {dials} dials");
     }
 }
 
 #[tokio::test]
-async fn all_who_wait_for_a_shared_connection_wait_for_one_dial() {
+async fn dial_is_shared_by_all_callers_of_a_connection() {
     let peer = Peer::start(Handlers::default()).await;
     let client = peer.raw_client(|client| client.pool(PoolKind::Mux(1)));
     let callers = (0..100).map(|seq| {
@@ -73,9 +73,9 @@ async fn all_who_wait_for_a_shared_connection_wait_for_one_dial() {
     assert_eq!(client.pool_stats().dials, 1);
 }
 
-/// The dial is not the caller's: one who gives up leaves it to the others.
+/// A dial does not belong to a caller: it continues for the others if one gives up.
 #[tokio::test]
-async fn a_caller_that_gives_up_does_not_take_the_dial_along() {
+async fn dial_goes_on_if_its_caller_gives_up() {
     let peer = Peer::start(Handlers::default()).await;
     let client = peer.raw_client(|client| client.pool(PoolKind::Mux(1)));
     let echo = EchoClient::new(client.clone());
@@ -91,10 +91,10 @@ async fn a_caller_that_gives_up_does_not_take_the_dial_along() {
 }
 
 #[tokio::test]
-async fn an_address_that_failed_is_left_alone_for_a_while_and_tried_again() {
+async fn backoff_pauses_dials_to_an_address_that_failed() {
     for pool in POOLS {
-        let nobody = Nobody::new();
-        let client = builder(&nobody.address).pool(pool).build().unwrap();
+        let refusing = Refusing::new();
+        let client = builder(&refusing.address).pool(pool).build().unwrap();
         let (echo, ctx) = (EchoClient::new(client.clone()), Context::background());
         let mut first = String::new();
         for _ in 0..300 {
@@ -107,7 +107,7 @@ async fn an_address_that_failed_is_left_alone_for_a_while_and_tried_again() {
         assert!(dials < 150, "{pool:?}: {dials} dials for 300 calls");
 
         let server = Server::builder("ServiceB").service(EchoServer::new(Handlers::default()));
-        let _peer = Peer::bind(server, &nobody.address).await;
+        let _peer = Peer::bind(server, &refusing.address).await;
         soon(async {
             while echo.bidi(&ctx).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -120,7 +120,7 @@ async fn an_address_that_failed_is_left_alone_for_a_while_and_tried_again() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_a_name_is_looked_up() {
+async fn dial_resolves_names() {
     let peer = Peer::start(Handlers::default()).await;
     let port = peer.address.rsplit_once(':').unwrap().1;
     let client = EchoClient::new(builder(&format!("localhost:{port}")).build().unwrap());
@@ -131,7 +131,7 @@ async fn an_address_that_is_a_name_is_looked_up() {
 }
 
 #[tokio::test]
-async fn a_source_without_an_address_says_so() {
+async fn address_source_without_an_address_is_an_error() {
     let none =
         Client::builder("ServiceB").addresses(kitex::client::StaticAddresses::new(Vec::<String>::new()));
     let client = EchoClient::new(none.build().unwrap());

@@ -1,43 +1,46 @@
-//! What is dropped: a stream in each state, one of its halves, the future of a Send or a Recv, a client,
-//! a server. A drop is a cancel, never a clean end, and loses nothing that was done.
+//! Drops: of a stream in each state, a half, the future of a Send or a Recv, a client, a server. A drop is a cancel, never
+//! a clean end.
+
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use kitex::{BidiStreamingClient, Context, Error, Result};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
+use crate::fixture::by;
 use crate::fixture::{
-    EchoClient, Handlers, Peer, Reports, Req, Resp, Tell, brief, ended, large, reports, req, resp, soon,
+    EchoClient, Handlers, Peer, Reporter, Reports, Req, Resp, brief, ended, large, reports, req, resp, soon,
 };
 
-/// A handler that answers each request, and tells how the requests ended.
+/// A handler that responds to each request, and reports how the requests ended.
 async fn echo(
     ctx: Context,
     mut stream: kitex::BidiStreamingServer<Req, Resp>,
-    tell: Tell<String>,
+    reporter: Reporter<String>,
 ) -> Result<()> {
     loop {
         match stream.recv().await {
             Ok(Some(req)) => stream.send(&crate::fixture::answer(req)).await?,
             Ok(None) => {
-                tell.tell("end of requests".to_owned());
+                reporter.send("end of requests".to_owned());
                 break stream.send(&resp("end", 0)).await?;
             }
             Err(error) => {
-                tell.tell(brief(&error));
+                reporter.send(brief(&error));
                 return Err(error);
             }
         }
     }
     let error = Error::from(ctx.canceled().await);
-    tell.tell(brief(&error));
+    reporter.send(brief(&error));
     Err(error)
 }
 
 async fn echoing() -> (Peer, Reports<String>) {
-    let (tell, told) = reports();
+    let (reporter, reported) = reports();
     let peer =
-        Peer::start(Handlers::default().bidi(move |ctx, stream| echo(ctx, stream, tell.clone()))).await;
-    (peer, told)
+        Peer::start(Handlers::default().bidi(move |ctx, stream| echo(ctx, stream, reporter.clone()))).await;
+    (peer, reported)
 }
 
 type Bidi = BidiStreamingClient<Req, Resp>;
@@ -145,21 +148,25 @@ const ROWS: &[(&str, Act, &[&str])] = &[
 ];
 
 #[tokio::test]
-async fn a_stream_that_is_dropped_in_any_state_is_canceled() {
-    let (peer, mut told) = echoing().await;
+async fn drop_cancels_a_stream_in_any_state() {
+    let (peer, mut reported) = echoing().await;
     let client = peer.client();
+    // Over gRPC a connection says who cancels from its second round trip on.
+    soon(client.unary(&Context::background(), req("", 0))).await.unwrap();
     for (state, act, expected) in ROWS {
-        // Behind another stream's frames, so that the order of the connection is that of the test.
+        // Queued after another stream's frames, so that the connection's order is the order of the test.
         let stream = client.bidi(&Context::background()).await.unwrap();
+        // What is dropped before it was written is not sent at all over gRPC.
+        tokio::time::sleep(by(Duration::ZERO, Duration::from_millis(20))).await;
         act(stream).await;
         for word in *expected {
-            assert_eq!(told.next().await, *word, "{state}");
+            assert_eq!(reported.next().await, *word, "{state}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_sender_that_is_dropped_after_it_closed_cancels_nothing() {
+async fn drop_of_a_sender_after_close_send_cancels_nothing() {
     let peer = Peer::start(Handlers::default()).await;
     let (sender, mut receiver) = peer.client().bidi(&Context::background()).await.unwrap().split();
     sender.send(&req("", 1)).await.unwrap();
@@ -170,13 +177,13 @@ async fn a_sender_that_is_dropped_after_it_closed_cancels_nothing() {
 }
 
 #[tokio::test]
-async fn a_stream_that_has_ended_is_not_canceled_by_its_drop() {
-    let (tell, mut told) = reports();
+async fn drop_of_an_ended_stream_cancels_nothing() {
+    let (reporter, mut reported) = reports();
     let handlers = Handlers::default().down(move |ctx, req, stream| {
-        let (tell, inner) = (tell.clone(), ctx.clone());
+        let (reporter, inner) = (reporter.clone(), ctx.clone());
         async move {
-            // Sees what the context ends with, after the handler has.
-            tokio::spawn(async move { tell.tell(inner.canceled().await.to_string()) });
+            // Reports the context's reason after the handler has returned.
+            tokio::spawn(async move { reporter.send(inner.canceled().await.to_string()) });
             stream.send(&resp("", req.seq.unwrap_or_default())).await
         }
     });
@@ -184,46 +191,50 @@ async fn a_stream_that_has_ended_is_not_canceled_by_its_drop() {
     let mut down = peer.client().down(&Context::background(), req("", 0)).await.unwrap();
     while soon(down.recv()).await.unwrap().is_some() {}
     drop(down);
-    assert!(told.next().await.contains("code=12012"), "the handler had returned");
+    let returned = by("code=12012", "transport: canceled by business handler returning");
+    assert!(reported.next().await.contains(returned), "the handler had returned");
 }
 
 #[tokio::test]
-async fn the_other_two_kinds_of_stream_are_canceled_by_their_drop_too() {
-    let (tell, mut told) = reports();
-    let of_up = tell.clone();
+async fn drop_cancels_client_and_server_streams() {
+    let (reporter, mut reported) = reports();
+    let of_up = reporter.clone();
     let handlers = Handlers::default()
         .down(move |ctx, _, _| {
-            let tell = tell.clone();
+            let reporter = reporter.clone();
             async move {
-                tell.tell("begun".to_owned());
-                tell.tell(brief(&ctx.canceled().await.into()));
+                reporter.send("begun".to_owned());
+                reporter.send(brief(&ctx.canceled().await.into()));
                 Ok(())
             }
         })
         .up(move |_, mut stream| {
-            let tell = of_up.clone();
+            let reporter = of_up.clone();
             async move {
-                tell.tell("begun".to_owned());
-                while let Some(_req) = stream.recv().await.inspect_err(|error| tell.tell(brief(error)))? {}
+                reporter.send("begun".to_owned());
+                while let Some(_req) = stream.recv().await.inspect_err(|error| reporter.send(brief(error)))? {
+                }
                 std::future::pending().await
             }
         });
     let peer = Peer::start(handlers).await;
     let (client, ctx) = (peer.client(), Context::background());
+    // Over gRPC the code of a cancel travels once the first response has come.
+    soon(client.unary(&ctx, req("", 0))).await.unwrap();
     let down = client.down(&ctx, req("", 0)).await.unwrap();
-    assert_eq!(told.next().await, "begun");
+    assert_eq!(reported.next().await, "begun");
     drop(down);
-    assert_eq!(told.next().await, CANCELED);
+    assert_eq!(reported.next().await, CANCELED);
 
     let up = client.up(&ctx).await.unwrap();
-    assert_eq!(told.next().await, "begun");
+    assert_eq!(reported.next().await, "begun");
     drop(up);
-    assert_eq!(told.next().await, CANCELED);
+    assert_eq!(reported.next().await, CANCELED);
 }
 
-/// A Recv that is given up again and again takes no message along.
+/// A Recv that is dropped repeatedly loses no message.
 #[tokio::test]
-async fn a_dropped_recv_loses_nothing() {
+async fn drop_of_a_recv_future_loses_nothing() {
     const MESSAGES: i64 = 2000;
     let peer = Peer::start(Handlers::default()).await;
     let mut down = peer.client().down(&Context::background(), req("", MESSAGES)).await.unwrap();
@@ -245,14 +256,14 @@ async fn a_dropped_recv_loses_nothing() {
     assert!(given_up > 0, "nothing was given up, so nothing is shown");
 }
 
-/// A Send that is given up has sent its message whole or not at all, and the next goes on behind it.
+/// A Send that is dropped has sent its message entirely or not at all, and the next Send continues after it.
 #[tokio::test]
-async fn a_dropped_send_sends_whole_or_not_at_all() {
+async fn drop_of_a_send_future_sends_whole_or_not_at_all() {
     const MESSAGES: i64 = 200;
     let (go, gone) = watch::channel(false);
-    let (tell, mut told) = reports();
+    let (reporter, mut reported) = reports();
     let up = move |_, mut stream: kitex::ClientStreamingServer<Req>| {
-        let (mut gone, tell) = (gone.clone(), tell.clone());
+        let (mut gone, reporter) = (gone.clone(), reporter.clone());
         async move {
             gone.wait_for(|gone| *gone).await.unwrap();
             let mut seqs = Vec::new();
@@ -260,7 +271,7 @@ async fn a_dropped_send_sends_whole_or_not_at_all() {
                 assert_eq!(req.payload.map(|payload| payload.len()), Some(100_000));
                 seqs.extend(req.seq);
             }
-            tell.tell(seqs);
+            reporter.send(seqs);
             Ok(resp("", 0))
         }
     };
@@ -268,7 +279,7 @@ async fn a_dropped_send_sends_whole_or_not_at_all() {
     let mut stream = peer.client().up(&Context::background()).await.unwrap();
     let mut sent = Vec::new();
     for seq in 0..MESSAGES {
-        // More than the socket takes, so many of these wait, and are given up.
+        // More than the socket buffers hold, so many of these Sends wait and are dropped.
         let message = Req { seq: Some(seq), ..large(100_000) };
         tokio::select! {
             biased;
@@ -282,11 +293,11 @@ async fn a_dropped_send_sends_whole_or_not_at_all() {
     assert!(!sent.is_empty() && sent.len() < 200, "{} of {MESSAGES} were sent", sent.len());
     go.send_replace(true);
     soon(stream.close_and_recv()).await.unwrap();
-    assert_eq!(told.next().await, sent, "what Send said it sent, and nothing else");
+    assert_eq!(reported.next().await, sent, "what Send said it sent, and nothing else");
 }
 
 #[tokio::test]
-async fn an_opening_that_is_given_up_leaves_no_stream() {
+async fn drop_of_an_opening_leaves_no_stream() {
     let peer = Peer::start(Handlers::default()).await;
     let client = peer.raw_client(|client| client);
     let echo = EchoClient::new(client.clone());
@@ -295,7 +306,7 @@ async fn an_opening_that_is_given_up_leaves_no_stream() {
         assert!(echo.bidi(&ctx).now_or_never().is_none_or(|opened| opened.is_ok()));
         tokio::task::yield_now().await;
     }
-    // The connection stands, and is good.
+    // The connection is still open and works.
     let mut bidi = echo.bidi(&ctx).await.unwrap();
     bidi.send(&req("", 1)).await.unwrap();
     soon(bidi.recv()).await.unwrap();
@@ -305,7 +316,7 @@ async fn an_opening_that_is_given_up_leaves_no_stream() {
 }
 
 #[tokio::test]
-async fn a_client_that_is_dropped_leaves_its_streams_alone() {
+async fn drop_of_a_client_leaves_its_streams_open() {
     let peer = Peer::start(Handlers::default()).await;
     let client = peer.client();
     let mut bidi = client.bidi(&Context::background()).await.unwrap();
@@ -319,7 +330,7 @@ async fn a_client_that_is_dropped_leaves_its_streams_alone() {
 }
 
 #[tokio::test]
-async fn halves_go_to_two_tasks_and_clones_keep_messages_whole() {
+async fn split_halves_work_in_two_tasks_and_clones_keep_messages_whole() {
     const SENDERS: i64 = 8;
     const EACH: i64 = 50;
     let peer = Peer::start(Handlers::default()).await;
@@ -353,4 +364,35 @@ async fn halves_go_to_two_tasks_and_clones_keep_messages_whole() {
     }
     assert_eq!(count, SENDERS * EACH);
     soon(closing).await.unwrap();
+}
+
+/// A handler may return while something else still has its stream.
+#[tokio::test]
+async fn drop_of_a_stream_after_its_handler_affects_no_other_stream() {
+    let (reporter, mut reported) = reports();
+    let (keep, mut kept) = mpsc::channel(1);
+    let handlers = Handlers::default()
+        .down(move |_, _, stream| {
+            keep.try_send(stream).unwrap();
+            async { Ok(()) }
+        })
+        .bidi(move |ctx, _stream| {
+            let reporter = reporter.clone();
+            async move {
+                reporter.send("begun");
+                ctx.canceled().await;
+                reporter.send("canceled");
+                Ok(())
+            }
+        });
+    let peer = Peer::start(handlers).await;
+    let client = peer.client();
+    let mut down = client.down(&Context::background(), req("", 0)).await.unwrap();
+    assert_eq!(soon(down.recv()).await.unwrap(), None);
+    let (ctx, canceler) = Context::background().with_cancel();
+    let _bidi = client.bidi(&ctx).await.unwrap();
+    assert_eq!(reported.next().await, "begun");
+    drop(soon(kept.recv()).await);
+    canceler.cancel();
+    assert_eq!(reported.next().await, "canceled");
 }

@@ -1,14 +1,16 @@
-//! How a handler's end reaches its client, in each mode: results, business errors, errors, panics; and
-//! that what was sent before is delivered before.
+//! How the outcome of a handler reaches its client, in each mode: results, business errors, errors, panics; messages sent
+//! before are delivered first.
 
 use futures_util::StreamExt;
 use kitex::client::CallProtocol;
 use kitex::{BizStatusError, Context, Error, Result};
 
+use crate::fixture::by;
 use crate::fixture::echo::EchoPingError;
+use crate::fixture::of_ttheader_alone;
 use crate::fixture::{EchoClient, Handlers, Peer, Req, answer, brief, ended, req, resp, soon};
 
-/// What a handler does as its last.
+/// How a handler ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum End {
     Well,
@@ -31,6 +33,11 @@ const ROWS: &[(End, &str, &str, &str)] = &[
         "please check the panic at the server side] 1 + 1",
     ),
 ];
+
+/// How a stream ends that ends by `expected` over TTHeader: a status of gRPC is not a code.
+fn stream_end(expected: &str) -> &str {
+    if expected == "12001 client" { by(expected, "grpc 13") } else { expected }
+}
 
 impl End {
     fn of(req: &Req) -> Self {
@@ -73,11 +80,11 @@ fn handlers() -> Handlers {
 }
 
 #[tokio::test]
-async fn what_a_handler_ends_with_reaches_its_client_after_every_message() {
+async fn handler_result_arrives_after_every_message() {
     let peer = Peer::start(handlers()).await;
     let client = peer.client();
     for (end, stream, call, text) in ROWS {
-        // Again and again: a race between messages and the end would show.
+        // Repeated, so that a race between messages and the end would show.
         for _ in 0..20 {
             check_streams(&client, *end, stream, text).await;
         }
@@ -88,9 +95,12 @@ async fn what_a_handler_ends_with_reaches_its_client_after_every_message() {
 async fn check_streams(client: &EchoClient, end: End, expected: &str, text: &str) {
     let (ctx, words) = (Context::background(), format!("{end:?}"));
     let check = |result: &Result<()>, mode: &str| {
-        assert_eq!(ended(result), *expected, "{mode} {end:?}");
+        assert_eq!(ended(result), stream_end(expected), "{mode} {end:?}");
         if let Err(error) = result {
-            assert!(error.to_string().contains(text), "{mode} {end:?}: {error}");
+            assert!(
+                error.to_string().contains(text.trim_start_matches(by("", "biz error: "))),
+                "{mode} {end:?}: {error}"
+            );
             let extra = error.biz().map(|biz| biz.extra.get("k").cloned());
             assert_eq!(extra, (end == End::Biz).then(|| Some("v".to_owned())), "{mode} {end:?}");
         }
@@ -111,7 +121,7 @@ async fn check_streams(client: &EchoClient, end: End, expected: &str, text: &str
     check(&result, "bidi");
 }
 
-/// Takes everything, by the `Stream` that typed streams are too.
+/// Receives everything, through the `Stream` implementation.
 async fn drain(
     stream: &mut (impl futures_util::Stream<Item = Result<crate::fixture::Resp>> + Unpin),
 ) -> (Vec<i64>, Result<()>) {
@@ -138,15 +148,19 @@ async fn check_calls(client: &EchoClient, end: End, expected: &str, text: &str) 
     };
     for (mode, result) in [("unary", unary), ("ping", ping)] {
         let seen = ended(&result);
-        assert!(seen.contains(expected.trim_start_matches("remote ")), "{mode} {end:?}: {seen}");
+        let expected = expected.trim_start_matches("remote ").trim_start_matches(by("", "biz error: "));
+        assert!(seen.contains(expected), "{mode} {end:?}: {seen}");
         if let Err(error) = &result {
-            assert!(error.to_string().contains(text), "{mode} {end:?}: {error}");
+            assert!(
+                error.to_string().contains(text.trim_start_matches(by("", "biz error: "))),
+                "{mode} {end:?}: {error}"
+            );
         }
     }
 }
 
 #[tokio::test]
-async fn a_panic_ends_its_call_and_no_other() {
+async fn panic_of_a_handler_ends_its_call_and_no_other() {
     let peer = Peer::start(handlers()).await;
     let (client, ctx) = (peer.client(), Context::background());
     let mut other = client.bidi(&ctx).await.unwrap();
@@ -163,7 +177,10 @@ async fn a_panic_ends_its_call_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_framed_call_loses_the_business_error_and_says_that_something_is_missing() {
+async fn framed_call_loses_the_business_error_and_reports_a_missing_result() {
+    if of_ttheader_alone("framed calls") {
+        return;
+    }
     let peer = Peer::start(handlers()).await;
     let client = peer.client_with(|client| client.call_protocol(CallProtocol::Framed));
     let error = soon(client.unary(&Context::background(), req("Biz", 0))).await.unwrap_err();
@@ -171,12 +188,12 @@ async fn a_framed_call_loses_the_business_error_and_says_that_something_is_missi
 }
 
 #[tokio::test]
-async fn what_a_client_sends_to_a_handler_that_has_ended_tells_the_end() {
+async fn send_to_a_handler_that_has_ended_returns_the_outcome() {
     let peer = Peer::start(handlers()).await;
     for (end, expected, ..) in ROWS {
         let mut bidi = peer.client().bidi(&Context::background()).await.unwrap();
         bidi.send(&req(&format!("{end:?}"), 0)).await.unwrap();
-        // Until the end has come, what is sent goes nowhere and does no harm.
+        // Messages sent before the end has arrived are dropped without an error.
         let error = soon(async {
             loop {
                 match bidi.send(&req("more", 0)).await {
@@ -186,10 +203,11 @@ async fn what_a_client_sends_to_a_handler_that_has_ended_tells_the_end() {
             }
         })
         .await;
-        let told = if *end == End::Well { "12005 client" } else { expected };
-        assert_eq!(brief(&error), told, "{end:?}");
+        // Over gRPC the end stands behind the messages, which nobody has taken.
+        let reported = if *end == End::Well { "12005 client" } else { by(*expected, "12005 client") };
+        assert_eq!(brief(&error), reported, "{end:?}");
         let (got, result) = drain(&mut bidi).await;
         assert_eq!(got, [0, 1, 2], "{end:?}: messages stay to be taken");
-        assert_eq!(ended(&result), *expected, "{end:?}");
+        assert_eq!(ended(&result), stream_end(expected), "{end:?}");
     }
 }

@@ -1,25 +1,27 @@
-//! What observers are told of a stream: each event once, in order, on every path to its end; close
-//! callbacks the same; of a stream that was never opened nothing.
+//! The events of a stream: each once, in order, on every path to its end; close callbacks the same. What is the same
+//! for every transport and for ping-pong calls is in `observers.rs`.
 
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use kitex::client::Retry;
 use kitex::server::{OnCancel, ServerBuilder};
 use kitex::{BidiStreamingClient, BidiStreamingServer, BizStatusError, Context, Error, Result};
 use tokio::net::TcpListener;
 use ttheader_codec::FrameType;
 
 use crate::fixture::{
-    EchoClient, Handlers, Nobody, Peer, Proxy, Recorder, Req, Resp, Wire, answer, brief, builder, ended,
-    reports, req, resp, soon,
+    EchoClient, Handlers, Peer, Proxy, Recorder, Refusing, Req, Resp, Unreachable, Wire, answer, brief,
+    builder, check_late, ended, reports, req, resp, soon,
 };
+use crate::fixture::{by, of_ttheader_alone};
 
 type Stream = BidiStreamingClient<Req, Resp>;
 type Handler = fn(Context, BidiStreamingServer<Req, Resp>) -> BoxFuture<'static, Result<()>>;
 type Act = fn(Stream) -> BoxFuture<'static, ()>;
 
-/// A way through a stream's life, and what is told on it.
+/// How a stream runs, and its events.
 struct Row {
     name: &'static str,
     handler: Handler,
@@ -68,7 +70,13 @@ const ROWS: &[Row] = &[
     Row {
         name: "a drop before anything came",
         handler: |_, stream| recv_all(stream).boxed(),
-        act: |stream| async move { drop(stream) }.boxed(),
+        act: |stream| {
+            async move {
+                written().await;
+                drop(stream);
+            }
+            .boxed()
+        },
         client: "start, finish 12007 client",
         server: "start, finish 12007 server ServiceA",
     },
@@ -92,6 +100,7 @@ const ROWS: &[Row] = &[
         act: |stream| {
             async move {
                 let (sender, receiver) = stream.split();
+                written().await;
                 drop(receiver);
                 assert_eq!(ended(&sender.send(&req("", 0)).await), "12007 client");
                 drop(sender);
@@ -150,6 +159,13 @@ const ROWS: &[Row] = &[
     },
 ];
 
+impl Row {
+    /// The client's events; a handler's error is a status over gRPC.
+    fn client(&self) -> String {
+        by(self.client.to_owned(), self.client.replace("12001 client", "grpc 13"))
+    }
+}
+
 async fn echo(mut stream: BidiStreamingServer<Req, Resp>) -> Result<()> {
     while let Some(req) = stream.recv().await? {
         stream.send(&answer(req)).await?;
@@ -176,10 +192,23 @@ async fn two_and_close(mut stream: Stream) {
     drain(stream).await;
 }
 
-/// Takes everything, and asks once more.
+/// Receives everything, then once more.
 async fn drain(mut stream: Stream) {
     while let Ok(Some(_)) = soon(stream.recv()).await {}
     let _ = soon(stream.recv()).await;
+}
+
+/// Opens a connection, by a stream that is canceled.
+async fn connect(client: &EchoClient) {
+    let bidi = client.bidi(&Context::background()).await.unwrap();
+    bidi.send(&req("", 0)).await.unwrap();
+    written().await;
+}
+
+/// Waits until an opening is written, and the announcement of a gRPC server has come: a gRPC stream that is dropped before the
+/// one is not sent, before the other is reset without a code. Neither can be observed; a busy machine takes a while.
+async fn written() {
+    tokio::time::sleep(Duration::from_secs(1)).await;
 }
 
 /// A server and a client to it, both watched.
@@ -191,46 +220,51 @@ async fn watched(handlers: Handlers) -> (Peer, EchoClient, Recorder, Recorder) {
 }
 
 #[tokio::test]
-async fn each_event_is_told_once_and_in_order_on_every_path() {
+async fn observer_receives_each_event_once_and_in_order() {
     for row in ROWS {
         let (peer, client, at_client, at_server) = watched(Handlers::default().bidi(row.handler)).await;
         (row.act)(client.bidi(&Context::background()).await.unwrap()).await;
-        assert_eq!(at_client.finished(1).await, row.client, "{}, client", row.name);
+        assert_eq!(at_client.finished(1).await, row.client(), "{}, client", row.name);
         assert_eq!(at_server.finished(1).await, row.server, "{}, server", row.name);
-        // Nothing follows when everything has gone.
+        // No further event after everything has been dropped.
         drop(client);
         peer.shut_down().await;
-        assert_eq!(at_client.finished(1).await, row.client, "{}, client, later", row.name);
+        assert_eq!(at_client.finished(1).await, row.client(), "{}, client, later", row.name);
         assert_eq!(at_server.finished(1).await, row.server, "{}, server, later", row.name);
     }
 }
 
 #[tokio::test]
-async fn every_policy_tells_the_same_of_a_cancel() {
+async fn observer_receives_the_same_events_under_every_on_cancel() {
     for policy in [OnCancel::Notify, OnCancel::NotifyThenDrop(Duration::ZERO), OnCancel::Drop] {
         let at_server = Recorder::default();
-        let (tell, mut told) = reports();
+        let (reporter, mut reported) = reports();
         let handlers = Handlers::default().bidi(move |ctx, _| {
-            let tell = tell.clone();
+            let reporter = reporter.clone();
             async move {
-                tell.tell(());
+                reporter.send(());
                 ctx.canceled().await;
-                // Dropped here, if it is to be.
+                // Dropped here in some rows.
                 tokio::task::yield_now().await;
                 Ok(())
             }
         });
         let server = at_server.clone();
         let peer = Peer::with(handlers, |builder| builder.observer(server).on_cancel(policy)).await;
-        let stream = peer.client().bidi(&Context::background()).await.unwrap();
-        told.next().await;
+        let client = peer.client();
+        connect(&client).await;
+        at_server.finished(1).await;
+        reported.next().await;
+        let stream = client.bidi(&Context::background()).await.unwrap();
+        reported.next().await;
         drop(stream);
-        assert_eq!(at_server.finished(1).await, "start, finish 12007 server ServiceA", "{policy:?}");
+        let words = at_server.finished(2).await;
+        assert!(words.ends_with(", start, finish 12007 server ServiceA"), "{policy:?}: {words}");
     }
 }
 
 #[tokio::test]
-async fn the_other_modes_tell_their_messages_too() {
+async fn observer_receives_messages_in_every_mode() {
     let (_peer, client, at_client, at_server) = watched(Handlers::default()).await;
     let ctx = Context::background();
     let mut up = client.up(&ctx).await.unwrap();
@@ -246,15 +280,10 @@ async fn the_other_modes_tell_their_messages_too() {
     assert!(words.ends_with(", start, sent, header, received, received, finish ok"), "{words}");
     let words = at_server.finished(2).await;
     assert!(words.ends_with(", start, received, sent, sent, finish ok"), "{words}");
-
-    // Streams only: a call has its middleware.
-    let before = at_client.words().len();
-    soon(client.unary(&ctx, req("", 0))).await.unwrap();
-    assert_eq!(at_client.words().len(), before);
 }
 
 #[tokio::test]
-async fn a_deadline_and_a_recv_timeout_are_told_as_the_end() {
+async fn observer_receives_a_deadline_and_a_recv_timeout_as_the_end() {
     let waits: Handler = |ctx, _| {
         async move {
             ctx.canceled().await;
@@ -264,14 +293,16 @@ async fn a_deadline_and_a_recv_timeout_are_told_as_the_end() {
     };
     let (_peer, client, at_client, at_server) = watched(Handlers::default().bidi(waits)).await;
     let short = Duration::from_millis(50);
-    drop(client.bidi(&Context::background()).await.unwrap());
+    connect(&client).await;
     at_server.finished(1).await;
 
     let late = Context::background().with_timeout(Duration::from_millis(400));
     let mut stream = client.bidi(&late).await.unwrap();
     assert_eq!(ended(&soon(stream.recv()).await), "12015 client");
     assert!(at_client.finished(2).await.ends_with("start, finish 12015 client"));
-    assert!(at_server.finished(2).await.ends_with("start, finish 12015 server ServiceA"));
+    let seen = at_server.finished(2).await;
+    let (_, end) = seen.rsplit_once("start, finish ").unwrap_or_else(|| panic!("{seen}"));
+    check_late(end, "12015 server ServiceA", "finish");
 
     let impatient = client.with_recv_timeout(kitex::RecvTimeout::new(short));
     let mut stream = impatient.bidi(&Context::background()).await.unwrap();
@@ -279,7 +310,7 @@ async fn a_deadline_and_a_recv_timeout_are_told_as_the_end() {
     assert!(at_client.finished(3).await.ends_with("start, finish 12014 client"));
     assert!(at_server.finished(3).await.ends_with("start, finish 12014 server ServiceA"));
 
-    // One that keeps the stream is no end.
+    // A timeout that keeps the stream is not an end.
     let keeps = kitex::RecvTimeout { timeout: short, disable_cancel_remote: true };
     let mut stream = client.with_recv_timeout(keeps).bidi(&Context::background()).await.unwrap();
     for _ in 0..3 {
@@ -291,7 +322,7 @@ async fn a_deadline_and_a_recv_timeout_are_told_as_the_end() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_lost_is_told_as_the_end() {
+async fn observer_receives_a_lost_connection_as_the_end() {
     let (peer, _, at_client, at_server) = watched(Handlers::default()).await;
     let proxy = Proxy::to(&peer.address).await;
     let client = builder(&proxy.address).observer(at_client.clone()).build().unwrap();
@@ -305,13 +336,16 @@ async fn a_connection_that_is_lost_is_told_as_the_end() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_refused_is_told_where_it_was_begun() {
+async fn max_concurrent_streams_refuses_with_an_event_at_the_client() {
+    if of_ttheader_alone("a stream waits for a place") {
+        return;
+    }
     let at_server = Recorder::default();
     let server = at_server.clone();
     let refuses = |builder: ServerBuilder| builder.observer(server).max_concurrent_streams(1);
     let peer = Peer::with(Handlers::default(), refuses).await;
     let at_client = Recorder::default();
-    let client = peer.client_with(|client| client.observer(at_client.clone()));
+    let client = peer.client_with(|client| client.observer(at_client.clone()).retry(Retry::none()));
     let mut first = client.bidi(&Context::background()).await.unwrap();
     first.send(&req("", 0)).await.unwrap();
     soon(first.recv()).await.unwrap();
@@ -322,10 +356,10 @@ async fn a_stream_that_is_refused_is_told_where_it_was_begun() {
 }
 
 #[tokio::test]
-async fn of_a_stream_that_was_never_opened_nothing_is_told() {
+async fn an_observer_sees_the_start_and_the_finish_of_a_stream_that_was_never_opened() {
     let at_client = Recorder::default();
-    let nobody = Nobody::new();
-    let client = builder(&nobody.address).observer(at_client.clone()).build().unwrap();
+    let refusing = Refusing::new();
+    let client = builder(&refusing.address).observer(at_client.clone()).build().unwrap();
     let (echo, ctx) = (EchoClient::new(client), Context::background());
     assert_eq!(ended(&soon(echo.bidi(&ctx)).await), "connect");
     assert_eq!(ended(&soon(echo.down(&ctx, req("", 0))).await), "connect");
@@ -334,12 +368,20 @@ async fn of_a_stream_that_was_never_opened_nothing_is_told() {
     let (canceled, canceler) = ctx.with_cancel();
     canceler.cancel();
     assert_eq!(ended(&soon(echo.bidi(&canceled)).await), "12007 client");
-    assert!(at_client.words().is_empty(), "{:?}", at_client.words());
+    assert_eq!(
+        at_client.words().join(", "),
+        "start, finish connect, start, finish connect, start, finish 12015 client, start, finish 12007 client"
+    );
+    // An opening that is given up.
+    let unreachable = Unreachable::new().await;
+    let client = EchoClient::new(builder(&unreachable.address).observer(at_client.clone()).build().unwrap());
+    assert!(client.bidi(&Context::background()).now_or_never().is_none());
+    assert!(at_client.finished(5).await.ends_with("start, finish 12007 client"));
 }
 
-/// A Send that finds the end first is no reason to tell of it before the messages that came.
+/// A Send that finds the end first does not report it before the messages that were received.
 #[tokio::test]
-async fn nothing_is_told_behind_the_finish() {
+async fn observer_receives_nothing_after_finish() {
     for end in [(|()| Ok(())) as fn(()) -> Result<()>, |()| Err(Error::other("failed"))] {
         let handlers = Handlers::default().bidi(move |_, stream| one_then(stream, end));
         let (_peer, client, at_client, _) = watched(handlers).await;
@@ -360,7 +402,10 @@ async fn nothing_is_told_behind_the_finish() {
 }
 
 #[tokio::test]
-async fn meta_frames_are_shown_to_observers_and_to_nobody_else() {
+async fn meta_frames_are_shown_to_observers_only() {
+    if of_ttheader_alone("frames by hand") {
+        return;
+    }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let at_client = Recorder::default();
@@ -371,7 +416,7 @@ async fn meta_frames_are_shown_to_observers_and_to_nobody_else() {
     wire.frame(1, FrameType::Meta, &[(b"mk", b"before")], b"one").await;
     wire.frame(1, FrameType::Header, &[(b"hk", b"hv")], b"").await;
     for id in [0, 77] {
-        wire.frame(id, FrameType::Meta, &[(b"mk", b"of nobody")], b"").await;
+        wire.frame(id, FrameType::Meta, &[(b"mk", b"of no stream")], b"").await;
     }
     wire.message(1, &resp("", 0)).await;
     wire.frame(1, FrameType::Meta, &[(b"mk", b"after")], b"two").await;
@@ -384,49 +429,52 @@ async fn meta_frames_are_shown_to_observers_and_to_nobody_else() {
     assert!(words.ends_with("received, finish ok"), "{words}");
 }
 
-/// A callback of a stream, of whichever handle it was hung on.
+/// A close callback, registered on any handle of a stream.
 #[tokio::test]
-async fn a_close_callback_is_called_once_on_every_path() {
+async fn close_callback_is_called_once_on_every_path() {
     for row in ROWS {
-        let (tell, mut told) = reports();
-        let (of_server, handler) = (tell.clone(), row.handler);
+        let (reporter, mut reported) = reports();
+        let (of_server, handler) = (reporter.clone(), row.handler);
         let handlers = Handlers::default().bidi(move |ctx, stream| {
-            let tell = of_server.clone();
-            stream.on_close(move |error| tell.tell(("server", error.map_or("ok".to_owned(), brief))));
+            let reporter = of_server.clone();
+            stream.on_close(move |error| reporter.send(("server", error.map_or("ok".to_owned(), brief))));
             handler(ctx, stream)
         });
         let peer = Peer::start(handlers).await;
-        let stream = peer.client().bidi(&Context::background()).await.unwrap();
+        let client = peer.client();
+        // Over gRPC a client learns with the first response of a connection that the server reads codes of cancels.
+        soon(client.ping(&Context::background(), req("", 0))).await.unwrap();
+        let stream = client.bidi(&Context::background()).await.unwrap();
         for name in ["client", "client again"] {
-            let tell = tell.clone();
-            stream.on_close(move |error| tell.tell((name, error.map_or("ok".to_owned(), brief))));
+            let reporter = reporter.clone();
+            stream.on_close(move |error| reporter.send((name, error.map_or("ok".to_owned(), brief))));
         }
         (row.act)(stream).await;
-        let mut calls = [told.next().await, told.next().await, told.next().await];
+        let mut calls = [reported.next().await, reported.next().await, reported.next().await];
         calls.sort();
-        let finish = |words: &'static str| words.rsplit_once("finish ").unwrap().1.to_owned();
-        let (client, server) = (finish(row.client), finish(row.server));
+        let finish = |words: &str| words.rsplit_once("finish ").unwrap().1.to_owned();
+        let (client, server) = (finish(&row.client()), finish(row.server));
         let expected = [("client", client.clone()), ("client again", client), ("server", server)];
         assert_eq!(calls, expected, "{}", row.name);
         peer.shut_down().await;
-        assert!(told.waiting().is_empty(), "{}", row.name);
+        assert!(reported.waiting().is_empty(), "{}", row.name);
     }
 }
 
 #[tokio::test]
-async fn a_close_callback_that_comes_late_is_called_at_once() {
+async fn close_callback_added_late_is_called_at_once() {
     let peer = Peer::start(Handlers::default()).await;
     let mut down = peer.client().down(&Context::background(), req("", 1)).await.unwrap();
     while soon(down.recv()).await.unwrap().is_some() {}
-    let (tell, mut told) = reports();
-    down.on_close(move |error| tell.tell(error.map_or("ok".to_owned(), brief)));
-    assert_eq!(told.next().await, "ok");
+    let (reporter, mut reported) = reports();
+    down.on_close(move |error| reporter.send(error.map_or("ok".to_owned(), brief)));
+    assert_eq!(reported.next().await, "ok");
 
     let (ctx, canceler) = Context::background().with_cancel();
     let mut bidi = peer.client().bidi(&ctx).await.unwrap();
     canceler.cancel();
     assert_eq!(ended(&soon(bidi.recv()).await), "12007 client");
-    let (tell, mut told) = reports();
-    bidi.on_close(move |error| tell.tell(error.map_or("ok".to_owned(), brief)));
-    assert_eq!(told.next().await, "12007 client");
+    let (reporter, mut reported) = reports();
+    bidi.on_close(move |error| reporter.send(error.map_or("ok".to_owned(), brief)));
+    assert_eq!(reported.next().await, "12007 client");
 }

@@ -1,5 +1,4 @@
-//! Header and trailer, both ways: what a client opens a stream with, what a server answers and ends it
-//! with.
+//! Headers and trailers, in both directions.
 
 use kitex::{Context, Metadata, Result};
 use tokio::sync::watch;
@@ -43,7 +42,7 @@ async fn header_and_trailer_arrive_in_every_mode() {
     while soon(down.recv()).await.unwrap().is_some() {}
     check("down", header, down.trailer());
 
-    // The header leaves by itself, though nothing was sent in either direction.
+    // The header is sent although no message was sent in either direction.
     let mut bidi = client.bidi(&ctx).await.unwrap();
     let header = soon(bidi.header()).await;
     assert!(bidi.trailer().is_none(), "the stream has not ended");
@@ -54,7 +53,7 @@ async fn header_and_trailer_arrive_in_every_mode() {
 
 /// A regression test of Kitex's: a handler that sends nothing left its client waiting for the header.
 #[tokio::test]
-async fn whoever_waits_for_a_header_is_told_however_the_stream_ends() {
+async fn header_returns_however_the_stream_ends() {
     let (go, gone) = watch::channel(());
     let down = move |_, req: crate::fixture::Req, _| {
         let mut gone = gone.clone();
@@ -70,7 +69,7 @@ async fn whoever_waits_for_a_header_is_told_however_the_stream_ends() {
     let waiting = tokio::spawn(async move { (well.header().await.is_ok(), failed.header().await.is_ok()) });
     tokio::task::yield_now().await;
     go.send_replace(());
-    assert_eq!(soon(waiting).await.unwrap(), (true, true), "a header frame stands before each trailer");
+    assert_eq!(soon(waiting).await.unwrap(), (true, true), "a header frame comes before each trailer");
 
     let mut canceled = client.down(&ctx, req("", 0)).await.unwrap();
     let waiting = tokio::spawn(async move { canceled.header().await.map(drop) });
@@ -80,18 +79,18 @@ async fn whoever_waits_for_a_header_is_told_however_the_stream_ends() {
 }
 
 #[tokio::test]
-async fn a_header_that_has_left_is_not_changed_any_more() {
-    let (tell, mut told) = reports();
+async fn set_header_fails_after_the_header_was_sent() {
+    let (reporter, mut reported) = reports();
     let down = move |_, _, stream: kitex::ServerStreamingServer<_>| {
-        let tell = tell.clone();
+        let reporter = reporter.clone();
         async move {
-            tell.tell(stream.set_header("hk", "hv").is_ok());
+            reporter.send(stream.set_header("hk", "hv").is_ok());
             stream.send_header()?;
             stream.send_header()?;
-            tell.tell(stream.set_header("hk", "late").is_ok());
+            reporter.send(stream.set_header("hk", "late").is_ok());
             stream.set_trailer("tk", "tv");
             stream.send(&resp("", 0)).await?;
-            tell.tell(stream.set_header("hk", "later").is_ok());
+            reporter.send(stream.set_header("hk", "later").is_ok());
             Ok(())
         }
     };
@@ -99,21 +98,21 @@ async fn a_header_that_has_left_is_not_changed_any_more() {
     let mut down = peer.client().down(&Context::background(), req("", 0)).await.unwrap();
     assert_eq!(soon(down.header()).await.unwrap().get_str("hk"), Some("hv"));
     while soon(down.recv()).await.unwrap().is_some() {}
-    assert_eq!([told.next().await, told.next().await, told.next().await], [true, false, false]);
+    assert_eq!([reported.next().await, reported.next().await, reported.next().await], [true, false, false]);
 }
 
 #[tokio::test]
-async fn strings_of_a_call_reach_its_handler() {
-    let (tell, mut told) = reports();
-    let (of_call, of_stream) = (tell.clone(), tell);
+async fn call_metadata_reaches_the_handler() {
+    let (reporter, mut reported) = reports();
+    let (of_call, of_stream) = (reporter.clone(), reporter);
     let read = |ctx: &Context| ctx.metadata().and_then(|strings| strings.get_str("ck").map(str::to_owned));
     let handlers = Handlers::default()
         .unary(move |ctx, req| {
-            of_call.tell(read(&ctx));
+            of_call.send(read(&ctx));
             async { Ok(crate::fixture::answer(req)) }
         })
         .down(move |ctx, _, _| {
-            of_stream.tell(read(&ctx));
+            of_stream.send(read(&ctx));
             async { Ok(()) }
         });
     let peer = Peer::start(handlers).await;
@@ -122,15 +121,15 @@ async fn strings_of_a_call_reach_its_handler() {
     for (client, expected) in [(with, Some("cv".to_owned())), (plain, None)] {
         let (client, ctx) = (crate::fixture::EchoClient::new(client), Context::background());
         soon(client.unary(&ctx, req("", 0))).await.unwrap();
-        assert_eq!(told.next().await, expected);
+        assert_eq!(reported.next().await, expected);
         let mut down = client.down(&ctx, req("", 0)).await.unwrap();
         assert_eq!(soon(down.recv()).await.unwrap(), None);
-        assert_eq!(told.next().await, expected);
+        assert_eq!(reported.next().await, expected);
     }
 }
 
 #[tokio::test]
-async fn what_is_too_large_for_a_header_costs_one_call() {
+async fn header_that_is_too_large_fails_one_call() {
     let huge = "x".repeat(70_000);
     let down = |_, req: crate::fixture::Req, stream: kitex::ServerStreamingServer<_>| async move {
         let huge = "x".repeat(70_000);
@@ -166,4 +165,47 @@ async fn what_is_too_large_for_a_header_costs_one_call() {
 
     other.send(&req("still here", 1)).await.unwrap();
     assert_eq!(soon(other.recv()).await.unwrap().unwrap().seq, Some(1));
+}
+
+/// Counts the headers that observers are shown; `wants` is what it says of them.
+struct Headers {
+    wants: bool,
+    shown: std::sync::Arc<std::sync::atomic::AtomicUsize>,
+}
+
+impl kitex::observe::Observer for Headers {
+    fn start(&self, _: &mut kitex::observe::CallStart<'_>) -> Option<Box<dyn kitex::observe::CallObserver>> {
+        Some(Box::new(Self { wants: self.wants, shown: self.shown.clone() }))
+    }
+}
+
+impl kitex::observe::CallObserver for Headers {
+    fn wants_header(&self) -> bool {
+        self.wants
+    }
+
+    fn header(&self, _: &kitex::Metadata) {
+        self.shown.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn wants_header_decides_whether_observers_are_shown_the_header() {
+    let peer = Peer::start(Handlers::default().down(|_, _, stream| async move {
+        stream.set_header("hk", "hv")?;
+        stream.send(&resp("", 0)).await
+    }))
+    .await;
+    // What each of two observers wants; whether they are shown it.
+    for (wants, expected) in [([true, true], 2), ([false, true], 2), ([true, false], 2), ([false, false], 0)]
+    {
+        let shown = std::sync::Arc::default();
+        let headers = |wants| Headers { wants, shown: std::sync::Arc::clone(&shown) };
+        let builder = crate::fixture::builder(&peer.address);
+        let builder = builder.observer(headers(wants[0])).observer(headers(wants[1]));
+        let client = crate::fixture::EchoClient::new(builder.build().unwrap());
+        let mut stream = client.down(&kitex::Context::background(), req("", 0)).await.unwrap();
+        while soon(stream.recv()).await.unwrap().is_some() {}
+        assert_eq!(shown.load(std::sync::atomic::Ordering::Relaxed), expected, "{wants:?}");
+    }
 }

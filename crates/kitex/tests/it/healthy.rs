@@ -1,13 +1,20 @@
 //! A pool uses the connections that are open, and an opening fails only if there is none.
 
+use std::io;
+use std::pin::Pin;
 use std::time::Duration;
 
-use kitex::client::PoolKind;
+use kitex::client::{Connector, PoolKind};
+use kitex::stream_core::dial::SystemConnector;
+use kitex::stream_core::io::Io;
 use kitex::{Context, Server};
 use tokio::net::TcpListener;
 
 use crate::fixture::echo::EchoServer;
-use crate::fixture::{EchoClient, Handlers, builder, req, soon, until};
+use crate::fixture::{EchoClient, Handlers, Peer, builder, ended, req, soon, until};
+
+/// Longer than any test waits.
+const NEVER: Duration = Duration::from_secs(3600);
 
 async fn count(client: &EchoClient, messages: i64) -> Result<usize, String> {
     let ctx = Context::background();
@@ -20,7 +27,7 @@ async fn count(client: &EchoClient, messages: i64) -> Result<usize, String> {
 }
 
 #[tokio::test]
-async fn streams_use_the_connection_that_is_open_while_no_other_can_be_had() {
+async fn pool_uses_an_open_connection_while_dials_fail() {
     let server = Server::builder("ServiceB")
         .service(EchoServer::new(Handlers::default()))
         .bind("127.0.0.1:0")
@@ -32,7 +39,7 @@ async fn streams_use_the_connection_that_is_open_while_no_other_can_be_had() {
     let keep = client.bidi(&Context::background()).await.unwrap();
     keep.send(&req("", 0)).await.unwrap();
     until(|| client.as_ref().pool_stats().connections == 1).await;
-    // The listener is gone, its connections are not.
+    // The listener is closed, its connections are open.
     accepting.abort();
     let _ = accepting.await;
     for at in 0..200 {
@@ -44,7 +51,7 @@ async fn streams_use_the_connection_that_is_open_while_no_other_can_be_had() {
 }
 
 #[tokio::test]
-async fn streams_use_the_connection_that_is_open_while_a_dial_hangs() {
+async fn pool_uses_an_open_connection_while_a_dial_hangs() {
     let server = Server::builder("ServiceB")
         .service(EchoServer::new(Handlers::default()))
         .bind("127.0.0.1:0")
@@ -52,10 +59,11 @@ async fn streams_use_the_connection_that_is_open_while_a_dial_hangs() {
         .unwrap();
     let good = server.local_addr().to_string();
     tokio::spawn(server.serve());
-    let hole = crate::fixture::Hole::new().await;
-    // The second dial begins with the address that answers nobody.
-    let client =
-        builder(&good).addresses(kitex::client::StaticAddresses::new([good.clone(), hole.address.clone()]));
+    let unreachable = crate::fixture::Unreachable::new().await;
+    // Without ejection, every second stream would go to the unreachable address.
+    let client = builder(&good)
+        .balance(kitex::client::RoundRobin::default())
+        .addresses(kitex::client::StaticAddresses::new([good.clone(), unreachable.address.clone()]));
     let client = client.pool(PoolKind::Mux(2)).connect_timeout(Duration::from_secs(3600)).build().unwrap();
     let client = EchoClient::new(client);
     assert_eq!(count(&client, 1).await, Ok(1));
@@ -64,11 +72,69 @@ async fn streams_use_the_connection_that_is_open_while_a_dial_hangs() {
     }
 }
 
+/// An address of a source does not respond, or its connector hangs: the next one is tried meanwhile, by streams and calls
+/// of every pool.
 #[tokio::test]
-async fn connections_that_end_before_they_carried_anything_are_failed_dials() {
+async fn dial_tries_the_next_address_of_a_source_while_one_hangs() {
+    let peer = Peer::start(Handlers::default()).await;
+    let unreachable = crate::fixture::Unreachable::new().await;
+    let (good, silent) = (peer.address.clone(), unreachable.address.clone());
+    let refusing = crate::fixture::Refusing::new();
+    let rows = [
+        vec![silent.clone(), good.clone()],
+        vec![good.clone(), silent.clone()],
+        vec![silent.clone(), refusing.address.clone(), silent.clone(), good.clone()],
+    ];
+    let pools = [PoolKind::Mux(1), PoolKind::long(), PoolKind::Short];
+    let tries = rows.iter().flat_map(|addresses| pools.map(|pool| (addresses.clone(), pool)));
+    let tries = tries.map(|(addresses, pool)| async move {
+        let source = kitex::client::StaticAddresses::new(addresses.clone());
+        let client = builder("unused:1").addresses(source).pool(pool).connect_timeout(NEVER);
+        let client = EchoClient::new(client.build().unwrap());
+        for at in 0..3 {
+            assert_eq!(count(&client, 1).await, Ok(1), "{addresses:?}, {pool:?}, {at}");
+            let called = soon(client.ping(&Context::background(), req("", 7))).await;
+            assert_eq!(called.unwrap().seq, Some(7), "{addresses:?}, {pool:?}, {at}");
+        }
+    });
+    futures_util::future::join_all(tries).await;
+}
+
+/// A panic of the user's connector at one address leaves the others.
+#[tokio::test]
+async fn dial_tries_the_next_address_if_the_connector_panics() {
+    let peer = Peer::start(Handlers::default()).await;
+    let source = kitex::client::StaticAddresses::new(["bad:1".to_owned(), peer.address.clone()]);
+    let client =
+        builder("unused:1").addresses(source).connector(Panics).pool(PoolKind::Short).build().unwrap();
+    for _ in 0..4 {
+        assert_eq!(count(&EchoClient::new(client.clone()), 1).await, Ok(1));
+    }
+    let all = kitex::client::StaticAddresses::new(["bad:1", "bad:2"].map(str::to_owned));
+    let client = builder("unused:1").addresses(all).connector(Panics).pool(PoolKind::Short).build().unwrap();
+    let error = count(&EchoClient::new(client), 1).await.unwrap_err();
+    assert!(error.contains("panic: [happened in the connector] bad"), "{error}");
+}
+
+#[derive(Debug)]
+struct Panics;
+
+impl Connector for Panics {
+    fn connect<'a>(
+        &'a self,
+        address: &'a str,
+        timeout: Duration,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Io>> + Send + 'a>> {
+        assert!(!address.starts_with("bad"), "{}", address.split(':').next().unwrap_or_default());
+        SystemConnector.connect(address, timeout)
+    }
+}
+
+#[tokio::test]
+async fn backoff_counts_connections_that_end_unused_as_failed_dials() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    // As a server does that has too many connections.
+    // Like a server that has reached `max_connections`.
     tokio::spawn(async move { while listener.accept().await.is_ok() {} });
     for pool in [PoolKind::Mux(1), PoolKind::long(), PoolKind::Short] {
         let client = EchoClient::new(builder(&address).pool(pool).build().unwrap());
@@ -78,5 +144,41 @@ async fn connections_that_end_before_they_carried_anything_are_failed_dials() {
         let stats = client.as_ref().pool_stats();
         assert!(stats.dials < 100, "{pool:?}: they are not dialed again at once: {stats:?}");
         assert!(stats.failed_dials > 0, "{pool:?}: {stats:?}");
+    }
+}
+
+/// A connection may be lost before its transport has begun: HTTP/2 writes before the first stream is opened.
+#[tokio::test]
+async fn backoff_counts_connections_that_are_lost_at_once_as_failed_dials() {
+    for pool in [PoolKind::Mux(1), PoolKind::long(), PoolKind::Short] {
+        let client = EchoClient::new(builder("lost:1").connector(Lost).pool(pool).build().unwrap());
+        for at in 0..200 {
+            let opened = match soon(client.bidi(&Context::background())).await {
+                Ok(mut bidi) => soon(bidi.recv()).await.map(drop),
+                Err(error) => Err(error),
+            };
+            match &*ended(&opened) {
+                "12006 client" => {}
+                // In the backoff.
+                ended => assert!(ended.starts_with("network"), "{pool:?}, {at}: {ended}"),
+            }
+        }
+        let stats = client.as_ref().pool_stats();
+        assert!(stats.dials < 100, "{pool:?}: they are not dialed again at once: {stats:?}");
+        assert!(stats.failed_dials > 0, "{pool:?}: {stats:?}");
+    }
+}
+
+/// Its connections are lost as soon as they are made.
+#[derive(Debug)]
+struct Lost;
+
+impl Connector for Lost {
+    fn connect<'a>(
+        &'a self,
+        _: &'a str,
+        _: Duration,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Io>> + Send + 'a>> {
+        Box::pin(async { Ok(Io::pair(1024).0) })
     }
 }

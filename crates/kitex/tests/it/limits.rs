@@ -13,9 +13,10 @@ use ttheader_codec::FrameType::{Data, Header, Rst, Trailer};
 use ttheader_codec::key;
 
 use crate::fixture::chain::idle;
+use crate::fixture::of_ttheader_alone;
 use crate::fixture::{
-    EchoClient, Handlers, Peer, Proxy, Req, Resp, Tell, Wire, answer, brief, builder, ended, frame_of, large,
-    reports, req, resp, soon, until,
+    EchoClient, Handlers, Peer, Proxy, Req, Resp, Wire, brief, builder, count_to_error, ended, fastest,
+    flood, frame_of, large, reports, req, resp, soon, until,
 };
 
 const SHORT: Duration = Duration::from_millis(200);
@@ -37,7 +38,7 @@ async fn listen() -> (TcpListener, String) {
     (listener, address)
 }
 
-/// Opens a stream that echoes, and waits until it does.
+/// Opens a stream that echoes, and waits for the first echo.
 async fn open(wire: &mut Wire, id: i32) {
     wire.frame_of(id, "Bidi", Header, &[(key::IDL_SERVICE, b"Echo")], b"").await;
     echo(wire, id).await;
@@ -46,22 +47,6 @@ async fn open(wire: &mut Wire, id: i32) {
 async fn echo(wire: &mut Wire, id: i32) {
     wire.message(id, &req("", 0)).await;
     assert_eq!(wire.next_of(Data).await.id, id);
-}
-
-/// Sends as fast as it may until an error.
-fn flood(tell: Tell<String>) -> Handlers {
-    Handlers::default().down(move |_, _, stream| {
-        let tell = tell.clone();
-        async move {
-            let message = answer(large(10_000));
-            loop {
-                if let Err(error) = stream.send(&message).await {
-                    tell.tell(brief(&error));
-                    return Err(error);
-                }
-            }
-        }
-    })
 }
 
 #[tokio::test]
@@ -75,7 +60,7 @@ async fn max_connections_closes_the_newest() {
     echo(&mut first, 1).await;
     echo(&mut second, 1).await;
 
-    // One that ends makes room for another, once the server has seen its end.
+    // Another connection is accepted once the server has noticed the end of one.
     drop(first);
     soon(async {
         loop {
@@ -92,14 +77,15 @@ async fn max_connections_closes_the_newest() {
 }
 
 #[tokio::test]
-async fn preface_timeout_closes_a_connection_that_does_not_say_what_it_speaks() {
+async fn preface_timeout_closes_a_silent_connection() {
     let peer = Peer::with(Handlers::default(), |server| server.preface_timeout(SHORT)).await;
     for first in [&b""[..], &[0, 0, 0, 86, 0x10, 0, 0]] {
-        let mut wire = Wire::dial(&peer.address).await;
-        let dialed = Instant::now();
-        wire.bytes(first).await;
-        assert!(wire.is_closed_by_peer().await);
-        let took = dialed.elapsed();
+        let took = fastest(async || {
+            let mut wire = Wire::dial(&peer.address).await;
+            wire.bytes(first).await;
+            assert!(wire.is_closed_by_peer().await);
+        });
+        let took = took.await;
         assert!(took < Duration::from_secs(4), "{took:?}: the default is 5 s");
     }
     let mut wire = Wire::dial(&peer.address).await;
@@ -108,37 +94,76 @@ async fn preface_timeout_closes_a_connection_that_does_not_say_what_it_speaks() 
     echo(&mut wire, 1).await;
 }
 
-/// Messages of 10 kB that a client holds of a stream that it does not read.
+/// The first bytes of a message of each protocol, and nothing more.
 #[tokio::test]
-async fn receive_windows_bound_what_waits_to_be_taken() {
+async fn slow_messages_close_a_ping_pong_connection() {
+    if of_ttheader_alone("frames and messages of TTHeader") {
+        return;
+    }
+    let peer = Peer::start(Handlers::default()).await;
+    let firsts: [(&str, [u8; 8]); 3] = [
+        ("TTHeader", [0, 0, 0, 86, 0x10, 0, 0, 0]),
+        ("framed Thrift", [0, 0, 0, 51, 0x80, 1, 0, 1]),
+        ("TTHeader Streaming", [0, 0, 0, 86, 0x10, 0, 0, 2]),
+    ];
+    let closed = firsts.map(|(protocol, first)| {
+        let address = peer.address.clone();
+        tokio::spawn(async move {
+            let mut wire = Wire::dial(&address).await;
+            let dialed = Instant::now();
+            wire.bytes(&first).await;
+            let closed = wire.is_closed_within(Duration::from_secs(120)).await;
+            assert!(closed && dialed.elapsed() > Duration::from_secs(5), "{protocol}");
+        })
+    });
+    for closed in closed {
+        closed.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn idle_timeout_of_a_server_closes_a_ping_pong_connection() {
+    if of_ttheader_alone("ping-pong connections") {
+        return;
+    }
+    let peer = Peer::with(Handlers::default(), |server| server.idle_timeout(SHORT)).await;
+    let mut wire = Wire::dial(&peer.address).await;
+    // A call of a method that does not exist, in framed Thrift: it is answered, and the connection stays open.
+    wire.bytes(b"\x00\x00\x00\x11\x80\x01\x00\x01\x00\x00\x00\x04Nope\x00\x00\x00\x01\x00").await;
+    assert!(wire.is_closed_within(Duration::from_secs(60)).await, "the default is 10 min");
+}
+
+/// Returns how many messages of 10 kB a client buffers for a stream that is not received.
+#[tokio::test]
+async fn flow_control_receive_windows_bound_unread_messages() {
+    if of_ttheader_alone("ConnectionConfig") {
+        return;
+    }
     let rows: [(&str, Change, usize); 3] = [
         ("stream_receive_window", |config| config.stream_receive_window = 50_000, 5),
         ("receive_window", |config| config.receive_window = 50_000, 5),
         ("defaults", |_| {}, 104),
     ];
     for (what, change, expected) in rows {
-        let (tell, mut told) = reports();
-        let peer = Peer::start(flood(tell)).await;
+        let (reporter, mut reported) = reports();
+        let peer = Peer::start(flood(reporter)).await;
         let client = peer.client_with(|client| client.connection(connection(change)));
         let ctx = Context::background();
-        // Its connection is shared, so that it is unread for a short time only.
+        // Its connection is shared, so that the short `slow_consumer_timeout` applies.
         let _other = client.bidi(&ctx).await.unwrap();
         let mut slow = client.down(&ctx, req("", 0)).await.unwrap();
-        assert_eq!(told.next().await, "12901 server ServiceA", "{what}");
-        let mut count = 0;
-        let error = loop {
-            match soon(slow.recv()).await {
-                Ok(message) => count += usize::from(message.is_some()),
-                Err(error) => break error,
-            }
-        };
+        assert_eq!(reported.next().await, "12901 server ServiceA", "{what}");
+        let (count, error) = count_to_error(&mut slow).await;
         assert_eq!(brief(&error), "12901 client", "{what}");
         assert!((expected..expected + 3).contains(&count), "{what}: {count} messages of 10 kB");
     }
 }
 
 #[tokio::test]
-async fn slow_consumer_timeouts_end_a_stream_that_is_not_read() {
+async fn slow_consumer_timeouts_end_an_unread_stream() {
+    if of_ttheader_alone("ConnectionConfig") {
+        return;
+    }
     let rows: [(&str, bool, SetTime); 2] = [
         ("slow_consumer_timeout", true, |config, time| config.slow_consumer_timeout = time),
         ("slow_consumer_timeout_exclusive", false, |config, time| {
@@ -146,8 +171,8 @@ async fn slow_consumer_timeouts_end_a_stream_that_is_not_read() {
         }),
     ];
     for (what, shared, set) in rows {
-        let (tell, mut told) = reports();
-        let peer = Peer::start(flood(tell)).await;
+        let (reporter, mut reported) = reports();
+        let peer = Peer::start(flood(reporter)).await;
         let begin = async |time| {
             let config = connection(|config| set(config, time));
             let client = peer.client_with(|client| client.connection(config));
@@ -158,18 +183,18 @@ async fn slow_consumer_timeouts_end_a_stream_that_is_not_read() {
         let (mut patient, _other) = begin(NEVER).await;
         let started = Instant::now();
         let _slow = begin(Duration::from_secs(2)).await;
-        assert_eq!(told.next().await, "12901 server ServiceA", "{what}");
+        assert_eq!(reported.next().await, "12901 server ServiceA", "{what}");
         let took = started.elapsed();
         assert!((1500..20_000).contains(&took.as_millis()), "{what}: {took:?} is not about 2 s");
-        // Three times what the bound holds.
+        // Three times the bound.
         for _ in 0..300 {
             assert!(soon(patient.recv()).await.unwrap().is_some(), "{what}: an hour has not passed");
         }
-        assert!(told.waiting().is_empty(), "{what}");
+        assert!(reported.waiting().is_empty(), "{what}");
     }
 }
 
-/// Bytes that Send takes for a peer that reads nothing.
+/// Returns how many bytes Send accepts if the peer reads nothing.
 async fn accepted(up: &ClientStreamingClient<Req, Resp>) -> usize {
     const MESSAGE: usize = 100_000;
     let mut bytes = 0;
@@ -186,8 +211,11 @@ async fn accepted(up: &ClientStreamingClient<Req, Resp>) -> usize {
 const MB: usize = 1024 * 1024;
 
 #[tokio::test]
-async fn send_buffers_bound_what_waits_to_be_written() {
-    // The sockets take a few megabytes beside.
+async fn backpressure_send_buffers_bound_unwritten_messages() {
+    if of_ttheader_alone("ConnectionConfig") {
+        return;
+    }
+    // Socket buffers hold a few megabytes more.
     let rows = [
         ("stream_send_buffer", 64 * 1024, 48 * MB, 0..12 * MB),
         ("send_buffer", 48 * MB, MB, 0..12 * MB),
@@ -210,15 +238,18 @@ async fn send_buffers_bound_what_waits_to_be_written() {
 
 #[tokio::test]
 async fn write_timeout_closes_a_connection_whose_peer_reads_nothing() {
+    if of_ttheader_alone("SocketConfig") {
+        return;
+    }
     let config = SocketConfig::default().write_timeout(SHORT);
     let started = Instant::now();
 
-    let (tell, mut told) = reports();
-    let peer = Peer::with(flood(tell), |server| server.socket(config)).await;
+    let (reporter, mut reported) = reports();
+    let peer = Peer::with(flood(reporter), |server| server.socket(config)).await;
     let mut wire = Wire::dial(&peer.address).await;
     wire.frame(1, Header, &[(key::IDL_SERVICE, b"Echo")], b"").await;
     wire.message(1, &req("", 0)).await;
-    assert_eq!(told.next().await, "12013 nowhere");
+    assert_eq!(reported.next().await, "12013 nowhere");
 
     let (listener, address) = listen().await;
     let client = EchoClient::new(builder(&address).socket(config).build().unwrap());
@@ -271,41 +302,47 @@ async fn idle_timeout_of_a_client_closes_a_shared_connection_without_a_stream() 
 }
 
 #[tokio::test]
-async fn connect_timeout_ends_a_dial_that_nobody_answers() {
-    let hole = crate::fixture::Hole::new().await;
+async fn connect_timeout_ends_an_unanswered_dial() {
+    let unreachable = crate::fixture::Unreachable::new().await;
     for time in [SHORT, 2 * SHORT] {
-        let client = EchoClient::new(builder(&hole.address).connect_timeout(time).build().unwrap());
+        let client = EchoClient::new(builder(&unreachable.address).connect_timeout(time).build().unwrap());
         let error = soon(client.bidi(&Context::background())).await.unwrap_err();
-        let words = format!("cannot connect to {}: no answer within {}ms", hole.address, time.as_millis());
+        let words =
+            format!("cannot connect to {}: no answer within {}ms", unreachable.address, time.as_millis());
         assert_eq!(error.to_string(), words);
     }
 }
 
 #[tokio::test]
-async fn exit_wait_is_how_long_a_stream_may_go_on_at_shutdown() {
-    let (tell, mut told) = reports();
-    let peer = Peer::with(idle(tell.clone()), |server| server.exit_wait(SHORT)).await;
-    let patient = Peer::with(idle(tell), |server| server.exit_wait(NEVER)).await;
+async fn exit_wait_bounds_streams_at_graceful_shutdown() {
+    let (reporter, mut reported) = reports();
+    let patient = Peer::with(idle(reporter.clone()), |server| server.exit_wait(NEVER)).await;
     let ctx = Context::background();
-    let mut down = peer.client().down(&ctx, req("", 0)).await.unwrap();
     let mut other = patient.client().down(&ctx, req("", 0)).await.unwrap();
-    soon(down.recv()).await.unwrap();
     soon(other.recv()).await.unwrap();
-    let started = Instant::now();
-    let (stopped, mut stopping) = (peer.stop(), patient.stop());
-    assert_eq!(ended(&soon(down.recv()).await), "12013 client ServiceB");
-    soon(stopped).await.unwrap();
-    let took = started.elapsed();
+    let mut stopping = patient.stop();
+    let took = fastest(async || {
+        let peer = Peer::with(idle(reporter.clone()), |server| server.exit_wait(SHORT)).await;
+        let mut down = peer.client().down(&ctx, req("", 0)).await.unwrap();
+        soon(down.recv()).await.unwrap();
+        let stopped = peer.stop();
+        assert_eq!(ended(&soon(down.recv()).await), "12013 client ServiceB");
+        soon(stopped).await.unwrap();
+        assert_eq!(reported.next().await.1, "12013 nowhere");
+    });
+    let took = took.await;
     assert!(took < Duration::from_secs(4), "{took:?}: the default is 5 s");
-    assert_eq!(told.next().await.1, "12013 nowhere");
     assert!((&mut stopping).now_or_never().is_none(), "a server waits for its stream");
     drop(other);
-    assert_eq!(told.next().await.1, "12007 server ServiceA");
+    assert_eq!(reported.next().await.1, "12007 server ServiceA");
     soon(stopping).await.unwrap();
 }
 
 #[tokio::test]
 async fn resets_of_the_latest_64_streams_are_remembered() {
+    if of_ttheader_alone("frames by hand") {
+        return;
+    }
     const STREAMS: i32 = 70;
     let (listener, address) = listen().await;
     let client = EchoClient::new(builder(&address).build().unwrap());
@@ -321,7 +358,7 @@ async fn resets_of_the_latest_64_streams_are_remembered() {
         assert_eq!(ended(&soon(bidi.recv()).await), "12007 client");
         ids.push(id);
     }
-    // Data for a stream that is remembered is answered; for one that is not, it means nothing.
+    // Data for a remembered stream gets an Rst in response; other data is ignored.
     for &id in &ids {
         wire.message(id, &resp("", 0)).await;
     }
@@ -343,6 +380,9 @@ async fn resets_of_the_latest_64_streams_are_remembered() {
 
 #[tokio::test]
 async fn error_text_and_extra_of_a_peer_are_bounded() {
+    if of_ttheader_alone("frames by hand") {
+        return;
+    }
     let (listener, address) = listen().await;
     let client = EchoClient::new(builder(&address).build().unwrap());
     let text = "x".repeat(10_000);
@@ -369,7 +409,10 @@ async fn error_text_and_extra_of_a_peer_are_bounded() {
 
 /// The connection that an opening waits on is lost before it has taken the stream.
 #[tokio::test]
-async fn an_opening_on_a_connection_that_just_closed_takes_another() {
+async fn opening_is_retried_if_its_connection_just_closed() {
+    if of_ttheader_alone("frames by hand") {
+        return;
+    }
     let (listener, address) = listen().await;
     let config = connection(|config| (config.stream_send_buffer, config.send_buffer) = (MB, MB));
     let client = builder(&address).pool(PoolKind::Mux(1)).connection(config).build().unwrap();
@@ -378,7 +421,7 @@ async fn an_opening_on_a_connection_that_just_closed_takes_another() {
     let wire = Wire::accept(&listener).await;
     assert!(accepted(&up).await < 64 * MB, "Send waits");
     let opening = tokio::spawn(async move { echo.bidi(&Context::background()).await });
-    // It is on its way: nothing else is to happen before the connection has room.
+    // The opening is pending: it waits only for room on the connection.
     tokio::time::sleep(SHORT).await;
     assert!(!opening.is_finished(), "an opening waits as Send does");
     drop(wire);

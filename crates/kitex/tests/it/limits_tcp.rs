@@ -1,7 +1,7 @@
-//! A peer that is gone without a word, as when its machine loses power: TCP keepalive finds it if nothing is
-//! sent, the TCP user timeout if something is. Linux only.
+//! A peer that disappears, as when its machine loses power: TCP keepalive detects it on an idle connection, the TCP user
+//! timeout if data is unacknowledged. Linux only.
 //!
-//! The second test needs a network of its own, in which nothing arrives any more from some moment on. It
+//! The second test needs a network of its own, in which packets are dropped from some moment on. It
 //! runs itself in a network namespace, as root of it, and does nothing where the system does not allow that.
 #![cfg(target_os = "linux")]
 
@@ -30,17 +30,17 @@ fn keepalive_timer(local: u16, remote: u16) -> Option<u64> {
 
 #[tokio::test]
 async fn tcp_keepalive_is_on_at_both_ends_of_a_connection() {
-    let (tell, mut told) = reports();
+    let (reporter, mut reported) = reports();
     let handlers = Handlers::default().bidi(move |ctx, mut stream| {
-        tell.tell(ctx.peer().unwrap().socket_addr().unwrap().port());
+        reporter.send(ctx.peer().unwrap().socket_addr().unwrap().port());
         async move { stream.recv().await.map(drop) }
     });
     let peer = Peer::start(handlers).await;
     let server: u16 = peer.address.rsplit(':').next().unwrap().parse().unwrap();
     let _bidi = peer.client().bidi(&Context::background()).await.unwrap();
-    let client = told.next().await;
+    let client = reported.next().await;
     for (local, remote) in [(client, server), (server, client)] {
-        // Until what was sent is acknowledged there is another timer.
+        // While data is unacknowledged the kernel uses another timer.
         let mut timer = None;
         until(|| {
             timer = keepalive_timer(local, remote);
@@ -53,10 +53,10 @@ async fn tcp_keepalive_is_on_at_both_ends_of_a_connection() {
 }
 
 const CHILD: &str = "KITEX_TCP_LIMITS_CHILD";
-const TEST: &str = "limits_tcp::tcp_user_timeout_and_keepalive_find_a_peer_that_is_gone";
+const TEST: &str = "limits_tcp::tcp_user_timeout_and_keepalive_detect_a_dead_peer";
 
 #[tokio::test]
-async fn tcp_user_timeout_and_keepalive_find_a_peer_that_is_gone() {
+async fn tcp_user_timeout_and_keepalive_detect_a_dead_peer() {
     if env::var_os(CHILD).is_some() {
         return lose_the_peer().await;
     }
@@ -85,16 +85,16 @@ async fn ip(words: &str) {
     assert!(status.success(), "ip {words}");
 }
 
-/// Two connections: on one nothing is sent, on the other the client sends into the void.
+/// Two connections: on one nothing is sent, on the other the client sends data that never arrives.
 async fn lose_the_peer() {
     ip("link set lo up").await;
-    let (tell, mut told) = reports();
+    let (reporter, mut reported) = reports();
     let handlers = Handlers::default().bidi(move |_, mut stream| {
-        let tell = tell.clone();
+        let reporter = reporter.clone();
         async move {
-            tell.tell("begun".to_owned());
+            reporter.send("begun".to_owned());
             let error = stream.recv().await.unwrap_err();
-            tell.tell(brief(&error));
+            reporter.send(brief(&error));
             Err(error)
         }
     });
@@ -102,7 +102,7 @@ async fn lose_the_peer() {
     let clients = [peer.client(), peer.client()];
     let open = async |client: &EchoClient| client.bidi(&Context::background()).await.unwrap();
     let (mut idle, mut busy) = (open(&clients[0]).await, open(&clients[1]).await);
-    assert_eq!([told.next().await, told.next().await], ["begun", "begun"]);
+    assert_eq!([reported.next().await, reported.next().await], ["begun", "begun"]);
 
     ip("link set lo down").await;
     let lost = Instant::now();
@@ -121,5 +121,5 @@ async fn lose_the_peer() {
     assert!((15..32).contains(&busy_took), "user timeout: {busy_took} s, not about 20");
     assert!((30..75).contains(&idle_took), "keepalive: {idle_took} s, not 60 at most");
     // The server's ends have the same options.
-    assert_eq!(soon(async { [told.next().await, told.next().await] }).await, ["12013 nowhere"; 2]);
+    assert_eq!(soon(async { [reported.next().await, reported.next().await] }).await, ["12013 nowhere"; 2]);
 }

@@ -1,12 +1,16 @@
-//! Behaviour of the facade over real sockets, in one process: each file a promise of the builders, the
-//! typed streams or the context, each test a sentence. A wait has a bound that noise cannot reach, and
-//! nothing is proved by the passing of time alone.
+//! Behaviour of `kitex` over real sockets, in one process. Each file is about one part of the builders, the typed streams
+//! or the context. Waits have very wide bounds, and no test relies on elapsed time alone.
 
 mod addresses;
+mod admission;
+mod balance;
+mod bursts;
 mod cancel;
+mod claims;
 mod clock;
 mod context;
 mod cores;
+mod credits;
 mod deadline;
 mod decode_limits;
 mod dial;
@@ -18,26 +22,43 @@ mod flow;
 mod grpc;
 mod header;
 mod healthy;
-mod impostors;
 mod inspect;
 mod interrupted;
 mod limits;
 mod limits_tcp;
 mod lost;
+mod memory;
 mod metainfo;
 mod middleware;
+mod misbehaving_clients;
+mod misbehaving_servers;
 mod modes;
+mod observers;
 mod oversize;
 mod panics;
+mod panics_at_ends;
 mod policy;
 mod pools;
+#[cfg(feature = "protobuf")]
+mod protobuf;
 mod reads;
 mod resets;
+mod retry;
+mod retry_lost;
 mod runtimes;
 mod saves;
 mod secrets;
 mod services;
 mod shutdown;
-mod strangers;
+#[cfg(unix)]
+mod signals;
+mod slow_consumers;
+mod sources;
+mod threats;
 mod times;
+#[cfg(feature = "tls")]
+mod tls;
 mod unix;
+
+/// What carries the streams of clients that are not told otherwise.
+pub(crate) const TRANSPORT: kitex::client::Transport = kitex::client::Transport::TtHeader;

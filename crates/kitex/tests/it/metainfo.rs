@@ -1,13 +1,14 @@
-//! Pairs that travel with calls: persistent ones along the chain, transient ones for a hop, backward ones
-//! with the answer; by stream and by call.
+//! Metainfo: persistent along the chain, transient for one hop, backward with the response; for streams and calls.
 
 use kitex::bytes::Bytes;
 use kitex::client::CallProtocol;
 use kitex::{BizStatusError, Client, Context, Error, Propagation};
 
-use crate::fixture::{EchoClient, Handlers, Peer, Req, Tell, answer, ended, reports, req, resp, soon};
+use crate::fixture::by;
+use crate::fixture::of_ttheader_alone;
+use crate::fixture::{EchoClient, Handlers, Peer, Reporter, Req, answer, ended, reports, req, resp, soon};
 
-/// What a handler finds: its own name, then the values of `pk`, `tk`, `own` and `late`.
+/// The metainfo of a handler: its own name, then the values of `pk`, `tk`, `own` and `late`.
 type Found = (String, [Option<String>; 4]);
 
 fn found(ctx: &Context) -> Found {
@@ -21,13 +22,13 @@ fn found(ctx: &Context) -> Found {
     (ctx.service().unwrap_or_default().to_owned(), values)
 }
 
-/// Tells what it finds, and passes on with a transient and a persistent pair of its own.
-fn passing(next: Option<EchoClient>, tell: Tell<Found>) -> Handlers {
-    let (of_call, next_of_call) = (tell.clone(), next.clone());
+/// Reports its metainfo, and calls the next service with a transient and a persistent pair of its own.
+fn passing(next: Option<EchoClient>, reporter: Reporter<Found>) -> Handlers {
+    let (of_call, next_of_call) = (reporter.clone(), next.clone());
     let add = |ctx: &Context| ctx.with_transient("own", "B").with_persistent("late", "B");
     Handlers::default()
         .unary(move |ctx, req| {
-            of_call.tell(found(&ctx));
+            of_call.send(found(&ctx));
             let next = next_of_call.clone();
             async move {
                 match next {
@@ -37,7 +38,7 @@ fn passing(next: Option<EchoClient>, tell: Tell<Found>) -> Handlers {
             }
         })
         .down(move |ctx, req, stream| {
-            tell.tell(found(&ctx));
+            reporter.send(found(&ctx));
             let next = next.clone();
             async move {
                 if let Some(next) = next {
@@ -50,16 +51,16 @@ fn passing(next: Option<EchoClient>, tell: Tell<Found>) -> Handlers {
 }
 
 #[tokio::test]
-async fn persistent_pairs_go_all_the_way_and_transient_ones_one_hop() {
-    // What becomes of the caller's transient pair, at C and D.
+async fn metainfo_persistent_reaches_all_hops_and_transient_one() {
+    // The caller's transient pair at C and D.
     for (propagation, tk_at_c) in [(Propagation::SingleHop, None), (Propagation::Legacy, Some("tv"))] {
-        let (tell, mut told) = reports();
+        let (reporter, mut reported) = reports();
         let client = |name: &str, peer: &Peer| {
             let client = Client::builder(name).address(&*peer.address).propagation(propagation);
             EchoClient::new(client.build().unwrap())
         };
-        let c = Peer::named("ServiceC", passing(None, tell.clone()), |server| server).await;
-        let b = Peer::start(passing(Some(client("ServiceC", &c)), tell)).await;
+        let c = Peer::named("ServiceC", passing(None, reporter.clone()), |server| server).await;
+        let b = Peer::start(passing(Some(client("ServiceC", &c)), reporter)).await;
         let ctx = Context::background()
             .with_transient("tk", "old")
             .with_transient("tk", "tv")
@@ -75,15 +76,15 @@ async fn persistent_pairs_go_all_the_way_and_transient_ones_one_hop() {
             let own = |values: [Option<&str>; 4]| values.map(|value| value.map(str::to_owned));
             let at_b = ("ServiceB".to_owned(), own([Some("pv"), Some("tv"), None, None]));
             let at_c = ("ServiceC".to_owned(), own([Some("pv"), tk_at_c, Some("B"), Some("B")]));
-            assert_eq!([told.next().await, told.next().await], [at_b, at_c], "{propagation:?}");
+            assert_eq!([reported.next().await, reported.next().await], [at_b, at_c], "{propagation:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_pair_of_ones_own_stands_before_one_that_was_received() {
-    let (tell, mut told) = reports();
-    let c = Peer::named("ServiceC", passing(None, tell.clone()), |server| server).await;
+async fn metainfo_set_replaces_received_metainfo() {
+    let (reporter, mut reported) = reports();
+    let c = Peer::named("ServiceC", passing(None, reporter.clone()), |server| server).await;
     let next = Client::builder("ServiceC").address(&*c.address).propagation(Propagation::Legacy);
     let next = EchoClient::new(next.build().unwrap());
     let handlers = Handlers::default().unary(move |ctx, req| {
@@ -93,16 +94,16 @@ async fn a_pair_of_ones_own_stands_before_one_that_was_received() {
     let b = Peer::start(handlers).await;
     let ctx = Context::background().with_transient("tk", "theirs").with_persistent("pk", "theirs");
     soon(b.client().unary(&ctx, req("", 0))).await.unwrap();
-    let (_, [pk, tk, ..]) = told.next().await;
+    let (_, [pk, tk, ..]) = reported.next().await;
     assert_eq!((pk.as_deref(), tk.as_deref()), (Some("mine"), Some("mine")));
 }
 
 #[tokio::test]
-async fn values_are_bytes_and_there_may_be_many() {
-    let (tell, mut told) = reports();
+async fn metainfo_values_are_bytes_and_may_be_many() {
+    let (reporter, mut reported) = reports();
     let handlers = Handlers::default().unary(move |ctx, req| {
         let many = (0..500).filter(|at| ctx.persistent(format!("k{at}")).is_some_and(|v| v.len() == *at));
-        tell.tell((ctx.persistent("raw").cloned(), ctx.transient("empty").cloned(), many.count()));
+        reporter.send((ctx.persistent("raw").cloned(), ctx.transient("empty").cloned(), many.count()));
         async { Ok(answer(req)) }
     });
     let peer = Peer::start(handlers).await;
@@ -112,20 +113,25 @@ async fn values_are_bytes_and_there_may_be_many() {
         ctx = ctx.with_persistent(format!("k{at}"), vec![b'x'; at]);
     }
     soon(peer.client().unary(&ctx, req("", 0))).await.unwrap();
-    assert_eq!(told.next().await, (Some(Bytes::from(raw)), Some(Bytes::new()), 500));
+    // No header of HTTP/2 holds control characters: such a value is dropped, as by Kitex.
+    let raw = by(Some(Bytes::from(raw)), None);
+    assert_eq!(reported.next().await, (raw, Some(Bytes::new()), 500));
 }
 
 #[tokio::test]
-async fn a_framed_call_takes_no_pairs_along() {
-    let (tell, mut told) = reports();
-    let peer = Peer::start(passing(None, tell)).await;
+async fn metainfo_is_not_sent_with_framed_calls() {
+    if of_ttheader_alone("framed calls") {
+        return;
+    }
+    let (reporter, mut reported) = reports();
+    let peer = Peer::start(passing(None, reporter)).await;
     let client = peer.client_with(|client| client.call_protocol(CallProtocol::Framed));
     let ctx = Context::background().with_persistent("pk", "pv");
     soon(client.unary(&ctx, req("", 0))).await.unwrap();
-    assert_eq!(told.next().await.1, [None, None, None, None]);
+    assert_eq!(reported.next().await.1, [None, None, None, None]);
 }
 
-/// A handler that sends pairs back and ends as it is asked to.
+/// A handler that sends backward pairs and ends as the request says.
 fn back(ctx: &Context, req: &Req) -> Result<(), Error> {
     ctx.send_backward("bk", "old");
     ctx.send_backward("bk", req.msg.clone().unwrap_or_default().to_string());
@@ -137,7 +143,10 @@ fn back(ctx: &Context, req: &Req) -> Result<(), Error> {
 }
 
 #[tokio::test]
-async fn what_is_sent_back_reaches_the_caller_however_the_call_ends() {
+async fn metainfo_sent_back_arrives_however_the_call_ends() {
+    if of_ttheader_alone("Kitex sends no metainfo back over gRPC") {
+        return;
+    }
     let handlers = Handlers::default()
         .unary(|ctx, req| async move { back(&ctx, &req).map(|()| resp("", 0)) })
         .down(|ctx, req, _| async move { back(&ctx, &req) });
@@ -158,7 +167,7 @@ async fn what_is_sent_back_reaches_the_caller_however_the_call_ends() {
         let _ = soon(client.unary(&without, req("lost", seq))).await;
         assert_eq!(without.backward("bk"), None);
 
-        // A stream's stands in its trailer.
+        // Those of a stream are in its trailer.
         let mut down = client.down(&Context::background(), req("third", seq)).await.unwrap();
         while let Ok(Some(_)) = soon(down.recv()).await {}
         assert_eq!(down.trailer().unwrap().get_str("RPC_BACKWARD_bk"), Some("third"), "{expected}");

@@ -1,5 +1,5 @@
-//! A frame that exceeds a limit costs its own stream or call alone, whichever side wrote it, over real
-//! sockets: the neighbours on the connection notice nothing.
+//! A frame that exceeds a limit ends only its own stream or call, whichever side wrote it; other streams of the connection
+//! are not affected.
 
 use kitex::bytes::{Bytes, BytesMut};
 use kitex::client::CallProtocol;
@@ -34,7 +34,7 @@ fn data(id: i32, method: &str, [payload, pairs, value]: [usize; 3]) -> BytesMut 
     frame_of(id, method, Data, &strings, &message)
 }
 
-/// A bound of a frame, and payload, pairs and bytes of a value: of a frame within it, and of one beyond.
+/// A limit of a frame, then payload, pairs and bytes per value of a frame within it and of one beyond.
 type FrameRow = (&'static str, Change, [usize; 3], [usize; 3]);
 
 #[rustfmt::skip]
@@ -59,7 +59,7 @@ async fn frame_len_header_len_and_pairs_end_one_stream_of_a_client() {
         assert!(soon(down.recv()).await.unwrap().is_some(), "{what}: within the bound");
         wire.bytes(&data(1, "Down", *beyond)).await;
         assert_eq!(ended(&soon(down.recv()).await), "12004 client", "{what}");
-        assert_eq!(wire.next_of(Rst).await.error().0, 12004, "{what}: the server is told");
+        assert_eq!(wire.next_of(Rst).await.error().0, 12004, "{what}: the server gets an Rst");
         wire.frame(2, Header, &[], b"").await;
         wire.bytes(&data(2, "Down", *within)).await;
         assert!(soon(other.recv()).await.unwrap().is_some(), "{what}: the other stream goes on");
@@ -99,7 +99,7 @@ fn many(count: usize) -> Context {
 }
 
 #[tokio::test]
-async fn what_a_writer_must_not_send_is_an_error_of_its_call_alone() {
+async fn frame_limits_of_a_writer_fail_one_call() {
     let handlers = Handlers::default().down(|ctx, req, stream| async move {
         match &*req.msg.unwrap_or_default() {
             "message" => stream.send(&answer(large(30_000))).await,
@@ -136,7 +136,7 @@ async fn what_a_writer_must_not_send_is_an_error_of_its_call_alone() {
 }
 
 #[tokio::test]
-async fn a_ping_pong_call_beyond_a_limit_costs_itself_alone() {
+async fn frame_limits_fail_one_ping_pong_call() {
     for protocol in [CallProtocol::Ttheader, CallProtocol::Framed] {
         let what = format!("{protocol:?}");
         let handlers = Handlers::default().ping(|_, req| async move {
@@ -146,14 +146,14 @@ async fn a_ping_pong_call_beyond_a_limit_costs_itself_alone() {
         let peer = Peer::with(handlers, |server| server.connection(connection(small))).await;
         let wide = peer.client_with(|client| client.call_protocol(protocol));
         let ctx = Context::background();
-        // The server passes over what it does not take, answers, and serves the next call on the connection.
+        // The server skips the request, responds with an error, and serves the next call on the connection.
         let refused = soon(wide.ping(&ctx, large(100_000))).await.map_err(|error| error.to_string());
         assert!(refused.unwrap_err().contains("exceeds the limit of 20000"), "{what}");
         assert!(soon(wide.ping(&ctx, req("", 0))).await.is_ok(), "{what}");
         assert_eq!(wide.as_ref().pool_stats().dials, 1, "{what}: the connection is used again");
-        // Its own answers it checks before they are sent.
+        // It checks its own responses before they are sent.
         let refused = soon(wide.ping(&ctx, req("", 1))).await.map_err(|error| error.to_string());
-        assert!(refused.unwrap_err().contains("answer cannot be sent: frame of"), "{what}");
+        assert!(refused.unwrap_err().contains("response cannot be sent: frame of"), "{what}");
         assert_eq!(wide.as_ref().pool_stats().dials, 1, "{what}: the connection is used again");
 
         let tight = peer.client_with(|client| client.call_protocol(protocol).connection(connection(small)));
@@ -164,7 +164,7 @@ async fn a_ping_pong_call_beyond_a_limit_costs_itself_alone() {
 }
 
 #[tokio::test]
-async fn a_relay_that_adds_pairs_or_bytes_to_a_users_maximum_fails_that_user_alone() {
+async fn frame_limits_at_a_relay_fail_one_user() {
     let last = Peer::with(Handlers::default(), |server| server.connection(connection(small))).await;
     let next = EchoClient::new(builder(&last.address).connection(connection(small)).build().unwrap());
     let relay = Handlers::default().down(move |ctx, req, stream| {

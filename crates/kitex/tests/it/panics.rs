@@ -1,65 +1,26 @@
-//! Code of users that panics: the call that it belongs to ends with the panic, or keeps its answer; nothing else
-//! notices, and nothing is left.
+//! Panics of user code: the call that it belongs to ends with the panic, or keeps its response; nothing else is affected,
+//! and nothing leaks.
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use kitex::bytes::Bytes;
 use kitex::client::CallOptions;
 use kitex::middleware::{Invoke, MessageLayer, RawStream};
-use kitex::observe::{Observer, StreamInfo, streams};
+use kitex::observe::{StreamInfo, streams};
 use kitex::server::OnCancel;
-use kitex::{Call, Context, Error, Metadata, Method, Response, Result, Service, Side};
+use kitex::{Call, Context, Error, Method, Response, Result, Service, Side};
 
-use crate::fixture::{EchoClient, Handlers, Peer, answer, req, resp, soon, until};
+use crate::fixture::{Bomb, EchoClient, Handlers, Peer, answer, req, resp, soon, until};
 
-/// Panics in one place while it is switched on.
-#[derive(Clone)]
-struct Bomb {
-    at: &'static str,
-    on: Arc<AtomicBool>,
-}
-
-impl Bomb {
-    fn new(at: &'static str) -> Self {
-        Self { at, on: Arc::new(AtomicBool::new(true)) }
-    }
-
-    fn pass(&self, at: &str) {
-        assert!(self.at != at || !self.on.load(SeqCst), "bomb in {at}");
-    }
-}
-
-impl Observer for Bomb {
-    fn start(&self, _: &StreamInfo) {
-        self.pass("start");
-    }
-
-    fn header(&self, _: &StreamInfo, _: &Metadata) {
-        self.pass("header");
-    }
-
-    fn sent(&self, _: &StreamInfo, _: usize) {
-        self.pass("sent");
-    }
-
-    fn received(&self, _: &StreamInfo, _: usize) {
-        self.pass("received");
-    }
-
-    fn finish(&self, _: &StreamInfo, _: Option<&Error>) {
-        self.pass("finish");
-    }
-}
-
+#[kitex::async_trait]
 impl MessageLayer for Bomb {
-    fn on_send(&self, _: &StreamInfo, message: Bytes) -> Result<Bytes> {
+    async fn on_send(&self, _: &StreamInfo, message: Bytes) -> Result<Bytes> {
         self.pass("on_send");
         Ok(message)
     }
 
-    fn on_recv(&self, _: &StreamInfo, message: Bytes) -> Result<Bytes> {
+    async fn on_recv(&self, _: &StreamInfo, message: Bytes) -> Result<Bytes> {
         self.pass("on_recv");
         Ok(message)
     }
@@ -110,7 +71,7 @@ impl Drop for DropBomb {
     }
 }
 
-/// Handlers that hold what panics when it is dropped, and set a callback that panics.
+/// Handlers that own a value whose drop panics, and register a callback that panics.
 fn handlers(bomb: &Bomb) -> Handlers {
     let (of_bidi, of_ping) = (bomb.clone(), bomb.clone());
     Handlers::default()
@@ -139,7 +100,7 @@ fn handlers(bomb: &Bomb) -> Handlers {
         })
 }
 
-/// What a stream of one echo comes to.
+/// The result of a stream of one echo.
 async fn echo(client: &EchoClient, bomb: Option<&Bomb>) -> String {
     let result = async {
         let ctx = Context::background();
@@ -164,12 +125,18 @@ async fn ping(client: &EchoClient) -> String {
 }
 
 const OK: &str = "[7]";
+const IN_OBSERVER: &str = "code=12001] [client-side stream] panic: [happened in an observer] bomb in start";
 
-/// Where it panics, and what becomes of a stream and of a ping-pong call: the answer, or an error with a text.
+/// Where it panics, and the results of a stream and of a ping-pong call: the response, or the error text.
 type Row = (&'static str, &'static str, &'static str);
 
 const SERVER: &[Row] = &[
-    ("start", "panic: [happened in biz handler, method=Echo.Bidi", OK),
+    (
+        "start",
+        "panic: [happened in biz handler, method=Echo.",
+        "panic: [happened in biz handler, method=Echo.",
+    ),
+    ("connected", OK, OK),
     ("sent", OK, OK),
     ("received", OK, OK),
     ("finish", OK, OK),
@@ -179,12 +146,13 @@ const SERVER: &[Row] = &[
     ("before the call", "bomb in before the call", "bomb in before the call"),
     ("after the call", "bomb in after the call", "bomb in after the call"),
     ("the handler", "bomb in the handler", "bomb in the handler"),
-    // Of what the handler holds when it returns.
+    // A value that the handler owns when it returns.
     ("a drop", "bomb in a drop", "bomb in a drop"),
 ];
 
 const CLIENT: &[Row] = &[
-    ("start", "code=12001] [client-side stream] panic: [happened in an observer] bomb in start", OK),
+    ("start", IN_OBSERVER, IN_OBSERVER),
+    ("connected", OK, OK),
     ("header", OK, OK),
     ("sent", OK, OK),
     ("received", OK, OK),
@@ -200,7 +168,7 @@ async fn check(side: Side, (at, stream, call): Row) {
     let what = format!("{side:?}, {at}");
     let (bomb, none) = (Bomb::new(at), Bomb::new("nowhere"));
     let (here, there) = if side == Side::Server { (&bomb, &none) } else { (&none, &bomb) };
-    // A handler of the neighbour's and one of those that panic have a place.
+    // Room for a handler of the other stream and one that panics.
     let around = here.clone();
     let peer = Peer::with(handlers(here), |server| {
         server
@@ -217,18 +185,18 @@ async fn check(side: Side, (at, stream, call): Row) {
             .message_layer(there.clone())
             .layer(tower_layer::layer_fn(move |caller| Around(caller, around.clone())))
     });
-    bomb.on.store(false, SeqCst);
+    bomb.set(false);
     let mut neighbour = soon(client.bidi(&Context::background())).await.unwrap();
     soon(neighbour.send(&req("", 1))).await.unwrap();
     assert_eq!(soon(neighbour.recv()).await.unwrap(), Some(resp("", 1)), "{what}");
-    bomb.on.store(true, SeqCst);
+    bomb.set(true);
 
     for _ in 0..5 {
         let end = echo(&client, Some(there)).await;
         assert!(end.contains(stream), "{what}: {end}");
         let end = ping(&client).await;
         assert!(end.contains(call), "{what}: {end}");
-        // The place of the handler is given back.
+        // The handler's slot is free again.
         let port: u16 = peer.address.rsplit(':').next().unwrap().parse().unwrap();
         let here = |info: &StreamInfo| info.local.to_string().ends_with(&format!(":{port}"));
         until(|| {
@@ -236,7 +204,7 @@ async fn check(side: Side, (at, stream, call): Row) {
         })
         .await;
     }
-    bomb.on.store(false, SeqCst);
+    bomb.set(false);
     assert_eq!(echo(&client, None).await, OK, "{what}: a later stream");
     assert_eq!(ping(&client).await, OK, "{what}: a later call");
     soon(neighbour.send(&req("", 2))).await.unwrap();
@@ -244,9 +212,9 @@ async fn check(side: Side, (at, stream, call): Row) {
     assert_eq!(client.as_ref().pool_stats().failed_dials, 0, "{what}");
 }
 
-/// One test for all rows: a hook for panics is the process's.
+/// One test for all rows: the panic hook is global to the process.
 #[tokio::test]
-async fn a_panic_of_a_users_code_costs_its_own_call_only() {
+async fn panic_of_user_code_fails_its_own_call_only() {
     let rows =
         SERVER.iter().map(|row| (Side::Server, *row)).chain(CLIENT.iter().map(|row| (Side::Client, *row)));
     for (side, row) in rows {
@@ -256,7 +224,7 @@ async fn a_panic_of_a_users_code_costs_its_own_call_only() {
 }
 
 #[tokio::test]
-async fn a_handler_that_panics_when_a_cancel_drops_it_gives_its_place_back() {
+async fn panic_in_drop_of_a_canceled_handler_frees_its_slot() {
     let bomb = Bomb::new("a drop");
     let held = bomb.clone();
     let handlers = Handlers::default().bidi(move |_, stream| {

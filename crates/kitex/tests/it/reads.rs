@@ -1,5 +1,5 @@
-//! What reads bring, whole and in parts. Handlers are told one after another; one that blocks its thread
-//! holds up nobody but itself as long as there is another thread.
+//! Frames received by one read, complete and in parts. Handlers are woken one after another; one that blocks its thread
+//! does not delay others as long as there is another thread.
 
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
@@ -14,8 +14,8 @@ use crate::fixture::{
     Handlers, LONG, Peer, Req, Resp, Wire, answer, ended, frame_of, large, reports, req, resp, soon,
 };
 
-/// Answers each message; at "block" only when somebody goes, and until then it blocks its thread, as no
-/// handler should. Gives who goes.
+/// Responds to each message; at "block" only when another stream ends, and until then it blocks its thread, which
+/// a handler should not do. Returns the handlers and the release.
 fn blocks() -> (Handlers, mpsc::SyncSender<()>) {
     let (go, gone) = mpsc::sync_channel(1);
     let (goes, gone) = (go.clone(), Arc::new(Mutex::new(gone)));
@@ -57,14 +57,14 @@ fn frame(id: i32, req: &Req) -> BytesMut {
     frame_of(id, "Bidi", FrameType::Data, &[], &payload)
 }
 
-/// The next message: its stream, and what it says.
+/// The next message: its stream and its text.
 async fn next(wire: &mut Wire) -> (i32, String) {
     let seen = wire.next_of(FrameType::Data).await;
     (seen.id, Resp::decode(seen.payload).unwrap().msg.unwrap().to_string())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_handler_that_blocks_does_not_hold_up_what_was_read_with_it() {
+async fn blocking_handler_does_not_delay_messages_of_the_same_read() {
     let (handlers, _go) = blocks();
     let peer = Peer::start(handlers).await;
     let mut wire = two_streams(&peer).await;
@@ -79,19 +79,19 @@ async fn a_handler_that_blocks_does_not_hold_up_what_was_read_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_does_not_wait_for_a_handler_that_blocks() {
+async fn blocking_handler_does_not_delay_responses() {
     let (handlers, go) = blocks();
     let peer = Peer::start(handlers).await;
     let mut wire = two_streams(&peer).await;
-    let mut both = message(1, "answer");
+    let mut both = message(1, "response");
     both.unsplit(message(2, "block"));
     wire.bytes(&both).await;
-    assert_eq!(next(&mut wire).await, (1, "answer".into()));
+    assert_eq!(next(&mut wire).await, (1, "response".into()));
     go.send(()).unwrap();
     assert_eq!(next(&mut wire).await, (2, "block".into()));
 }
 
-/// Bytes of a message, and of its frame that come with another frame before the rest does.
+/// The size of a message, and how many bytes of its frame arrive with another frame before the rest.
 const CUTS: &[(usize, usize)] = &[
     (10, 1),
     (10, 13),
@@ -106,7 +106,7 @@ const CUTS: &[(usize, usize)] = &[
 ];
 
 #[tokio::test]
-async fn a_frame_that_comes_in_parts_is_whole() {
+async fn frame_in_parts_is_read_whole() {
     let handlers = Handlers::default().bidi(|_, mut stream| async move {
         while let Some(req) = stream.recv().await? {
             stream.send(&resp("", req.payload.map_or(0, |payload| payload.len() as i64))).await?;
@@ -132,11 +132,11 @@ async fn a_frame_that_comes_in_parts_is_whole() {
     }
 }
 
-/// On one thread, so that a connection that never sleeps would starve whoever does not get his turn.
+/// On one thread, so that a connection that never parks would starve other tasks.
 #[tokio::test]
-async fn a_connection_that_is_polled_all_the_time_starves_nobody() {
+async fn busy_poll_starves_no_other_task() {
     let busy = || SocketConfig::default().busy_poll(LONG);
-    let (tell, mut told) = reports();
+    let (reporter, mut reported) = reports();
     let handlers = Handlers::default()
         .bidi(|_, mut stream| async move {
             while let Some(req) = stream.recv().await? {
@@ -145,11 +145,11 @@ async fn a_connection_that_is_polled_all_the_time_starves_nobody() {
             Ok(())
         })
         .down(move |ctx, _, stream| {
-            let tell = tell.clone();
+            let reporter = reporter.clone();
             async move {
                 stream.send(&resp("", 0)).await?;
                 let result: kitex::Result<()> = Err(ctx.canceled().await.into());
-                tell.tell(ended(&result));
+                reporter.send(ended(&result));
                 result
             }
         });
@@ -165,7 +165,7 @@ async fn a_connection_that_is_polled_all_the_time_starves_nobody() {
     let mut canceled = client.down(&ctx, req("", 0)).await.unwrap();
     soon(canceled.recv()).await.unwrap().unwrap();
     canceler.cancel();
-    assert_eq!(told.next().await, "12007 server ServiceA");
+    assert_eq!(reported.next().await, "12007 server ServiceA");
     let ctx = Context::background().with_timeout(Duration::from_millis(20));
     let late = async {
         let mut late = client.down(&ctx, req("", 0)).await?;

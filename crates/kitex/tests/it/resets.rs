@@ -1,5 +1,5 @@
-//! An Rst from between the two: a gateway ends a stream at its client, at its server or at both. What each
-//! end sees, what each still sends, and that nobody is left waiting.
+//! An Rst by a gateway, which ends a stream at its client, at its server or at both: what each end sees and still sends,
+//! and that no task is left waiting.
 
 use futures_util::future::BoxFuture;
 use kitex::{ApplicationException, Context, Error, Result, Side};
@@ -8,46 +8,46 @@ use ttheader_codec::key;
 
 use crate::fixture::chain::Chain;
 use crate::fixture::{
-    EchoClient, Gateway, Handlers, Peer, Reports, Req, Tell, To, answer, brief, builder, ended, reports, req,
-    resp, soon, until,
+    EchoClient, Gateway, Handlers, Peer, Reporter, Reports, Req, To, answer, brief, builder, ended, reports,
+    req, resp, soon, until,
 };
 
-/// A server behind a gateway, whose handlers tell what they see.
+/// A server behind a gateway, whose handlers report what they see.
 struct Stage {
     gateway: Gateway,
     client: EchoClient,
-    told: Reports<String>,
-    /// Lets a handler go on that waits for the end of its context.
+    reported: Reports<String>,
+    /// Lets a handler continue that waits for the end of its context.
     go: watch::Sender<bool>,
     _peer: Peer,
 }
 
 impl Stage {
     async fn new() -> Self {
-        let (tell, told) = reports();
+        let (reporter, reported) = reports();
         let (go, gone) = watch::channel(false);
-        let peer = Peer::start(handlers(tell, gone)).await;
+        let peer = Peer::start(handlers(reporter, gone)).await;
         let gateway = Gateway::to(&peer.address).await;
         let client = EchoClient::new(builder(&gateway.address).build().unwrap());
-        Self { gateway, client, told, go, _peer: peer }
+        Self { gateway, client, reported, go, _peer: peer }
     }
 }
 
-/// Each tells that it has begun, takes and answers one message if the request says so, and then waits
-/// until its context ends, which it tells, or until it may go on.
-fn handlers(tell: Tell<String>, gone: watch::Receiver<bool>) -> Handlers {
-    let (of_up, of_bidi) = ((tell.clone(), gone.clone()), (tell.clone(), gone.clone()));
+/// Each reports that it has begun, responds to one message if the request says so, and then waits until its context ends,
+/// which it reports, or until it may continue.
+fn handlers(reporter: Reporter<String>, gone: watch::Receiver<bool>) -> Handlers {
+    let (of_up, of_bidi) = ((reporter.clone(), gone.clone()), (reporter.clone(), gone.clone()));
     Handlers::default()
         .down(move |ctx, req, stream| {
-            let (tell, gone) = (tell.clone(), gone.clone());
+            let (reporter, gone) = (reporter.clone(), gone.clone());
             async move {
-                tell.tell("begun".to_owned());
+                reporter.send("begun".to_owned());
                 if req.seq == Some(1) {
                     stream.send(&resp("", 0)).await?;
                 }
-                wait(&ctx, &tell, gone).await?;
-                told(
-                    &tell,
+                wait(&ctx, &reporter, gone).await?;
+                reported(
+                    &reporter,
                     async {
                         loop {
                             stream.send(&resp("", 0)).await?;
@@ -58,27 +58,27 @@ fn handlers(tell: Tell<String>, gone: watch::Receiver<bool>) -> Handlers {
             }
         })
         .up(move |ctx, mut stream| {
-            let (tell, gone) = of_up.clone();
+            let (reporter, gone) = of_up.clone();
             async move {
-                tell.tell("begun".to_owned());
+                reporter.send("begun".to_owned());
                 if first(stream.recv(), &ctx, gone.clone()).await.is_some() {
                     stream.send_header()?;
                 }
-                wait(&ctx, &tell, gone).await?;
-                tell.tell("returned".to_owned());
+                wait(&ctx, &reporter, gone).await?;
+                reporter.send("returned".to_owned());
                 Ok(resp("", 0))
             }
         })
         .bidi(move |ctx, mut stream| {
-            let (tell, gone) = of_bidi.clone();
+            let (reporter, gone) = of_bidi.clone();
             async move {
-                tell.tell("begun".to_owned());
+                reporter.send("begun".to_owned());
                 if let Some(req) = first(stream.recv(), &ctx, gone.clone()).await {
                     stream.send(&answer(req)).await?;
                 }
-                wait(&ctx, &tell, gone).await?;
-                told(
-                    &tell,
+                wait(&ctx, &reporter, gone).await?;
+                reported(
+                    &reporter,
                     async {
                         loop {
                             stream.send(&resp("", 0)).await?;
@@ -103,15 +103,15 @@ async fn first(
     }
 }
 
-async fn wait(ctx: &Context, tell: &Tell<String>, mut gone: watch::Receiver<bool>) -> Result<()> {
+async fn wait(ctx: &Context, reporter: &Reporter<String>, mut gone: watch::Receiver<bool>) -> Result<()> {
     tokio::select! {
-        reason = ctx.canceled() => told(tell, Err(Error::from(reason))),
+        reason = ctx.canceled() => reported(reporter, Err(Error::from(reason))),
         _ = gone.wait_for(|gone| *gone) => Ok(()),
     }
 }
 
-fn told(tell: &Tell<String>, result: Result<()>) -> Result<()> {
-    result.inspect_err(|error| tell.tell(brief(error)))
+fn reported(reporter: &Reporter<String>, result: Result<()>) -> Result<()> {
+    result.inspect_err(|error| reporter.send(brief(error)))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,11 +132,11 @@ enum State {
 use Mode::{Bidi, Down, Up};
 use State::{Flowing, Fresh};
 
-/// Where, and what the client's and the server's end send on the stream in all.
+/// The mode and state, and all frames that the client and the server send on the stream.
 type Row = (Mode, State, &'static str, &'static str);
 
-/// The client is reset: it learns of it and says no more than that it closes. The handler goes on, and by
-/// its next message the client stops it with the one Rst of its own.
+/// The client is reset: it sends only its trailer. The handler continues; its next message makes the client
+/// send one Rst, which stops it.
 const CLIENT: &[Row] = &[
     (Down, Fresh, "HDTR", "HD"),
     (Down, Flowing, "HDTR", "HDD"),
@@ -146,8 +146,8 @@ const CLIENT: &[Row] = &[
     (Bidi, Flowing, "HDTR", "HDD"),
 ];
 
-/// The server is reset, alone or with the client: its handler is told and returns, and its trailer says
-/// so; behind an Rst no header precedes it.
+/// The server is reset, alone or with the client: its handler is notified and returns, and its trailer has
+/// the error; after an Rst no header precedes it.
 const SERVER: &[Row] = &[
     (Down, Fresh, "HDT", "T"),
     (Down, Flowing, "HDT", "HDT"),
@@ -157,13 +157,13 @@ const SERVER: &[Row] = &[
     (Bidi, Flowing, "HDT", "HDT"),
 ];
 
-/// A stream that a gateway may reset: what its client sees of the end.
+/// A stream that a gateway may reset, as its client sees it.
 async fn open(stage: &mut Stage, mode: Mode, state: State) -> BoxFuture<'static, String> {
     let (client, ctx, flowing) = (&stage.client, Context::background(), state == Flowing);
     match mode {
         Down => {
             let mut down = client.down(&ctx, req("", i64::from(flowing))).await.unwrap();
-            assert_eq!(stage.told.next().await, "begun");
+            assert_eq!(stage.reported.next().await, "begun");
             if flowing {
                 soon(down.recv()).await.unwrap().unwrap();
             }
@@ -171,7 +171,7 @@ async fn open(stage: &mut Stage, mode: Mode, state: State) -> BoxFuture<'static,
         }
         Up => {
             let mut up = client.up(&ctx).await.unwrap();
-            assert_eq!(stage.told.next().await, "begun");
+            assert_eq!(stage.reported.next().await, "begun");
             if flowing {
                 up.send(&req("", 0)).await.unwrap();
                 soon(up.header()).await.unwrap();
@@ -180,7 +180,7 @@ async fn open(stage: &mut Stage, mode: Mode, state: State) -> BoxFuture<'static,
         }
         Bidi => {
             let mut bidi = client.bidi(&ctx).await.unwrap();
-            assert_eq!(stage.told.next().await, "begun");
+            assert_eq!(stage.reported.next().await, "begun");
             if flowing {
                 bidi.send(&req("", 0)).await.unwrap();
                 soon(bidi.recv()).await.unwrap().unwrap();
@@ -190,7 +190,7 @@ async fn open(stage: &mut Stage, mode: Mode, state: State) -> BoxFuture<'static,
     }
 }
 
-/// What the two ends send: an Rst and a trailer of each at most, and no header behind an Rst.
+/// What the two ends send: an Rst and a trailer of each at most, and no header after an Rst.
 async fn check_frames(stage: &Stage, id: i32, row: &Row) {
     let (mode, state, at_client, at_server) = row;
     stage.gateway.sends(Side::Client, id, at_client).await;
@@ -208,7 +208,7 @@ async fn check_frames(stage: &Stage, id: i32, row: &Row) {
     assert!(server.starts_with(at_server), "{mode:?} {state:?}: {server}, not {at_server}");
 }
 
-/// Whatever came of it has harmed no other stream of the connection.
+/// Checks that another stream of the connection was not affected.
 async fn check_other(stage: &Stage) {
     let mut other = stage.client.bidi(&Context::background()).await.unwrap();
     other.send(&req("", 0)).await.unwrap();
@@ -216,7 +216,7 @@ async fn check_other(stage: &Stage) {
 }
 
 #[tokio::test]
-async fn a_client_that_is_reset_stops_its_server_by_the_next_message() {
+async fn rst_at_the_client_stops_the_server_at_its_next_message() {
     for row in CLIENT {
         let (mode, state, ..) = row;
         let mut stage = Stage::new().await;
@@ -227,13 +227,13 @@ async fn a_client_that_is_reset_stops_its_server_by_the_next_message() {
         stage.gateway.sends(Side::Client, 1, before).await;
         stage.go.send_replace(true);
         let handler = if *mode == Up { "returned" } else { "12009 server Gateway -> ServiceA" };
-        assert_eq!(stage.told.next().await, handler, "{mode:?} {state:?}");
+        assert_eq!(stage.reported.next().await, handler, "{mode:?} {state:?}");
         check_frames(&stage, 1, row).await;
     }
 }
 
 #[tokio::test]
-async fn a_server_that_is_reset_tells_its_client_by_its_trailer() {
+async fn rst_at_the_server_reaches_the_client_in_the_trailer() {
     for (to, client) in [(To::Server, "12001 client"), (To::Both, "12009 client Gateway")] {
         for row in SERVER {
             let (mode, state, _, server) = row;
@@ -241,7 +241,7 @@ async fn a_server_that_is_reset_tells_its_client_by_its_trailer() {
             let end = open(&mut stage, *mode, *state).await;
             stage.gateway.reset(to, 1);
             assert_eq!(end.await, client, "{to:?} {mode:?} {state:?}");
-            assert_eq!(stage.told.next().await, "12009 server Gateway", "{to:?} {mode:?} {state:?}");
+            assert_eq!(stage.reported.next().await, "12009 server Gateway", "{to:?} {mode:?} {state:?}");
             check_frames(&stage, 1, row).await;
             assert_eq!(stage.gateway.sent_by(Side::Server, 1), *server, "{to:?} {mode:?} {state:?}");
         }
@@ -249,10 +249,10 @@ async fn a_server_that_is_reset_tells_its_client_by_its_trailer() {
 }
 
 #[tokio::test]
-async fn the_client_reads_in_the_trailer_who_has_reset_its_server() {
+async fn rst_at_the_server_has_its_cancel_path_in_the_trailer() {
     let mut stage = Stage::new().await;
     let mut down = stage.client.down(&Context::background(), req("", 1)).await.unwrap();
-    assert_eq!(stage.told.next().await, "begun");
+    assert_eq!(stage.reported.next().await, "begun");
     stage.gateway.reset(To::Server, 1);
     assert!(soon(down.recv()).await.unwrap().is_some(), "what had been sent comes first");
     assert_eq!(
@@ -265,7 +265,7 @@ async fn the_client_reads_in_the_trailer_who_has_reset_its_server() {
 type Strings = &'static [(&'static [u8], &'static [u8])];
 
 #[tokio::test]
-async fn an_rst_that_says_little_is_an_rst_all_the_same() {
+async fn rst_without_a_valid_payload_is_an_rst() {
     let odd = ApplicationException::new(i32::MIN, "").encode("", 1);
     let call = b"\x80\x01\x00\x01\x00\x00\x00\x04Down\x00\x00\x00\x01\x00";
     let rows: &[(Strings, &[u8], &str, &str, &str)] = &[
@@ -286,40 +286,40 @@ async fn an_rst_that_says_little_is_an_rst_all_the_same() {
         let mut stage = Stage::new().await;
         let end = open(&mut stage, Down, Flowing).await;
         stage.gateway.reset_with(To::Both, 1, strings, payload);
-        assert_eq!((&*end.await, &*stage.told.next().await), (*client, *server));
-        // The same to the client alone, which passes on what it was told.
+        assert_eq!((&*end.await, &*stage.reported.next().await), (*client, *server));
+        // The same for the client alone, which returns the error.
         let end = open(&mut stage, Bidi, Flowing).await;
         stage.gateway.reset_with(To::Client, 2, strings, payload);
         assert_eq!(end.await, *client);
         stage.go.send_replace(true);
-        assert_eq!(stage.told.next().await, *stopped);
+        assert_eq!(stage.reported.next().await, *stopped);
         stage.gateway.sends(Side::Client, 2, "HDTR").await;
     }
 }
 
 #[tokio::test]
-async fn an_rst_behind_the_end_or_behind_another_changes_nothing() {
+async fn rst_after_the_end_or_another_rst_is_ignored() {
     let mut stage = Stage::new().await;
     let end = open(&mut stage, Bidi, Flowing).await;
     for _ in 0..3 {
         stage.gateway.reset(To::Both, 1);
     }
     assert_eq!(end.await, "12009 client Gateway");
-    assert_eq!(stage.told.next().await, "12009 server Gateway");
+    assert_eq!(stage.reported.next().await, "12009 server Gateway");
     stage.gateway.sends(Side::Server, 1, "HDT").await;
     for to in [To::Client, To::Server, To::Both] {
         stage.gateway.reset(to, 1);
     }
-    // Behind them on the same connection.
+    // After them on the same connection.
     check_other(&stage).await;
-    assert_eq!(stage.told.next().await, "begun");
+    assert_eq!(stage.reported.next().await, "begun");
     stage.gateway.sends(Side::Client, 1, "HDT").await;
     assert_eq!(stage.gateway.sent_by(Side::Server, 1), "HDT");
 }
 
-/// A path near the bound of a header's value must fit into a frame behind the next name too.
+/// A path near the bound of a header's value must fit into a frame after the next name is added.
 #[tokio::test]
-async fn a_path_of_any_length_goes_down_the_chain_and_harms_nobody() {
+async fn cancel_path_of_any_length_passes_the_chain() {
     let (deep, wide) = (["x,"; 32_000].concat(), "x".repeat(65_535));
     for path in [deep.trim_end_matches(','), &wide] {
         let mut chain = Chain::of(&["ServiceB", "ServiceC"]).await;

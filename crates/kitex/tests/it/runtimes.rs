@@ -1,15 +1,19 @@
 //! Clients that outlive the runtime that dialed: a `static` that several tests use, workers with a runtime each,
-//! two runtimes that share a client. Whatever ends the tasks of a connection ends the connection.
+//! two runtimes that share a client. The end of a connection's tasks, for any reason, ends the connection.
 
 use std::sync::mpsc;
+use std::task::{self, Poll};
 use std::thread;
 
-use kitex::client::{AddressSource, PoolKind};
+use kitex::client::{Discover, InstanceSet, PoolKind, StaticAddresses, Transport};
 use kitex::{Client, Context};
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
 
 use crate::fixture::chain::idle;
-use crate::fixture::{EchoClient, Handlers, Peer, Reports, brief, builder, ended, reports, req, soon};
+use crate::fixture::{
+    EchoClient, Handlers, Peer, Recorder, Reports, brief, builder, ended, reports, req, resp, soon,
+};
 
 const POOLS: [PoolKind; 4] = [PoolKind::Mux(1), PoolKind::Mux(3), PoolKind::long(), PoolKind::Short];
 
@@ -23,12 +27,12 @@ fn multi_thread() -> Runtime {
 
 const RUNTIMES: [fn() -> Runtime; 2] = [current_thread, multi_thread];
 
-/// A server on a runtime that lives as long as what is returned.
+/// A server on a runtime that lives as long as the returned value.
 fn serve(handlers: Handlers) -> (Runtime, String) {
     let runtime = multi_thread();
     let peer = runtime.block_on(Peer::start(handlers));
     let address = peer.address.clone();
-    // Dropping it would leave the server to its runtime, which is what is wanted.
+    // Dropped, so that the server ends only with its runtime.
     drop(peer);
     (runtime, address)
 }
@@ -49,7 +53,7 @@ async fn count(client: &EchoClient, messages: i64) -> Result<usize, String> {
 }
 
 #[test]
-fn a_client_works_in_one_runtime_after_the_other() {
+fn client_works_in_one_runtime_after_another() {
     let (_server, address) = serve(Handlers::default());
     for pool in POOLS {
         for runtime in RUNTIMES {
@@ -67,7 +71,7 @@ fn a_client_works_in_one_runtime_after_the_other() {
     }
 }
 
-/// A stream of `client`'s, opened on a runtime of its own, that idles.
+/// A stream of `client`, opened on a runtime of its own, that idles.
 fn open_elsewhere(
     client: &EchoClient,
     runtime: fn() -> Runtime,
@@ -82,14 +86,14 @@ fn open_elsewhere(
 }
 
 #[test]
-fn a_stream_ends_with_the_runtime_of_its_connection_and_its_handler_is_told() {
+fn runtime_shutdown_ends_its_streams_and_cancels_handlers() {
     for pool in POOLS {
         for runtime in RUNTIMES {
-            let (tell, mut told) = reports();
-            let (server, address) = serve(idle(tell));
+            let (reporter, mut reported) = reports();
+            let (server, address) = serve(idle(reporter));
             let client = client(&address, pool);
             let (dialed, mut down) = open_elsewhere(&client, runtime);
-            // Somebody waits for the stream on another runtime.
+            // A task of another runtime waits for the stream.
             let (sender, receiver) = mpsc::sync_channel(1);
             let waiter = thread::spawn(move || {
                 current_thread().block_on(async {
@@ -100,7 +104,7 @@ fn a_stream_ends_with_the_runtime_of_its_connection_and_its_handler_is_told() {
             receiver.recv().unwrap();
             drop(dialed);
             assert_eq!(waiter.join().unwrap(), "12006 client", "{pool:?}");
-            server.block_on(is_told(&mut told));
+            server.block_on(is_notified(&mut reported));
             current_thread().block_on(async {
                 assert!(soon(client.down(&Context::background(), req("", 0))).await.is_ok(), "{pool:?}");
             });
@@ -108,13 +112,47 @@ fn a_stream_ends_with_the_runtime_of_its_connection_and_its_handler_is_told() {
     }
 }
 
-async fn is_told(told: &mut Reports<(String, String)>) {
-    let (_, end) = told.next().await;
-    assert_eq!(end, "12013 nowhere");
+async fn is_notified(reported: &mut Reports<(String, String)>) {
+    let (_, end) = reported.next().await;
+    assert!(end == "12013 nowhere" || end.starts_with("grpc "), "{end}");
+}
+
+/// A gauge of open streams would never come down again.
+#[test]
+fn observers_and_close_callbacks_learn_of_a_handler_whose_runtime_is_gone() {
+    for transport in [Transport::TtHeader, Transport::Grpc] {
+        for runtime in RUNTIMES {
+            let (report, mut reported) = reports();
+            let handlers = Handlers::default().down(move |_, _, stream| {
+                let report = report.clone();
+                async move {
+                    stream.on_close(move |error| report.send(error.map_or("ok".to_owned(), brief)));
+                    stream.send(&resp("idle", 0)).await?;
+                    std::future::pending().await
+                }
+            });
+            let recorder = Recorder::default();
+            let both = runtime();
+            let down = both.block_on(async {
+                let peer = Peer::with(handlers, |server| server.observer(recorder.clone())).await;
+                let client = builder(&peer.address).transport(transport).build().unwrap();
+                let down = EchoClient::new(client).down(&Context::background(), req("", 0)).await;
+                let mut down = down.unwrap();
+                assert!(soon(down.recv()).await.unwrap().is_some());
+                down
+            });
+            drop(both);
+            let closed = current_thread().block_on(reported.next());
+            let words = recorder.words();
+            let finished: Vec<_> = words.iter().filter(|word| word.starts_with("finish")).collect();
+            assert_eq!(finished, [&format!("finish {closed}")], "{transport:?}: {words:?}");
+            drop(down);
+        }
+    }
 }
 
 #[test]
-fn two_live_runtimes_share_a_client() {
+fn two_runtimes_share_a_client() {
     let (_server, address) = serve(Handlers::default());
     for pool in POOLS {
         let client = client(&address, pool);
@@ -128,22 +166,67 @@ fn two_live_runtimes_share_a_client() {
     }
 }
 
-/// Panics when it is asked for the second time: the first is the look of `build`.
-#[derive(Debug)]
-struct Flaky(std::sync::atomic::AtomicUsize, String);
+/// A server whose runtime is dropped, on a thread of its own, when `stop` is sent or dropped.
+fn serve_until_dropped(runtime: fn() -> Runtime) -> (thread::JoinHandle<()>, oneshot::Sender<()>, String) {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let thread = thread::spawn(move || {
+        runtime().block_on(async {
+            let peer = Peer::start(idle(reports().0)).await;
+            sender.send(peer.address.clone()).unwrap();
+            let _ = stopped.await;
+        });
+    });
+    (thread, stop, receiver.recv().unwrap())
+}
 
-impl AddressSource for Flaky {
-    fn addresses(&self) -> Vec<String> {
+#[test]
+fn runtime_shutdown_of_a_server_ends_the_streams_of_its_clients() {
+    for pool in POOLS {
+        for runtime in RUNTIMES {
+            let (thread, stop, address) = serve_until_dropped(runtime);
+            let client = client(&address, pool);
+            current_thread().block_on(async {
+                let mut down = soon(client.down(&Context::background(), req("", 0))).await.unwrap();
+                assert!(soon(down.recv()).await.unwrap().is_some());
+                drop(stop);
+                let end = ended(&soon(down.recv()).await);
+                // The handler is dropped with its runtime, before its connection or after it.
+                let expected = ["12001 client", "12006 client", "grpc 2", "grpc 13"];
+                assert!(expected.contains(&&*end), "{pool:?}: {end}");
+                // Until the connection is closed, an opening may still be sent on it; then nobody listens.
+                let refused = soon(async {
+                    loop {
+                        match client.down(&Context::background(), req("", 0)).await {
+                            Ok(mut down) => assert_ne!(ended(&down.recv().await), "ok"),
+                            Err(error) if brief(&error) == "connect" => return,
+                            Err(_) => {}
+                        }
+                    }
+                });
+                refused.await;
+            });
+            thread.join().unwrap();
+        }
+    }
+}
+
+/// Panics at the second poll; the first is made by `build`.
+#[derive(Debug)]
+struct Flaky(std::sync::atomic::AtomicUsize, StaticAddresses);
+
+impl Discover for Flaky {
+    fn poll_instances(&self, cx: &mut task::Context<'_>, seen: Option<u64>) -> Poll<InstanceSet> {
         assert!(self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst) != 1, "the registry gave nothing");
-        vec![self.1.clone()]
+        self.1.poll_instances(cx, seen)
     }
 }
 
 #[tokio::test]
-async fn a_source_of_addresses_that_panics_fails_that_opening_alone() {
+async fn panic_of_an_address_source_fails_that_opening_only() {
     let peer = Peer::start(Handlers::default()).await;
     for pool in POOLS {
-        let source = Flaky(0.into(), peer.address.clone());
+        let source = Flaky(0.into(), StaticAddresses::new([&peer.address]));
         let client =
             Client::builder("ServiceB").caller("ServiceA").addresses(source).pool(pool).build().unwrap();
         let client = EchoClient::new(client);
@@ -159,11 +242,11 @@ async fn a_source_of_addresses_that_panics_fails_that_opening_alone() {
 }
 
 #[test]
-fn a_dial_whose_runtime_ends_fails_its_opening_alone() {
-    let hole_runtime = multi_thread();
-    let hole = hole_runtime.block_on(crate::fixture::Hole::new());
+fn dial_whose_runtime_ends_fails_its_opening_only() {
+    let unreachable_runtime = multi_thread();
+    let unreachable = unreachable_runtime.block_on(crate::fixture::Unreachable::new());
     for runtime in RUNTIMES {
-        let client = client(&hole.address, PoolKind::Mux(1));
+        let client = client(&unreachable.address, PoolKind::Mux(1));
         let dialing = runtime();
         let opening = client.clone();
         let waiting =
@@ -171,7 +254,7 @@ fn a_dial_whose_runtime_ends_fails_its_opening_alone() {
         dialing.block_on(async {
             crate::fixture::until(|| client.as_ref().pool_stats().dials == 1).await;
         });
-        // Another runtime's opening waits for the same dial. It dials again, rather than wait for ever.
+        // An opening in another runtime waits for the same dial. It dials again instead of waiting forever.
         let other = client.clone();
         let waiter = thread::spawn(move || {
             current_thread()
@@ -185,7 +268,7 @@ fn a_dial_whose_runtime_ends_fails_its_opening_alone() {
 }
 
 #[test]
-fn an_opening_that_is_polled_outside_of_a_runtime_fails_and_costs_nothing_else() {
+fn opening_outside_of_a_runtime_fails_alone() {
     let (server, address) = serve(Handlers::default());
     for pool in POOLS {
         let client = client(&address, pool);

@@ -1,11 +1,12 @@
-//! Which handler a call finds: several services on one port, names that nobody has, calls of the wrong
-//! kind, names that cannot be.
+//! Routing: several services on one port, unknown names, calls of the wrong mode, invalid names.
 
 use kitex::client::{BuildError, CallProtocol};
 use kitex::server::{BindError, OnCancel};
 use kitex::{Client, Context, Method, Result, Server, ServerStreamingServer, StreamingMode};
 
+use crate::fixture::by;
 use crate::fixture::echo::{EchoServer, Mirror, MirrorClient, MirrorServer};
+use crate::fixture::of_ttheader_alone;
 use crate::fixture::{EchoClient, Handlers, Peer, Req, Resp, answer, ended, req, resp, soon};
 
 struct Backwards;
@@ -30,7 +31,7 @@ async fn both() -> Peer {
 }
 
 #[tokio::test]
-async fn services_of_one_port_may_have_methods_of_one_name() {
+async fn services_on_one_port_may_share_method_names() {
     let peer = both().await;
     let (client, ctx) = (peer.raw_client(|client| client), Context::background());
     let (echo, mirror) = (EchoClient::new(client.clone()), MirrorClient::new(client));
@@ -44,11 +45,14 @@ async fn services_of_one_port_may_have_methods_of_one_name() {
 }
 
 #[tokio::test]
-async fn a_call_that_names_no_service_is_for_the_first_that_has_the_method() {
+async fn call_without_a_service_name_goes_to_the_first_with_the_method() {
+    if of_ttheader_alone("framed calls") {
+        return;
+    }
     let peer = both().await;
     let client = peer.raw_client(|client| client.call_protocol(CallProtocol::Framed));
     let answer = soon(MirrorClient::new(client).ping(&Context::background(), req("a", 1))).await.unwrap();
-    assert_eq!(answer.msg.as_deref(), Some("a"), "a framed call says no service, so Echo has it");
+    assert_eq!(answer.msg.as_deref(), Some("a"), "a framed call names no service, so Echo gets it");
 }
 
 macro_rules! method {
@@ -59,23 +63,24 @@ macro_rules! method {
 }
 
 #[tokio::test]
-async fn what_nobody_has_and_what_is_no_such_call_is_refused_at_once() {
+async fn unknown_method_and_wrong_mode_are_refused_at_once() {
     let peer = both().await;
     let client = peer.raw_client(|client| client);
     let rows = [
         (method!("Echo", "Nope", Server), "unknown method Nope"),
-        (method!("Nobody", "Nope", Server), "unknown service Nobody"),
+        (method!("Missing", "Nope", Server), "unknown service Missing"),
         (method!("Echo", "Ping", Server), "Echo.Ping is no stream: call it ping-pong"),
         (method!("Echo", "Nope", PingPong), "unknown method Nope"),
-        (method!("Nobody", "Nope", PingPong), "unknown service Nobody"),
+        (method!("Missing", "Nope", PingPong), "unknown service Missing"),
         (method!("Echo", "Down", PingPong), "Echo.Down is a stream: open one"),
-        // A service that the peer knows by another name is found by its method, as Kitex does.
+        // An unknown service name is resolved by the method, as in Kitex.
         (method!("Renamed", "Unary", PingPong), ""),
     ];
     for (method, text) in rows {
         let ended = soon(call(&client, method)).await.map_err(|error| error.to_string());
         match ended {
-            Ok(()) => assert_eq!(text, "", "{method:?}"),
+            // By gRPC every call is a stream.
+            Ok(()) => assert!(by(text.is_empty(), text.is_empty() || text.contains("stream")), "{method:?}"),
             Err(error) => assert!(!text.is_empty() && error.contains(text), "{method:?}: {error}"),
         }
     }
@@ -90,7 +95,7 @@ async fn call(client: &Client, method: &Method) -> Result<()> {
         return Ok(());
     }
     let result: Result<Resp> = client.call::<Req, Resp, kitex::Thrift>(&ctx, method, &req("", 1)).await;
-    // The arguments are not those of the method, which is all the same to how it is found.
+    // The arguments do not match the method, which does not affect routing.
     match result {
         Err(error) if error.to_string().contains("required") => Ok(()),
         result => result.map(drop),
@@ -98,7 +103,7 @@ async fn call(client: &Client, method: &Method) -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_server_that_cannot_be_says_why_before_it_listens() {
+async fn server_builder_errors_are_explained_before_listening() {
     let echo = || EchoServer::new(Handlers::default());
     let server = || Server::builder("ServiceB").service(echo());
     let taken = Peer::start(Handlers::default()).await;
@@ -113,9 +118,9 @@ async fn a_server_that_cannot_be_says_why_before_it_listens() {
             "no service has a method Echo.Nope",
         ),
         (
-            server().on_cancel_of("Nobody", "Down", OnCancel::Drop),
+            server().on_cancel_of("Missing", "Down", OnCancel::Drop),
             "127.0.0.1:0",
-            "no service has a method Nobody.Down",
+            "no service has a method Missing.Down",
         ),
         (server(), "nonsense", "cannot listen on nonsense: "),
         (server(), &taken.address, ": stop the other process or choose another port"),
@@ -127,7 +132,7 @@ async fn a_server_that_cannot_be_says_why_before_it_listens() {
 }
 
 #[tokio::test]
-async fn a_client_that_cannot_be_says_why_before_it_dials() {
+async fn client_builder_errors_are_explained_before_dialing() {
     let good = || Client::builder("ServiceB");
     let rows = [
         (good(), "client of ServiceB has no address: call ClientBuilder::address"),
@@ -144,7 +149,7 @@ async fn a_client_that_cannot_be_says_why_before_it_dials() {
 }
 
 #[tokio::test]
-async fn many_calls_of_all_kinds_at_once_keep_apart() {
+async fn concurrent_calls_of_all_modes_do_not_mix() {
     let handlers = Handlers::default().unary(|_, req| async { Ok(answer(req)) });
     let peer = Peer::start(handlers).await;
     let client = peer.client();

@@ -1,49 +1,58 @@
-//! Timeouts of a message, a stream, a dial: who sets them, who is told, with which words. Each is short,
-//! and what shows it is the error, never how long it took.
+//! Timeouts of Recv, Send, streams and dials: by whom they are set, and with which error they end. Each is short; tests
+//! check the error, never the elapsed time.
 
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use kitex::client::PoolKind;
-use kitex::server::ConnectionConfig;
-use kitex::{Context, Error, Kind, RecvTimeout, Result};
+use kitex::server::{ConnectionConfig, GrpcConfig};
+use kitex::{Context, Error, ErrorKind, RecvTimeout, Result};
 use tokio::sync::watch;
 
+use crate::fixture::by;
 use crate::fixture::chain::idle;
 use crate::fixture::echo::EchoPingError;
 use crate::fixture::{
-    EchoClient, Handlers, Hole, Nobody, Peer, Req, Tell, brief, builder, ended, large, reports, req, resp,
-    soon,
+    EchoClient, Handlers, Peer, Refusing, Reporter, Req, Unreachable, brief, builder, check_late, ended,
+    large, reports, req, resp, soon,
 };
 
 const SHORT: Duration = Duration::from_millis(50);
-/// For what must be under way before it passes.
+/// Long enough for the stream to be open before it passes.
 const MEDIUM: Duration = Duration::from_millis(400);
 const RECV: RecvTimeout = RecvTimeout::new(SHORT);
 const KEEP: RecvTimeout = RecvTimeout { timeout: SHORT, disable_cancel_remote: true };
 
-/// Handlers that answer nothing and tell what their stream ends with.
-fn silent(tell: &Tell<String>) -> Handlers {
-    let (up, down, bidi) = (tell.clone(), tell.clone(), tell.clone());
+/// Handlers that do not respond and report the error of their stream.
+fn silent(reporter: &Reporter<String>) -> Handlers {
+    let (up, down, bidi) = (reporter.clone(), reporter.clone(), reporter.clone());
     Handlers::default()
         .up(move |ctx, _stream| wait(ctx, up.clone()).map(|ended| ended.map(|()| resp("", 0))))
         .down(move |ctx, _, _| wait(ctx, down.clone()))
         .bidi(move |_, mut stream| {
-            let tell = bidi.clone();
+            let reporter = bidi.clone();
             async move {
-                while stream.recv().await.inspect_err(|error| tell.tell(brief(error)))?.is_some() {}
+                while stream.recv().await.inspect_err(|error| reporter.send(brief(error)))?.is_some() {}
                 std::future::pending().await
             }
         })
 }
 
-async fn wait(ctx: Context, tell: Tell<String>) -> Result<()> {
+/// Opens a stream and drops it when it has sent something, so that a connection stands and the handler is reported.
+async fn connect(client: &EchoClient) {
+    let bidi = client.bidi(&Context::background()).await.unwrap();
+    bidi.send(&req("", 0)).await.unwrap();
+    // What is dropped before it was written is not sent at all over gRPC.
+    tokio::time::sleep(SHORT).await;
+}
+
+async fn wait(ctx: Context, reporter: Reporter<String>) -> Result<()> {
     let error = Error::from(ctx.canceled().await);
-    tell.tell(brief(&error));
+    reporter.send(brief(&error));
     Err(error)
 }
 
-/// Opens a stream of each mode, and gives what its Recv says.
+/// Opens a stream of each mode, and returns the result of its Recv.
 async fn recv_in_each_mode(client: &EchoClient) -> [Result<()>; 3] {
     let ctx = Context::background();
     let mut up = client.up(&ctx).await.unwrap();
@@ -55,9 +64,9 @@ async fn recv_in_each_mode(client: &EchoClient) -> [Result<()>; 3] {
 }
 
 #[tokio::test]
-async fn a_recv_timeout_of_client_clone_or_call_ends_the_stream_here_and_there() {
-    let (tell, mut told) = reports();
-    let peer = Peer::start(silent(&tell)).await;
+async fn recv_timeout_of_client_clone_or_call_ends_both_ends() {
+    let (reporter, mut reported) = reports();
+    let peer = Peer::start(silent(&reporter)).await;
     let plain = peer.raw_client(|client| client);
     let late = RecvTimeout::new(Duration::from_secs(3600));
     let clients = [
@@ -70,17 +79,17 @@ async fn a_recv_timeout_of_client_clone_or_call_ends_the_stream_here_and_there()
         for result in recv_in_each_mode(&client).await {
             let error = result.unwrap_err();
             assert_eq!(brief(&error), "12014 client", "{set_by}");
-            assert_eq!(error.kind(), Some(Kind::Timeout), "{set_by}");
-            assert!(!error.stream().unwrap().is_retryable(), "{set_by}");
+            assert_eq!(error.kind(), ErrorKind::Timeout, "{set_by}");
+            assert!(!error.is_retryable(), "{set_by}");
             let words = "stream Recv timeout, timeout config={Timeout:50ms DisableCancelRemote:false}";
             assert!(error.to_string().ends_with(words), "{error}");
-            assert_eq!(told.next().await, "12014 server ServiceA", "{set_by}");
+            assert_eq!(reported.next().await, "12014 server ServiceA", "{set_by}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_recv_timeout_can_be_taken_off_again() {
+async fn recv_timeout_can_be_removed() {
     let (go, gone) = watch::channel(false);
     let down = move |_, _, stream: kitex::ServerStreamingServer<_>| {
         let mut gone = gone.clone();
@@ -93,7 +102,7 @@ async fn a_recv_timeout_can_be_taken_off_again() {
     let client = peer.client_with(|client| client.recv_timeout(RECV));
     let ctx = Context::background();
     let mut without = client.with_recv_timeout(None).down(&ctx, req("", 0)).await.unwrap();
-    // The other's timeout passes while this one waits.
+    // The timeout of the other stream passes while this one waits.
     let waiting = tokio::spawn(async move { without.recv().await });
     let mut with = client.down(&ctx, req("", 0)).await.unwrap();
     assert_eq!(ended(&soon(with.recv()).await), "12014 client");
@@ -102,7 +111,7 @@ async fn a_recv_timeout_can_be_taken_off_again() {
 }
 
 #[tokio::test]
-async fn a_recv_timeout_that_keeps_the_stream_can_be_tried_again() {
+async fn recv_timeout_that_keeps_the_stream_can_be_retried() {
     let (go, gone) = watch::channel(0);
     let bidi = move |_, mut stream: kitex::BidiStreamingServer<Req, _>| {
         let mut gone = gone.clone();
@@ -121,15 +130,15 @@ async fn a_recv_timeout_that_keeps_the_stream_can_be_tried_again() {
         stream.send(&req("", seq)).await.unwrap();
         for _ in 0..2 {
             let error = soon(stream.recv()).await.unwrap_err();
-            assert_eq!((brief(&error).as_str(), error.kind()), ("12014 client", Some(Kind::Timeout)));
-            assert!(error.stream().unwrap().is_retryable(), "{error}");
+            assert_eq!((brief(&error).as_str(), error.kind()), ("12014 client", ErrorKind::Timeout));
+            assert!(error.is_retryable(), "{error}");
         }
         go.send_replace(seq + 1);
         let answer = loop {
             // On a busy machine it may take more than one try.
             match soon(stream.recv()).await {
                 Ok(answer) => break answer.unwrap(),
-                Err(error) => assert!(error.stream().unwrap().is_retryable(), "{error}"),
+                Err(error) => assert!(error.is_retryable(), "{error}"),
             }
         };
         assert_eq!(answer.seq, Some(seq));
@@ -137,7 +146,7 @@ async fn a_recv_timeout_that_keeps_the_stream_can_be_tried_again() {
     stream.close_send();
     let end = loop {
         match soon(stream.recv()).await {
-            Err(error) if error.stream().is_some_and(kitex::StreamError::is_retryable) => {}
+            Err(error) if error.is_retryable() => {}
             end => break end,
         }
     };
@@ -145,15 +154,15 @@ async fn a_recv_timeout_that_keeps_the_stream_can_be_tried_again() {
 }
 
 #[tokio::test]
-async fn a_servers_recv_timeout_ends_the_stream_or_keeps_it() {
+async fn recv_timeout_of_a_server_ends_or_keeps_the_stream() {
     for timeout in [RECV, KEEP] {
-        let (tell, mut told) = reports();
+        let (reporter, mut reported) = reports();
         let bidi = move |_, mut stream: kitex::BidiStreamingServer<Req, _>| {
-            let tell = tell.clone();
+            let reporter = reporter.clone();
             async move {
                 let error = stream.recv().await.unwrap_err();
-                tell.tell(brief(&error));
-                if !error.stream().is_some_and(kitex::StreamError::is_retryable) {
+                reporter.send(brief(&error));
+                if !error.is_retryable() {
                     return Err(error);
                 }
                 stream.send(&resp("where are you?", 0)).await
@@ -162,7 +171,7 @@ async fn a_servers_recv_timeout_ends_the_stream_or_keeps_it() {
         let peer = Peer::with(Handlers::default().bidi(bidi), |server| server.recv_timeout(timeout)).await;
         let mut stream = peer.client().bidi(&Context::background()).await.unwrap();
         let received = soon(stream.recv()).await;
-        assert_eq!(told.next().await, "12014 server");
+        assert_eq!(reported.next().await, "12014 server");
         match timeout.disable_cancel_remote {
             false => assert_eq!(ended(&received), "12014 client"),
             true => assert_eq!(received.unwrap().unwrap().msg.as_deref(), Some("where are you?")),
@@ -171,9 +180,9 @@ async fn a_servers_recv_timeout_ends_the_stream_or_keeps_it() {
 }
 
 #[tokio::test]
-async fn a_stream_timeout_of_client_or_context_ends_the_stream_here_and_there() {
-    let (tell, mut told) = reports();
-    let peer = Peer::start(silent(&tell)).await;
+async fn stream_timeout_of_client_or_context_ends_both_ends() {
+    let (reporter, mut reported) = reports();
+    let peer = Peer::start(silent(&reporter)).await;
     let long = Duration::from_secs(3600);
     let client = |timeout| peer.client_with(|client| client.timeout(timeout));
     let rows = [
@@ -183,22 +192,23 @@ async fn a_stream_timeout_of_client_or_context_ends_the_stream_here_and_there() 
         ("context of two", client(long), Some(MEDIUM)),
     ];
     for (set_by, client, timeout) in rows {
-        // The connection stands before the time runs.
-        drop(client.bidi(&Context::background()).await.unwrap());
-        assert_eq!(told.next().await, "12007 server ServiceA");
+        // The connection is open before the timeout starts.
+        connect(&client).await;
+        assert_eq!(reported.next().await, "12007 server ServiceA");
         let root = Context::background();
         let ctx = timeout.map_or(root.clone(), |timeout| root.with_timeout(timeout));
         let mut down = client.down(&ctx, req("", 0)).await.unwrap();
         let error = soon(down.recv()).await.unwrap_err();
-        assert_eq!((brief(&error).as_str(), error.kind()), ("12015 client", Some(Kind::Timeout)), "{set_by}");
-        assert!(error.to_string().contains("stream timeout, timeout in ctx: "), "{error}");
-        assert_eq!(told.next().await, "12015 server ServiceA", "{set_by}");
+        assert_eq!((brief(&error).as_str(), error.kind()), ("12015 client", ErrorKind::Timeout), "{set_by}");
+        let words = by("stream timeout, timeout in ctx: ", "code = 4 desc = context deadline exceeded");
+        assert!(error.to_string().contains(words), "{error}");
+        check_late(&reported.next().await, "12015 server ServiceA", set_by);
     }
 }
 
 #[tokio::test]
-async fn a_deadline_ends_whatever_the_client_waits_in() {
-    let (tell, mut told) = reports();
+async fn deadline_ends_every_wait_of_a_client() {
+    let (reporter, mut reported) = reports();
     let (_hold, held) = watch::channel(false);
     let never = move |_, _| {
         let mut held = held.clone();
@@ -211,22 +221,22 @@ async fn a_deadline_ends_whatever_the_client_waits_in() {
         let _keeps = stream;
         std::future::pending().await
     };
-    let handlers = silent(&tell).up(up).unary(never.clone()).ping(move |ctx, req| {
+    let handlers = silent(&reporter).up(up).unary(never.clone()).ping(move |ctx, req| {
         let never = never(ctx, req);
         async move { Ok(never.await?) }
     });
     let peer = Peer::start(handlers).await;
     let client = peer.client();
     let ctx = || Context::background().with_timeout(MEDIUM);
-    drop(client.bidi(&Context::background()).await.unwrap());
-    assert_eq!(told.next().await, "12007 server ServiceA");
+    connect(&client).await;
+    assert_eq!(reported.next().await, "12007 server ServiceA");
 
     let mut down = client.down(&ctx(), req("", 0)).await.unwrap();
     assert_eq!(ended(&soon(down.header()).await), "12015 client");
-    assert_eq!(told.next().await, "12015 server ServiceA");
+    check_late(&reported.next().await, "12015 server ServiceA", "header");
     let mut up = client.up(&ctx()).await.unwrap();
     assert_eq!(ended(&soon(up.close_and_recv()).await), "12015 client");
-    // Nobody takes these, so a Send waits soon.
+    // These are not received, so a Send soon waits.
     let up = client.up(&ctx()).await.unwrap();
     let error = soon(async {
         loop {
@@ -246,9 +256,9 @@ async fn a_deadline_ends_whatever_the_client_waits_in() {
 }
 
 #[tokio::test]
-async fn a_deadline_that_has_passed_dials_nobody() {
-    let nobody = Nobody::new();
-    let client = builder(&nobody.address).build().unwrap();
+async fn deadline_in_the_past_dials_nothing() {
+    let refusing = Refusing::new();
+    let client = builder(&refusing.address).build().unwrap();
     let (echo, ctx) = (EchoClient::new(client.clone()), Context::background().with_timeout(Duration::ZERO));
     assert_eq!(ended(&soon(echo.down(&ctx, req("", 0))).await), "12015 client");
     assert_eq!(ended(&soon(echo.unary(&ctx, req("", 0))).await), "timeout");
@@ -256,23 +266,23 @@ async fn a_deadline_that_has_passed_dials_nobody() {
 }
 
 #[tokio::test]
-async fn a_send_that_waits_too_long_ends_the_stream_here_and_there() {
-    let (tell, mut told) = reports();
-    let of_down = tell.clone();
+async fn send_timeout_ends_both_ends() {
+    let (reporter, mut reported) = reports();
+    let of_down = reporter.clone();
     let (go, gone) = watch::channel(false);
     let of_up = gone.clone();
     let handlers = Handlers::default()
         .up(move |_, mut stream| {
-            let (tell, mut gone) = (tell.clone(), of_up.clone());
+            let (reporter, mut gone) = (reporter.clone(), of_up.clone());
             async move {
-                // Takes nothing until the sender has given up: its word stands behind what it had sent.
+                // Receives nothing until the sender's timeout: its Rst follows the messages.
                 gone.wait_for(|gone| *gone).await.unwrap();
-                while stream.recv().await.inspect_err(|error| tell.tell(brief(error)))?.is_some() {}
+                while stream.recv().await.inspect_err(|error| reporter.send(brief(error)))?.is_some() {}
                 Ok(resp("", 0))
             }
         })
         .down(move |_, _, stream| {
-            let (tell, mut gone) = (of_down.clone(), gone.clone());
+            let (reporter, mut gone) = (of_down.clone(), gone.clone());
             async move {
                 gone.wait_for(|gone| *gone).await.unwrap();
                 let error = loop {
@@ -281,7 +291,7 @@ async fn a_send_that_waits_too_long_ends_the_stream_here_and_there() {
                         break error;
                     }
                 };
-                tell.tell(brief(&error));
+                reporter.send(brief(&error));
                 Err(error)
             }
         });
@@ -303,16 +313,16 @@ async fn a_send_that_waits_too_long_ends_the_stream_here_and_there() {
             }
         })
         .await;
-        assert_eq!((brief(&error).as_str(), error.kind()), ("12904 client", Some(Kind::Timeout)));
+        assert_eq!((brief(&error).as_str(), error.kind()), ("12904 client", ErrorKind::Timeout));
         assert!(error.to_string().ends_with("stream Send timeout, timeout=50ms"), "{error}");
         go.send_replace(true);
-        assert_eq!(told.next().await, "12904 server ServiceA");
+        assert_eq!(reported.next().await, "12904 server ServiceA");
     }
 
     go.send_replace(false);
     let mut down = EchoClient::new(plain).down(&Context::background(), req("", 0)).await.unwrap();
     go.send_replace(true);
-    assert_eq!(told.next().await, "12904 server");
+    assert_eq!(reported.next().await, "12904 server");
     let error = loop {
         match soon(down.recv()).await {
             Ok(message) => assert!(message.is_some(), "an end that is not clean"),
@@ -323,19 +333,20 @@ async fn a_send_that_waits_too_long_ends_the_stream_here_and_there() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_idle_for_too_long_ends_here_and_there() {
+async fn stream_idle_timeout_ends_both_ends() {
     let idle_after = || ConnectionConfig::default().stream_idle_timeout(SHORT);
+    let by_grpc = || GrpcConfig::default().stream_idle_timeout(SHORT);
     for (at_client, here, there) in
         [(true, "12905 client", "12905 server ServiceA"), (false, "12905 client", "12905 server")]
     {
-        let (tell, mut told) = reports();
-        let peer = Peer::with(idle(tell), |server| match at_client {
+        let (reporter, mut reported) = reports();
+        let peer = Peer::with(idle(reporter), |server| match at_client {
             true => server,
-            false => server.connection(idle_after()),
+            false => server.connection(idle_after()).grpc(by_grpc()),
         })
         .await;
         let client = peer.client_with(|client| match at_client {
-            true => client.connection(idle_after()),
+            true => client.connection(idle_after()).grpc(by_grpc()),
             false => client,
         });
         let mut down = client.down(&Context::background(), req("", 0)).await.unwrap();
@@ -345,19 +356,19 @@ async fn a_stream_that_is_idle_for_too_long_ends_here_and_there() {
         } else {
             assert_eq!(ended(&first), here, "on a busy machine it may be idle before its first message");
         }
-        assert_eq!(told.next().await.1, there);
+        assert_eq!(reported.next().await.1, there);
     }
 }
 
 #[tokio::test]
-async fn a_dial_takes_no_longer_than_it_may() {
-    let hole = Hole::new().await;
+async fn connect_timeout_bounds_a_dial() {
+    let unreachable = Unreachable::new().await;
     let ctx = Context::background();
     for pool in [PoolKind::Mux(1), PoolKind::long(), PoolKind::Short] {
-        let client = builder(&hole.address).pool(pool).connect_timeout(SHORT).build().unwrap();
+        let client = builder(&unreachable.address).pool(pool).connect_timeout(SHORT).build().unwrap();
         let client = EchoClient::new(client);
         let error = soon(client.bidi(&ctx)).await.unwrap_err();
-        let words = format!("cannot connect to {}: no answer within 50ms", hole.address);
+        let words = format!("cannot connect to {}: no answer within 50ms", unreachable.address);
         assert_eq!(error.to_string(), words, "{pool:?}");
         let error = soon(client.unary(&ctx, req("", 0))).await.unwrap_err();
         assert_eq!(error.to_string(), words, "{pool:?}");
@@ -365,10 +376,10 @@ async fn a_dial_takes_no_longer_than_it_may() {
 }
 
 #[tokio::test]
-async fn a_deadline_or_a_cancel_ends_the_wait_for_a_connection() {
-    let hole = Hole::new().await;
+async fn deadline_or_cancel_ends_the_wait_for_a_connection() {
+    let unreachable = Unreachable::new().await;
     for pool in [PoolKind::Mux(1), PoolKind::long(), PoolKind::Short] {
-        let patient = builder(&hole.address).pool(pool).connect_timeout(Duration::from_secs(3600));
+        let patient = builder(&unreachable.address).pool(pool).connect_timeout(Duration::from_secs(3600));
         let client = EchoClient::new(patient.build().unwrap());
         let late = Context::background().with_timeout(SHORT);
         assert_eq!(ended(&soon(client.bidi(&late)).await), "12015 client", "{pool:?}");

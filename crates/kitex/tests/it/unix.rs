@@ -1,4 +1,4 @@
-//! Servers and clients on Unix sockets and on listeners and connectors that a user brings.
+//! Servers and clients on Unix sockets, and with custom listeners and connectors.
 
 use std::env;
 use std::fs;
@@ -56,7 +56,7 @@ async fn unix_socket_addresses_are_bound_and_dialed() {
         assert_eq!(bound.address().to_string(), format!("unix:{path}"));
         let serving = tokio::spawn(bound.serve());
         check(Client::builder("ServiceB").address(address).build().unwrap()).await;
-        // The file stays, as one of a process that was killed does: the next server takes its place.
+        // The file remains, as after a killed process; the next server replaces it.
         serving.abort();
         let _ = serving.await;
     }
@@ -84,7 +84,7 @@ async fn listen_serves_listeners_that_are_bound_already() {
     }
 }
 
-/// Knows two names, and reaches each in another way.
+/// Resolves two names, and connects to each in another way.
 #[derive(Debug)]
 struct Names(MemoryConnector, String);
 

@@ -1,33 +1,36 @@
-//! Why a scope was canceled, and what that makes of a stream that was opened under it. Owns the rules
-//! of Kitex by which a cancel gets its code and its path at each hop.
+//! Why a scope was canceled, and the error that a stream opened under it ends with. Owns Kitex's rules for
+//! the code and the path of a cancel at each hop.
 
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kerrors::{CancelPath, Code, Error as KitexError, GrpcStatus, NON_TTSTREAM_PATH, Side, StreamError};
+use kerrors::{
+    CancelPath, Code, Error as KitexError, ErrorKind, GrpcStatus, NON_TTSTREAM_PATH, Side, StreamError,
+};
 
 /// Why a scope was canceled.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Reason {
-    /// Somebody here canceled it.
+    /// Code of this service canceled it.
     Canceled,
-    /// Somebody here canceled it and said why.
+    /// Code of this service canceled it, with a cause.
     Cause(Arc<dyn Error + Send + Sync>),
     /// Its deadline passed.
     DeadlineExceeded,
     /// A stream that it belongs to ended: canceled by the upstream, its connection lost, its handler
     /// returned.
     Stream(StreamError),
-    /// Something that is no TTHeader stream canceled it, a gRPC handler for one.
+    /// A cancel that is not of a TTHeader stream, for example of a gRPC handler.
     Foreign(Arc<dyn Error + Send + Sync>),
 }
 
 impl Reason {
-    /// What a stream that `service` opened under the scope ends with, and the path that it tells its
-    /// peer. `timeout` is what was left until the scope's deadline when the stream was opened.
+    /// Returns the error that a stream opened by `service` under the scope ends with, and the cancel path
+    /// that it sends to its peer. `timeout` is the time that was left until the scope's deadline when the
+    /// stream was opened.
     pub fn for_stream(&self, service: &str, timeout: Option<Duration>) -> (StreamError, CancelPath) {
         match self {
             Self::Canceled => {
@@ -38,18 +41,28 @@ impl Reason {
                 (error.on_side(Side::Client), CancelPath::of(service))
             }
             Self::DeadlineExceeded => (StreamError::stream_timeout(timeout), CancelPath::of(service)),
-            Self::Stream(error) => {
-                let path = error.path().map_or_else(|| CancelPath::of(service), |path| path.then(service));
-                (error.clone().on_side(Side::Client), path)
-            }
+            Self::Stream(error) => passed_on(error, service),
             Self::Foreign(cause) => {
+                if let Some(origin) = cause.downcast_ref::<GrpcStatus>().and_then(GrpcStatus::origin) {
+                    return passed_on(origin, service);
+                }
                 let error = StreamError::new(Code::INTERNAL_CANCELED).with_source(cause.clone());
                 (error.on_side(Side::Client), CancelPath::of(NON_TTSTREAM_PATH).then(service))
             }
         }
     }
 
-    /// The stream error behind it: code, side and path.
+    /// Returns whether the cause is the end of a stream above, over any transport, and not a cancel in this process or a
+    /// deadline.
+    pub fn is_from_stream(&self) -> bool {
+        match self {
+            Self::Stream(_) => true,
+            Self::Foreign(cause) => cause.is::<GrpcStatus>(),
+            Self::Canceled | Self::Cause(_) | Self::DeadlineExceeded => false,
+        }
+    }
+
+    /// Returns the stream error behind the reason, if there is one: code, side and path.
     pub fn stream(&self) -> Option<&StreamError> {
         match self {
             Self::Stream(error) => Some(error),
@@ -58,18 +71,29 @@ impl Reason {
     }
 }
 
+/// What came from above goes on with one more name on its path.
+fn passed_on(error: &StreamError, service: &str) -> (StreamError, CancelPath) {
+    let path = error.path().map_or_else(|| CancelPath::of(service), |path| path.then(service));
+    (error.clone().on_side(Side::Client), path)
+}
+
 impl From<Reason> for KitexError {
-    /// What a handler may end with that was told: the stream's error, or the reason's own words.
+    /// What a handler may end with when its context has ended: the stream's error, or the reason's own words.
     fn from(reason: Reason) -> Self {
         match reason {
             Reason::Stream(error) => error.into(),
             Reason::Foreign(cause) => match cause.downcast_ref::<GrpcStatus>() {
                 Some(status) => status.clone().into(),
-                None => Self::other(Reason::Foreign(cause)),
+                None => context_error(ErrorKind::Canceled, Reason::Foreign(cause)),
             },
-            other => Self::other(other),
+            Reason::DeadlineExceeded => context_error(ErrorKind::Timeout, reason),
+            Reason::Canceled | Reason::Cause(_) => context_error(ErrorKind::Canceled, reason),
         }
     }
+}
+
+fn context_error(kind: ErrorKind, reason: Reason) -> KitexError {
+    KitexError::Context { kind, reason: Arc::new(reason) }
 }
 
 impl fmt::Display for Reason {

@@ -1,4 +1,4 @@
-//! One node of the tree: who hangs below it, who waits on it, and how a cancel passes through.
+//! One node of the tree: its children, the tasks that wait for its cancel, and how a cancel cascades.
 
 use std::fmt;
 use std::future::Future;
@@ -9,15 +9,15 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use super::Reason;
-use super::few::Few;
+use super::inline_slab::InlineSlab;
 use crate::sync::Mutex;
 
-/// The name of what a scope belongs to: a stream, on a connection, to whoever made the scope.
+/// Identifies the stream that a scope belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Label {
-    /// Which connection.
+    /// The number of the connection, unique in this process.
     pub connection: u64,
-    /// Which stream of it.
+    /// The id of the stream on that connection.
     pub stream: i32,
 }
 
@@ -31,8 +31,9 @@ impl Label {
 
 /// Something that ends when its scope is canceled: a stream on a connection.
 pub trait Target: Send + Sync {
-    /// Ends what `token` names. Called at most once a registration, from whichever task cancels, with
-    /// no lock of the tree held. A token whose stream has ended by itself must be ignored.
+    /// Cancels the stream that `token` identifies. Called at most once per registration, by the task that
+    /// cancels the scope, with no lock of the tree held. A token whose stream has already ended must be
+    /// ignored.
     fn cancel(&self, token: u64, reason: &Reason);
 }
 
@@ -45,7 +46,7 @@ pub struct Scope {
 struct Node {
     label: Option<Label>,
     state: Mutex<State>,
-    /// Keeps the way up alive, so that a cancel passes through scopes that nobody holds any more.
+    /// Keeps the ancestors alive, so that a cancel passes through scopes whose handles were all dropped.
     parent: Option<(Arc<Node>, usize)>,
 }
 
@@ -56,9 +57,9 @@ enum State {
 
 #[derive(Default)]
 struct Members {
-    children: Few<Child, 1>,
-    /// A handler that waits for its scope, and who stands over it.
-    waiters: Few<Waker, 2>,
+    children: InlineSlab<Child, 1>,
+    /// Usually the handler, and the guard that applies its `OnCancel` policy.
+    waiters: InlineSlab<Waker, 2>,
 }
 
 enum Child {
@@ -73,29 +74,29 @@ impl Default for Scope {
 }
 
 impl Scope {
-    /// A root: nothing above it cancels it.
+    /// Returns a root scope, which has no parent.
     pub fn new() -> Self {
         Self::with_parent(None, None, State::Open(Members::default()))
     }
 
-    /// A root that belongs to something with a name. Scopes made from it belong to the same.
+    /// Returns a root scope that belongs to the stream `label`, as all scopes made from it do.
     pub fn labeled(label: Label) -> Self {
         Self::with_parent(Some(label), None, State::Open(Members::default()))
     }
 
-    /// What it belongs to.
+    /// Returns the stream that the scope belongs to, if any.
     pub fn label(&self) -> Option<Label> {
         self.node.label
     }
 
-    /// A scope below this one: canceled when this one is, with the same reason.
+    /// Returns a child scope: canceled when this scope is, with the same reason.
     pub fn child(&self) -> Self {
         match &mut *self.node.state.lock() {
             State::Canceled(reason) => {
                 Self::with_parent(self.node.label, None, State::Canceled(reason.clone()))
             }
             State::Open(members) => {
-                // Whole before the lock is released: a cancel must find more than the promise of a child.
+                // Inserted before the lock is released: a cancel must find the child itself.
                 let parent = Some((self.node.clone(), members.children.vacant_key()));
                 let child = Self::with_parent(self.node.label, parent, State::Open(Members::default()));
                 members.children.insert(Child::Scope(Arc::downgrade(&child.node)));
@@ -104,34 +105,34 @@ impl Scope {
         }
     }
 
-    /// Cancels this scope and everything below it. The first reason stays: does nothing if another
-    /// cancel has been here or above, though that one may still be on its way down.
+    /// Cancels this scope and everything below it. The first reason stays: does nothing if this scope or an
+    /// ancestor was canceled before, although that cancel's cascade may still be running.
     pub fn cancel(&self, reason: &Reason) {
         if self.reason().is_none() {
             self.close(reason).run();
         }
     }
 
-    /// The first half of a cancel, for who holds a lock: from here on this scope and all below it have
-    /// their reason. Nobody is told before the cascade runs.
+    /// Performs the first half of a cancel, for a caller that holds a lock: from now on this scope and all
+    /// scopes below it have the reason. No target is canceled and no task woken before the cascade runs.
     pub fn close(&self, reason: &Reason) -> Cascade {
         Cascade { members: self.node.close(reason), reason: reason.clone() }
     }
 
-    /// Why it was canceled, if it or a scope above it was.
+    /// Returns the reason, if the scope or an ancestor was canceled.
     pub fn reason(&self) -> Option<Reason> {
         self.node.reason()
     }
 
-    /// Waits until it is canceled. Cancel-safe.
+    /// Waits until the scope is canceled. Cancel-safe.
     pub fn canceled(&self) -> Canceled {
         Canceled { node: self.node.clone(), waiter: None }
     }
 
-    /// Hangs `target` below this scope until the registration is dropped.
+    /// Registers `target`, which is canceled with this scope unless the registration is dropped before.
     ///
     /// # Errors
-    /// The reason, if the scope is canceled already; then the target will not be told.
+    /// Returns the reason if the scope is already canceled; then `target` is not called.
     pub fn register(&self, target: Arc<dyn Target>, token: u64) -> Result<Registration, Reason> {
         match &mut *self.node.state.lock() {
             State::Canceled(reason) => Err(reason.clone()),
@@ -153,15 +154,15 @@ impl fmt::Debug for Scope {
     }
 }
 
-/// The second half of a cancel: a closed scope's members, who are to be told.
-#[must_use = "nobody is told before it runs"]
+/// The second half of a cancel: the members of a closed scope, which are to be canceled and woken.
+#[must_use = "no target is canceled before it runs"]
 pub struct Cascade {
     members: Members,
     reason: Reason,
 }
 
 impl Cascade {
-    /// Tells everybody below. To be called with no lock held.
+    /// Cancels all targets below and wakes all waiting tasks. To be called with no lock held.
     pub fn run(self) {
         let Self { members, reason } = self;
         let mut pending = members.wake();
@@ -177,7 +178,7 @@ impl Cascade {
 }
 
 impl Members {
-    /// Wakes who waits. Gives the children, who are to be told.
+    /// Wakes the waiting tasks. Returns the children, which are to be canceled.
     fn wake(self) -> Vec<Child> {
         self.waiters.for_each(Waker::wake);
         let mut children = Vec::with_capacity(self.children.len());
@@ -187,7 +188,7 @@ impl Members {
 }
 
 impl Node {
-    /// Cancels this node alone. Gives its members; none if it was canceled before.
+    /// Cancels this node alone. Returns its members; none if it was canceled before.
     fn close(&self, reason: &Reason) -> Members {
         let mut state = self.state.lock();
         match &mut *state {
@@ -200,7 +201,8 @@ impl Node {
         }
     }
 
-    /// That of the nearest node on the way up that is canceled: a cancel above is on its way here.
+    /// Returns the reason of this node or of the nearest canceled ancestor, whose cascade may not have
+    /// arrived yet.
     fn reason(&self) -> Option<Reason> {
         let mut node = self;
         loop {
@@ -223,7 +225,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // A long chain of scopes that nobody else holds is unlinked in a loop, not by recursion.
+        // A long chain of scopes without other handles is unlinked in a loop, not by recursion.
         let mut parent = self.parent.take();
         while let Some((node, key)) = parent {
             node.leave(key);
@@ -232,15 +234,15 @@ impl Drop for Node {
     }
 }
 
-/// A target's place below its scope. Dropping it takes the target off; a cancel that is under way may
-/// still tell it.
+/// The registration of a target with a scope. Dropping it unregisters the target; a cancel that is running
+/// may still reach it.
 pub struct Registration {
     node: Arc<Node>,
     key: usize,
 }
 
 impl Registration {
-    /// Why the scope was canceled, if it or a scope above it was.
+    /// Returns the reason, if the scope or an ancestor was canceled.
     pub fn reason(&self) -> Option<Reason> {
         self.node.reason()
     }
@@ -276,7 +278,7 @@ impl Future for Canceled {
         {
             return Poll::Pending;
         }
-        // Cloned before the lock, and what it replaces dropped after: a waker is somebody else's code.
+        // Cloned before the lock, and the replaced waker dropped after it: a waker is foreign code.
         let mut waker = cx.waker().clone();
         match &mut *node.state.lock() {
             State::Canceled(reason) => {
@@ -301,7 +303,7 @@ impl Drop for Canceled {
             State::Open(members) => members.waiters.remove(key),
             State::Canceled(_) => None,
         };
-        // Dropped here, after the lock: it may be the last that holds a task.
+        // Dropped here, after the lock: it may be the last handle of a task.
         drop(left);
     }
 }

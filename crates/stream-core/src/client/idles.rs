@@ -1,4 +1,4 @@
-//! Connections that one stream has to itself, and what becomes of them when the stream is gone.
+//! Exclusive connections, and their return to the pool after their stream.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -6,10 +6,11 @@ use std::mem;
 use std::sync::{Arc, Weak};
 
 use super::connect::{Shared, Source};
+use crate::stream::Held;
 use crate::sync::Mutex;
 use crate::transport::Connection;
 
-/// Connections that wait for a stream of their own. One that has waited too long closes by itself.
+/// Idle exclusive connections. One that was idle for too long closes by itself.
 pub(super) struct Idles {
     connections: Mutex<VecDeque<Weak<dyn Connection>>>,
     max_idle: usize,
@@ -20,12 +21,12 @@ impl Idles {
         Self { connections: Mutex::default(), max_idle }
     }
 
-    /// Returns those that are there.
+    /// Returns all idle connections.
     pub(super) fn all(&self) -> Vec<Shared> {
         self.connections.lock().iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// Returns the one that was used last, if it is still open.
+    /// Removes and returns the most recently used connection that is still open.
     pub(super) fn take(&self) -> Option<Shared> {
         let next = || self.connections.lock().pop_back();
         std::iter::from_fn(next)
@@ -33,7 +34,7 @@ impl Idles {
             .find(|connection| connection.is_open())
     }
 
-    /// Keeps one; closes the oldest if they are too many.
+    /// Adds a connection; closes the oldest if there are too many.
     fn put(&self, connection: &Shared) {
         let mut connections = self.connections.lock();
         connections.retain(|connection| connection.strong_count() > 0);
@@ -60,12 +61,14 @@ impl Drop for Idles {
     }
 }
 
-/// The lease of a connection that one stream has to itself.
+/// The lease of an exclusive connection.
 pub(super) struct Exclusive {
     pub(super) connection: Shared,
     pub(super) source: Arc<Source>,
     pub(super) home: Weak<Idles>,
 }
+
+impl Held for Exclusive {}
 
 impl Drop for Exclusive {
     fn drop(&mut self) {

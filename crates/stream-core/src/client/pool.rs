@@ -1,46 +1,58 @@
-//! Which connection a stream gets. Mux: several streams share one. Long: a stream has one to itself and
-//! returns it. Short: a stream has one to itself, which is closed with it.
+//! Assigns the connections to one instance to streams. Mux: streams share connections. Long: each stream has an exclusive
+//! connection, which goes back to the pool. Short: each stream has an exclusive connection, which is closed
+//! with it.
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use kerrors::Error;
 
 use super::connect::{Shared, Source};
 use super::idles::{Exclusive, Idles};
-use super::slot::{Dialed, Slot};
-use crate::cores::{Place, processors};
+use super::shares::Shares;
+use super::slot::Slot;
+use crate::cores::processors;
 use crate::stream::Lease;
 
 /// How streams share connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PoolKind {
-    /// All streams share this many connections (one at least); a new stream gets the least loaded. Threads
-    /// of [`Cores`](crate::Cores) have each their own of them, if there are as many.
+    /// All streams to an instance share this many connections (at least one); a new stream gets the least loaded. If there
+    /// are enough, each thread of [`ThreadPerCore`](crate::ThreadPerCore) has its own. If the server accepts no
+    /// more streams on any of them, up to 64 more connections are opened.
     Mux(usize),
-    /// A stream has a connection to itself, and gives it back when it has ended cleanly.
+    /// Each stream has an exclusive connection, and returns it to the pool if it has ended cleanly.
     Long {
-        /// Connections that wait for a stream at most.
+        /// Connections that wait for a stream at most; how long is [`ClientConfig::idle_timeout`](super::ClientConfig).
         max_idle: usize,
-        /// How long one may wait.
-        idle_timeout: Duration,
     },
-    /// A stream has a connection to itself, and it ends with the stream.
+    /// Each stream has an exclusive connection, which is closed with it.
     Short,
 }
 
 impl Default for PoolKind {
-    /// Mux with one connection a core.
+    /// Returns [`Mux`](Self::Mux) with one connection per core.
     fn default() -> Self {
         Self::Mux(processors())
     }
 }
 
+/// Connections of one client that wait for a stream or a ping-pong call by default.
+const MAX_IDLE: usize = 100;
+
 impl PoolKind {
-    /// Long connections: 100 idle at most, for 60 s.
+    /// Returns how many connections may wait for a ping-pong call.
+    pub(super) fn max_idle_calls(self) -> usize {
+        match self {
+            Self::Long { max_idle } => max_idle,
+            Self::Mux(_) => MAX_IDLE,
+            Self::Short => 0,
+        }
+    }
+
+    /// Returns long connections, of which 100 may wait for a stream.
     pub const fn long() -> Self {
-        Self::Long { max_idle: 100, idle_timeout: Duration::from_secs(60) }
+        Self::Long { max_idle: MAX_IDLE }
     }
 }
 
@@ -58,7 +70,7 @@ pub(super) struct Pool {
 
 #[derive(Debug)]
 enum Kind {
-    Mux(Vec<Slot>),
+    Mux(Shares),
     Long(Arc<Idles>),
     Short,
 }
@@ -66,20 +78,22 @@ enum Kind {
 impl Pool {
     pub(super) fn new(source: Source, kind: PoolKind) -> Self {
         let kind = match kind {
-            PoolKind::Mux(size) => Kind::Mux((0..size.max(1)).map(|_| Slot::default()).collect()),
-            PoolKind::Long { max_idle, .. } => Kind::Long(Arc::new(Idles::new(max_idle))),
+            PoolKind::Mux(size) => Kind::Mux(Shares::new(size)),
+            PoolKind::Long { max_idle } => Kind::Long(Arc::new(Idles::new(max_idle))),
             PoolKind::Short => Kind::Short,
         };
         Self { source: Arc::new(source), kind }
     }
 
-    pub(super) async fn get(&self) -> Result<Checkout, Error> {
+    /// Returns a connection for one stream; `fresh`: not one that has waited for a stream, since another like it was just
+    /// lost.
+    pub(super) async fn get(&self, fresh: bool) -> Result<Checkout, Error> {
         let (connection, home) = match &self.kind {
-            Kind::Mux(slots) => {
-                let connection = get_shared(slots, &self.source).await?;
+            Kind::Mux(shares) => {
+                let connection = shares.get(&self.source).await?;
                 return Ok(Checkout { connection, lease: None });
             }
-            Kind::Long(idles) => match idles.take() {
+            Kind::Long(idles) => match (!fresh).then(|| idles.take()).flatten() {
                 Some(connection) => (connection, Arc::downgrade(idles)),
                 None => (self.source.connect().await?, Arc::downgrade(idles)),
             },
@@ -91,109 +105,79 @@ impl Pool {
     }
 }
 
-/// How a client's connections stand. Ping-pong calls' are not among them.
+/// The state of a client's connections and instances. Connections of ping-pong calls are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PoolStats {
-    /// Shared connections that are open; of a long pool, those that wait for a stream.
+    /// Open shared connections; of a long pool, idle connections.
     pub connections: usize,
     /// Streams on shared connections.
     pub streams: usize,
-    /// Dials that were tried, those of ping-pong calls too.
+    /// Dials, including those of ping-pong calls.
     pub dials: u64,
-    /// Those of them that failed.
+    /// Dials that failed.
     pub failed_dials: u64,
+    /// Instances of the service, as last discovered: 0 before the first call.
+    pub instances: usize,
+    /// Of these, the ones that could not be reached when they were dialed last, or have closed their connections.
+    pub unreachable_instances: usize,
+    /// Of these, the ones that are ejected since their streams and calls kept failing.
+    pub ejected_instances: usize,
+    /// Ejections of instances whose streams and calls kept failing.
+    pub ejections: u64,
+    /// Streams and calls that were tried again, as [`Retry`](super::Retry) says, each time counted.
+    pub retries: u64,
 }
 
 impl Pool {
-    pub(super) async fn close(&self) {
+    /// Returns whether there is a connection that needs no dial.
+    pub(super) fn has_open(&self) -> bool {
+        match &self.kind {
+            Kind::Mux(shares) => shares.has_open(),
+            Kind::Long(idles) => idles.all().iter().any(|connection| connection.is_open()),
+            Kind::Short => false,
+        }
+    }
+
+    /// Returns whether all shared connections were closed or take no more streams.
+    pub(super) fn is_left(&self) -> bool {
+        matches!(&self.kind, Kind::Mux(shares) if !shares.has_open())
+    }
+
+    /// Retires every connection: the instance is gone.
+    pub(super) fn retire(&self) {
+        self.source.retire();
+    }
+
+    /// Removes and retires the pooled connections, and returns them.
+    pub(super) fn close(&self) -> Vec<Shared> {
         let connections: Vec<Shared> = match &self.kind {
-            Kind::Mux(slots) => slots.iter().filter_map(Slot::empty).collect(),
+            Kind::Mux(shares) => shares.all().iter().filter_map(Slot::empty).collect(),
             Kind::Long(idles) => idles.take_all(),
             Kind::Short => Vec::new(),
         };
         connections.iter().for_each(|connection| connection.retire());
-        for connection in connections.iter().filter(|connection| connection.live_streams() == 0) {
-            connection.closed().await;
-        }
+        connections
     }
 
-    pub(super) fn stats(&self) -> PoolStats {
+    /// Adds the connections of this pool to `stats`.
+    pub(super) fn add_to(&self, stats: &mut PoolStats) {
         let connections: Vec<Shared> = match &self.kind {
-            Kind::Mux(slots) => slots.iter().filter_map(Slot::connection).collect(),
+            Kind::Mux(shares) => shares.all().iter().filter_map(Slot::connection).collect(),
             Kind::Long(idles) => idles.all(),
             Kind::Short => Vec::new(),
         };
-        let (dials, failed_dials) = self.source.dialer.counts();
-        PoolStats {
-            connections: connections.iter().filter(|connection| connection.is_open()).count(),
-            streams: connections.iter().map(|connection| connection.live_streams()).sum(),
-            dials,
-            failed_dials,
-        }
+        let open = connections.iter().filter(|connection| connection.is_open()).count();
+        let streams = connections.iter().map(|connection| connection.live_streams()).sum::<usize>();
+        stats.connections = stats.connections.saturating_add(open);
+        stats.streams = stats.streams.saturating_add(streams);
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        if let Kind::Mux(slots) = &self.kind {
-            slots.iter().filter_map(Slot::empty).for_each(|connection| connection.retire());
+        if let Kind::Mux(shares) = &self.kind {
+            shares.all().iter().filter_map(Slot::empty).for_each(|connection| connection.retire());
         }
     }
-}
-
-/// How long a stream waits for a connection that is dialed while another one is open.
-const DIAL_ALONE: Duration = Duration::from_millis(50);
-
-/// Dials that an opening waits for at most, if each is abandoned.
-const MAX_ABANDONED: usize = 3;
-
-/// Returns the connection of the least loaded slot. If it has to be dialed first and that fails, or takes long, any
-/// connection that is open serves: an opening fails only if there is none.
-async fn get_shared(slots: &[Slot], source: &Arc<Source>) -> Result<Shared, Error> {
-    let mut left = MAX_ABANDONED;
-    loop {
-        let slot = pick(slots);
-        if let Some(connection) = slot.open_connection() {
-            return Ok(connection);
-        }
-        left = left.saturating_sub(1);
-        let dialed = match (slot.dial(source), open_one(slots)) {
-            (Ok(dialed), None) => dialed.await,
-            (Ok(dialed), Some(open)) => return Ok(dialed_soon(dialed).await.unwrap_or(open)),
-            (Err(_), Some(open)) => return Ok(open),
-            (Err(error), None) => return Err(error),
-        };
-        match (dialed, open_one(slots)) {
-            (Ok(Ok(connection)), _) | (Ok(Err(_)) | Err(_), Some(connection)) => return Ok(connection),
-            (Ok(Err(error)), None) => return Err(error),
-            // Its runtime was shut down, or its task panicked. This caller may have another runtime.
-            (Err(_), None) if left > 0 => {}
-            (Err(_), None) => {
-                return Err(Error::network("the dial was abandoned: its runtime was shut down"));
-            }
-        }
-    }
-}
-
-/// Returns what is dialed, unless it fails or takes long. A dial that takes long goes on.
-async fn dialed_soon(dialed: Dialed) -> Option<Shared> {
-    tokio::time::timeout(DIAL_ALONE, dialed).await.ok()?.ok()?.ok()
-}
-
-/// Returns the least loaded connection that is open.
-fn open_one(slots: &[Slot]) -> Option<Shared> {
-    slots.iter().filter_map(Slot::open_connection).min_by_key(|connection| connection.live_streams())
-}
-
-/// Returns the least loaded slot; there is one at least. On a thread of [`Cores`](crate::Cores) one of those that
-/// belong to that thread, if there are enough, so that a stream and its connection live on the same.
-#[expect(clippy::indexing_slicing, reason = "a pool has one slot at least")]
-fn pick(slots: &[Slot]) -> &Slot {
-    let (first, step) = match Place::here() {
-        Some(Place { index, count }) if count <= slots.len() => (index, count),
-        _ => (0, 1),
-    };
-    let own = slots.iter().skip(first).step_by(step);
-    own.min_by_key(|slot| slot.load()).unwrap_or(&slots[0])
 }

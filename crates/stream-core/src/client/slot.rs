@@ -1,5 +1,5 @@
-//! The place of one shared connection: empty, being dialed, or taken. A dial is done once for all who wait for
-//! it, on a task of its own, and whatever ends that task ends their wait.
+//! The slot of one shared connection: empty, dialing, or occupied. One dial, on a task of its own, serves all
+//! callers that wait for it, and the end of that task ends their wait.
 
 use std::fmt;
 use std::mem;
@@ -13,13 +13,13 @@ use super::connect::{Shared, Source};
 use crate::rt;
 use crate::sync::Mutex;
 
-/// What a dial gives to those who wait for it. The sender is dropped if the dial is abandoned.
+/// The result of a dial, for a caller that waits for it. The sender is dropped if the dial is abandoned.
 pub(super) type Dialed = oneshot::Receiver<Result<Shared, Error>>;
 
-/// A caller who waits for a dial.
+/// A caller that waits for a dial.
 type Waiter = oneshot::Sender<Result<Shared, Error>>;
 
-/// The place of one shared connection. Clones are the same place.
+/// The slot of one shared connection. Clones are the same slot.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Slot(Arc<Mutex<State>>);
 
@@ -49,7 +49,7 @@ impl Slot {
     /// Joins the dial that is under way, or begins one. Called when the slot has no open connection.
     ///
     /// # Errors
-    /// Why not to dial now: dials have failed of late, or this is no tokio runtime.
+    /// Recent dials have failed and the backoff has not passed, or there is no tokio runtime.
     pub(super) fn dial(&self, source: &Arc<Source>) -> Result<Dialed, Error> {
         rt::check()?;
         self.remove_closed(source);
@@ -61,13 +61,13 @@ impl Slot {
         if self.begin(sender) {
             // Made before the task, so that the wait ends even if the task is never polled.
             let (dial, source) = (Dial { slot: self.clone() }, source.clone());
-            // On a task of its own: the dial outlives a caller that gives up.
+            // On a task of its own: the dial continues if the caller is dropped.
             Handle::current().spawn(async move { dial.finish(&source.connect().await) });
         }
         Ok(dialed)
     }
 
-    /// Removes a connection that is closed. If it was lost before it carried anything, that was a failed dial.
+    /// Removes a closed connection. If it was lost before it carried anything, it counts as a failed dial.
     fn remove_closed(&self, source: &Source) {
         let Some(closed) = self.connection().filter(|connection| !connection.is_open()) else { return };
         let removed = {
@@ -81,7 +81,7 @@ impl Slot {
         source.dialer.connection_ended(closed.lost_at_start());
     }
 
-    /// Adds a caller to those who wait for a dial; gives it back if there is none.
+    /// Adds a caller to the running dial; returns the caller if there is none.
     fn join(&self, sender: Waiter) -> Option<Waiter> {
         match &mut *self.0.lock() {
             State::Dialing(waiting) => {
@@ -92,7 +92,8 @@ impl Slot {
         }
     }
 
-    /// Adds a caller to those who wait for a dial. Returns whether it has to dial.
+    /// Adds a caller to the running dial, or marks one as running. Returns whether the caller has to start
+    /// it.
     fn begin(&self, sender: Waiter) -> bool {
         let before = {
             let mut state = self.0.lock();
@@ -115,7 +116,7 @@ impl Slot {
         }
     }
 
-    /// Returns the number of streams on the slot's connection, or of callers who wait for its dial.
+    /// Returns the number of streams on the slot's connection, or of callers that wait for its dial.
     pub(super) fn load(&self) -> usize {
         let connection = match &*self.0.lock() {
             State::Ready(connection) => connection.clone(),
@@ -146,12 +147,12 @@ impl Dial {
     fn finish(self, result: &Result<Shared, Error>) {
         let next = result.as_ref().map_or(State::Empty, |connection| State::Ready(connection.clone()));
         for waiter in self.replace(next) {
-            // A waiter that gave up has dropped its receiver.
+            // A dropped caller has dropped its receiver.
             let _ = waiter.send(result.clone());
         }
     }
 
-    /// Ends the slot's dial. Returns the callers who wait for it.
+    /// Ends the slot's dial. Returns the callers that wait for it.
     fn replace(&self, next: State) -> Vec<Waiter> {
         let mut state = self.slot.0.lock();
         match &*state {

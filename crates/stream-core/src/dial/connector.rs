@@ -1,4 +1,4 @@
-//! How an address becomes a byte stream.
+//! Connects to an address.
 
 use std::fmt;
 use std::io;
@@ -12,11 +12,11 @@ use super::race;
 use crate::BoxFuture;
 use crate::io::{Io, unix_path};
 
-/// Makes a connection to an address. A client's can be replaced: by one in memory for tests, or by one that goes
-/// through a proxy.
+/// Connects to an address. A client's connector can be replaced, for example by one in memory for tests, or
+/// by one that connects through a proxy.
 pub trait Connector: fmt::Debug + Send + Sync + 'static {
-    /// Connects to `address`, as the client's source of addresses gives it. The caller waits for `timeout` at most: a
-    /// connector that tries several addresses divides it among them.
+    /// Connects to `address`, as the client's [`Discover`](super::Discover) returned it. The caller
+    /// waits for at most `timeout`: a connector that tries several addresses divides it among them.
     ///
     /// # Errors
     /// The address cannot be reached.

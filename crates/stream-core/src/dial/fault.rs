@@ -1,6 +1,7 @@
-//! What is wrong with text that should be an address.
+//! Explains why a text is not a valid address.
 
-/// Returns what is wrong with `address` and what to do, if it is not `host:port`. Names are not looked up.
+/// Returns what is wrong with `address` and how to correct it, if it is not `host:port`. Names are not
+/// resolved.
 pub fn address_fault(address: &str) -> Option<&'static str> {
     if address.contains("://") {
         return Some("it is a URL: leave out the scheme and the path");
@@ -12,6 +13,9 @@ pub fn address_fault(address: &str) -> Option<&'static str> {
         return Some("it has a space or a control character: remove it");
     }
     let Some((host, port)) = address.rsplit_once(':') else { return Some("it has no port") };
+    if address.starts_with('[') && address.ends_with(']') {
+        return Some("it has no port");
+    }
     let is_bracketed = host.starts_with('[') && host.ends_with(']');
     if host.contains(':') && !is_bracketed {
         return Some("it is an IPv6 address without brackets: write [address]:port");
@@ -28,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_address_is_explained() {
+    fn address_fault_explains_an_invalid_address() {
         let rows = [
             ("127.0.0.1:80", ""),
             ("[::1]:80", ""),
@@ -43,6 +47,7 @@ mod tests {
             ("::1:80", "IPv6"),
             ("127.0.0.1", "no port"),
             ("8080", "no port"),
+            ("[::1]", "no port"),
             ("", "no port"),
             ("127.0.0.1:99999", "65535"),
             ("127.0.0.1:", "65535"),

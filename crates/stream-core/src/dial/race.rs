@@ -1,7 +1,8 @@
-//! Connects to one of several addresses of a name, as RFC 8305 says: the next is tried before the first has
-//! timed out. Knows no name and no backoff.
+//! Connects to one of several addresses of a name by RFC 8305 (Happy Eyeballs): the next is tried before the first has timed out.
+//! Knows no name resolution and no backoff.
 
 use std::collections::VecDeque;
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,49 +10,54 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-/// How long an attempt has alone before the next begins.
+/// The time between the starts of two attempts.
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// Connects to the first of `addresses` that answers. Each attempt begins 250 ms after the one before it, earlier
-/// if all would not have begun within `limit` else, and at once if the one before it has failed.
+/// Attempts that run at the same time at most.
+const MAX_ATTEMPTS: usize = 16;
+
+/// Connects to the first of `addresses` that accepts. Each attempt begins 250 ms after the previous one, earlier if
+/// otherwise not all would begin within `limit`, and at once if the previous one has failed. Those that lose are aborted.
 ///
 /// # Errors
-/// What the last attempt failed with.
+/// The error of the last attempt.
 pub(super) async fn connect_any(addresses: Vec<SocketAddr>, limit: Duration) -> io::Result<TcpStream> {
     if let [address] = *addresses {
         return TcpStream::connect(address).await;
     }
     let parts = u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
     let stagger = STAGGER.min(limit.checked_div(parts).unwrap_or(STAGGER));
-    let mut left: VecDeque<SocketAddr> = alternate(addresses).into();
+    let mut left = VecDeque::from(alternate(addresses));
     // Dropping it aborts the attempts that lost.
-    let mut attempts = JoinSet::new();
+    let mut running = JoinSet::new();
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     loop {
-        match left.pop_front() {
-            Some(address) => drop(attempts.spawn(TcpStream::connect(address))),
-            None if attempts.is_empty() => return Err(last),
-            None => {}
+        if running.len() < MAX_ATTEMPTS
+            && let Some(address) = left.pop_front()
+        {
+            running.spawn(TcpStream::connect(address));
         }
+        let may_begin = !left.is_empty() && running.len() < MAX_ATTEMPTS;
         let pause = async {
-            match left.is_empty() {
-                true => std::future::pending().await,
-                false => tokio::time::sleep(stagger).await,
+            match may_begin {
+                true => tokio::time::sleep(stagger).await,
+                false => pending().await,
             }
         };
         tokio::select! {
             biased;
-            Some(attempt) = attempts.join_next() => match attempt {
-                Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(error)) => last = error,
-                Err(error) => last = error.into(),
+            ended = running.join_next() => match ended {
+                None => return Err(last),
+                Some(Ok(Ok(stream))) => return Ok(stream),
+                Some(Ok(Err(error))) => last = error,
+                Some(Err(error)) => last = error.into(),
             },
             () = pause => {}
         }
     }
 }
 
-/// Alternates between the two families, the first as the resolver gave it.
+/// Alternates between the two address families, beginning with the first address of the resolver.
 fn alternate(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (first, other): (Vec<_>, Vec<_>) =
@@ -75,7 +81,7 @@ mod tests {
 
     use super::*;
 
-    /// An address that answers nobody: its queue of connections is full.
+    /// Returns an address that does not accept: its backlog is full.
     async fn silent() -> (TcpListener, TcpStream, SocketAddr) {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -86,7 +92,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_does_not_answer_costs_its_stagger_and_not_the_whole_time() {
+    async fn connect_any_waits_for_the_stagger_of_an_unresponsive_address_only() {
         let (_listener, _queued, silent) = silent().await;
         let live = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let good = live.local_addr().unwrap();
@@ -112,7 +118,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_addresses_have_their_turn_within_a_short_limit() {
+    async fn connect_any_tries_all_addresses_within_a_short_limit() {
         let (_listener, _queued, silent) = silent().await;
         let live = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut addresses = vec![silent; 9];
@@ -122,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn families_alternate() {
+    fn connect_any_alternates_address_families() {
         let [a, b]: [SocketAddr; 2] = ["1.1.1.1:1", "2.2.2.2:2"].map(|text| text.parse().unwrap());
         let [c, d]: [SocketAddr; 2] = ["[::1]:1", "[::2]:2"].map(|text| text.parse().unwrap());
         assert_eq!(alternate(vec![c, d, a, b]), [c, a, d, b]);

@@ -1,8 +1,11 @@
-//! What a server runs: the contract of handlers, what becomes of them on a cancel, and the run of one stream's
-//! handler. Independent of transports and of listeners.
+//! Handlers: their contract, the policy on a cancel, and how the handler of a stream is run. Independent of
+//! transports and of listeners.
 
+mod admission;
+mod failure;
 mod handle;
 mod policy;
+mod rate;
 mod run;
 mod serving;
 mod tasks;
@@ -12,11 +15,14 @@ use std::sync::Arc;
 
 use kerrors::ApplicationException;
 
+pub use admission::{Admission, ServerStats};
 pub use handle::ServerHandle;
 pub use policy::OnCancel;
 pub use serving::ServerConfig;
-pub(crate) use serving::{Phase, Serving};
+pub(crate) use serving::{Phase, ServerInner};
 pub use tasks::{TaskToken, TaskTracker};
+
+pub use crate::overload::Overload;
 
 use crate::Method;
 use crate::call::{CallHead, HandlerError, StreamEnd, UnaryCall, UnaryResponse};
@@ -26,9 +32,9 @@ use crate::stream::{RecvStream, SendStream};
 /// A stream that a peer has opened.
 #[derive(Debug)]
 pub struct IncomingStream {
-    /// What the client opened the stream with.
+    /// The head that the client opened the stream with.
     pub head: CallHead,
-    /// Canceled when the stream ends under the handler, and when the handler has returned.
+    /// Canceled when the stream ends before the handler, and when the handler returns.
     pub scope: Scope,
     /// Sends responses.
     pub sender: SendStream,
@@ -36,23 +42,26 @@ pub struct IncomingStream {
     pub receiver: RecvStream,
 }
 
-/// Serves what peers ask for. Each call runs on a task of its own; a panic ends that call alone.
+/// Serves the streams and calls of peers. Each runs on a task of its own; a panic ends that one only.
 pub trait Handler: Send + Sync + 'static {
-    /// Called once, before any call: `tasks` tracks work that handlers leave behind and that the server's shutdown is
-    /// to wait for.
+    /// Called once, before any stream or call: `tasks` tracks background work of handlers that graceful
+    /// shutdown waits for.
     fn set_tasks(&self, _tasks: TaskTracker) {}
+
+    /// Called once when the server is to shut down, before it refuses anything.
+    fn draining(&self) {}
 
     /// Returns the future that serves a stream to its end.
     ///
     /// # Errors
-    /// No handler serves it.
+    /// The exception to answer with if there is no handler for it.
     fn stream(
         self: Arc<Self>,
         stream: IncomingStream,
     ) -> Result<Routed<impl Future<Output = StreamEnd> + Send + 'static>, ApplicationException>;
 
-    /// Returns the method that a call is for; `None` if there is no such method. Only protocols that do not say
-    /// themselves whether a call is a stream need it.
+    /// Returns the method that a call is for; `None` if there is no such method. Needed by protocols that do
+    /// not mark whether a call is a stream.
     fn method(&self, _service: &str, _method: &str) -> Option<&Method> {
         None
     }
@@ -60,7 +69,7 @@ pub trait Handler: Send + Sync + 'static {
     /// Returns the future that serves a ping-pong call.
     ///
     /// # Errors
-    /// No handler serves it.
+    /// The exception to answer with if there is no handler for it.
     fn unary(
         self: Arc<Self>,
         call: UnaryCall,
@@ -75,6 +84,6 @@ pub trait Handler: Send + Sync + 'static {
 pub struct Routed<F> {
     /// Serves the call.
     pub handler: F,
-    /// What becomes of the handler on a cancel. `None`: what the server's configuration says.
+    /// The policy on a cancel. `None`: that of the server's configuration.
     pub on_cancel: Option<OnCancel>,
 }

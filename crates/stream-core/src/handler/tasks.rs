@@ -1,14 +1,14 @@
-//! Work that handlers leave behind on purpose, and that a server waits for at its shutdown.
+//! Background work of handlers that graceful shutdown waits for.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// Tracks work that a server's shutdown waits for, within its bounds. Clones track for the same server.
+/// Tracks background work that graceful shutdown waits for, within its time limits. Clones share a server.
 #[derive(Clone, Debug)]
 pub struct TaskTracker(Arc<watch::Sender<()>>);
 
-/// Keeps a server's shutdown waiting until it is dropped.
+/// Makes graceful shutdown wait until it is dropped.
 #[derive(Clone, Debug)]
 #[must_use = "dropping it ends the wait"]
 pub struct TaskToken {

@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub enum Address {
     /// An IP address and a port.
     Tcp(SocketAddr),
-    /// The path of a Unix socket; `None` if the socket has no path, as the end that dials usually has none.
+    /// The path of a Unix socket; `None` if the socket has no path, as is usual for the end that dials.
     Unix(Option<Arc<Path>>),
-    /// An end of a stream in memory, by a number that is unique in this process.
+    /// An end of an in-memory stream, by a number that is unique in this process.
     Memory(u64),
 }
 

@@ -1,4 +1,4 @@
-//! Models of the stream in memory: who waits on either end is woken, or sees what it waits for.
+//! Models of the in-memory stream: a task that waits on either end is woken, or sees what it waits for.
 
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ fn read(io: &Io) -> Option<usize> {
     io.try_read_buf(&mut BytesMut::with_capacity(64)).ok()
 }
 
-/// Polls one end while `change` happens at the other: it is woken exactly if it did not see the change.
+/// Polls one end while `change` runs at the other: it is woken exactly if it did not see the change.
 fn check_woken(
     poll: fn(&Io, &Arc<Count>) -> bool,
     prepare: fn(&Io),
@@ -44,13 +44,13 @@ fn check_woken(
         let seen = poll(&first, &count);
         let _other = changing.join().unwrap();
         assert_eq!(count.get(), usize::from(!seen));
-        assert!(poll(&first, &count), "woken for nothing");
+        assert!(poll(&first, &count), "a spurious wake");
         after(&first);
     });
 }
 
 #[test]
-fn a_reader_sees_what_is_written_or_is_woken() {
+fn memory_reader_sees_a_write_or_is_woken() {
     let change = |second: Io| {
         assert_eq!(write(&second), 7);
         Some(second)
@@ -59,7 +59,7 @@ fn a_reader_sees_what_is_written_or_is_woken() {
 }
 
 #[test]
-fn a_writer_sees_room_or_is_woken() {
+fn memory_writer_sees_room_or_is_woken() {
     let change = |second: Io| {
         assert_eq!(read(&second), Some(7));
         Some(second)
@@ -73,12 +73,12 @@ fn a_writer_sees_room_or_is_woken() {
 }
 
 #[test]
-fn a_reader_sees_the_end_or_is_woken() {
+fn memory_reader_sees_the_end_or_is_woken() {
     check_woken(poll_read, |_| (), dropped, |first| assert_eq!(read(first), Some(0)));
 }
 
 #[test]
-fn a_writer_sees_the_end_or_is_woken() {
+fn memory_writer_sees_the_end_or_is_woken() {
     check_woken(
         poll_write,
         |first| assert_eq!(write(first), 7),
@@ -91,7 +91,7 @@ fn a_writer_sees_the_end_or_is_woken() {
 }
 
 #[test]
-fn who_waits_on_an_end_that_shuts_down_itself_is_woken() {
+fn memory_tasks_of_an_end_that_shuts_down_are_woken() {
     check(|| {
         let ((first, _second), count) = (Io::pair(7), Count::new());
         let first = Arc::new(first);

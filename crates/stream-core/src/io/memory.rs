@@ -1,4 +1,4 @@
-//! A duplex byte stream in memory: two bounded pipes. Built on [`crate::sync`], so that loom can model it.
+//! An in-memory duplex byte stream: two bounded pipes. Built on [`crate::sync`], so that loom can model it.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -27,7 +27,7 @@ struct Pipe {
 #[derive(Debug, Default)]
 struct State {
     bytes: VecDeque<u8>,
-    /// One end is gone or was shut down: what is in the pipe is still read, nothing more is written.
+    /// One end was dropped or shut down: bytes in the pipe can still be read, nothing more is written.
     closed: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -106,6 +106,10 @@ impl End {
     pub(super) fn shutdown(&self) {
         self.incoming.close();
         self.outgoing.close();
+    }
+
+    pub(super) fn is_closed_by_peer(&self) -> bool {
+        self.incoming.state.lock().closed
     }
 
     pub(super) fn is_quiet(&self) -> bool {

@@ -1,5 +1,5 @@
-//! The one reader: fills a buffer from an [`Io`]. Owns when the buffer is a large one from the pool and when
-//! it is a small one of its own; knows no frames.
+//! Reads from an [`Io`] into a buffer. Owns when that is a large buffer from the buffer pool and when a small
+//! one of its own; knows no frames.
 
 use std::io;
 use std::mem;
@@ -10,22 +10,23 @@ use bytes::BytesMut;
 use super::Io;
 use crate::buffer_pool;
 
-/// Bytes that one read has room for.
+/// The space for one read, in bytes.
 const READ: usize = 64 * 1024;
-/// The beginning of a frame that is not longer is kept in a buffer of its own.
+/// A partial frame up to this size is kept in a buffer of its own.
 const SHORT: usize = 4 * 1024;
 
-/// Bytes that were read and not yet taken. Small while nothing is read, so that idle connections are small.
+/// Bytes that were read and not yet consumed. Small while nothing is read, so that idle connections are
+/// small.
 #[derive(Debug, Default)]
 pub struct ReadBuffer(BytesMut);
 
 impl ReadBuffer {
-    /// Returns a buffer that begins with bytes that were read before.
+    /// Returns a buffer that starts with bytes that were read before.
     pub fn new(begun: BytesMut) -> Self {
         Self(begun)
     }
 
-    /// Returns the bytes, to be taken from the front.
+    /// Returns the bytes, to be consumed from the front.
     pub fn bytes(&mut self) -> &mut BytesMut {
         &mut self.0
     }
@@ -42,8 +43,8 @@ impl ReadBuffer {
         self.0.is_empty()
     }
 
-    /// Waits for bytes and appends them; returns how many, 0 at the end of the stream. Cancel-safe. Takes a
-    /// large buffer only when there is something to read.
+    /// Waits for bytes and appends them; returns their number, 0 at the end of the stream. Cancel-safe.
+    /// Acquires a large buffer only when there is something to read.
     pub fn poll_fill(&mut self, io: &Io, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         loop {
             if let Err(error) = ready!(io.poll_read_ready(cx)) {
@@ -66,7 +67,7 @@ impl ReadBuffer {
         std::future::poll_fn(|cx| self.poll_fill(io, cx)).await
     }
 
-    /// Gives the large buffer back if no more than the beginning of a frame is in it.
+    /// Releases the large buffer if it contains no more than a short partial frame.
     pub fn shrink(&mut self) {
         if self.0.len() <= SHORT {
             let begun = BytesMut::from(&self.0[..]);

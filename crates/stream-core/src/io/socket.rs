@@ -1,20 +1,22 @@
-//! What sockets need beyond tokio's methods: options, a read that knows when the socket is drained, a
+//! Socket operations that tokio does not have: options, a read that detects that the socket is drained, a
 //! shutdown through `&self`.
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::Interest;
+use tokio::io::{Interest, Ready};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 
-/// A dead peer is found within 20 s if something is unacknowledged, within 60 s if not. A small unsent
-/// backlog lets an Rst overtake data that the kernel would otherwise hold.
+/// The user timeout detects a dead peer within 20 s if data is unacknowledged, TCP keepalive within 60 s if
+/// not. A small unsent backlog lets an Rst overtake data that the kernel would otherwise queue.
 pub(super) fn configure(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
@@ -46,16 +48,17 @@ fn room(buf: &BytesMut) -> usize {
     buf.capacity().saturating_sub(buf.len())
 }
 
-/// Reads once, and marks the socket as not readable if the read did not fill its room: where events come on
-/// edges the socket is drained then, and the next poll waits instead of a second read that finds nothing.
-/// The mark belongs to the readiness seen before the read, so an event that comes meanwhile is not lost.
+/// Reads once, and clears the socket's readiness if the read did not fill the buffer: with edge-triggered
+/// events the socket is drained then, and the next poll waits instead of making a second read that finds
+/// nothing. Only the readiness seen before the read is cleared, so an event that arrives meanwhile is not
+/// lost.
 fn until_drained(
     room: usize,
     try_io: impl FnOnce(&mut dyn FnMut() -> io::Result<()>) -> io::Result<()>,
     mut read: impl FnMut() -> io::Result<usize>,
 ) -> io::Result<usize> {
     let mut result = Err(io::ErrorKind::WouldBlock.into());
-    // What counts is what the read said; the outcome of `try_io` is the mark alone.
+    // The result is that of the read; `try_io` only clears the readiness.
     let _ = try_io(&mut || {
         result = read();
         match &result {
@@ -68,12 +71,25 @@ fn until_drained(
     result
 }
 
-/// Whether readiness is reported by epoll or kqueue, on edges.
+/// Whether readiness is reported by edge-triggered epoll or kqueue.
 const DRAINED_BY_SHORT_READ: bool =
     cfg!(any(target_os = "linux", target_os = "android", target_os = "freebsd", target_vendor = "apple"));
 
 pub(super) fn shutdown(socket: &SockRef<'_>) -> io::Result<()> {
     socket.shutdown(Shutdown::Both)
+}
+
+/// The readiness by which the end of a stream is known while there are bytes to be read.
+pub(super) const CLOSED: Interest = Interest::READABLE;
+
+/// Returns whether the peer has closed or reset the stream, by what `ready` returns at once, if anything.
+pub(super) fn is_read_closed(ready: impl Future<Output = io::Result<Ready>>) -> bool {
+    let mut cx = Context::from_waker(Waker::noop());
+    match pin!(ready).poll(&mut cx) {
+        Poll::Ready(Ok(ready)) => ready.is_read_closed(),
+        Poll::Ready(Err(_)) => true,
+        Poll::Pending => false,
+    }
 }
 
 pub(super) fn is_quiet(socket: &SockRef<'_>) -> bool {

@@ -1,4 +1,4 @@
-//! Every kind of stream keeps the same contract.
+//! The contract that every kind of [`Io`] keeps.
 
 use std::future::poll_fn;
 use std::io::{ErrorKind, IoSlice};
@@ -6,6 +6,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 
 use super::{Address, Io, ReadBuffer, write_all};
@@ -35,7 +37,7 @@ fn bytes(len: usize) -> BytesMut {
 }
 
 #[tokio::test]
-async fn more_bytes_than_any_buffer_holds_arrive_in_order_and_then_the_end() {
+async fn io_backpressure_keeps_order_when_more_is_written_than_buffers_hold() {
     for (kind, (first, second)) in pairs().await {
         let expected = bytes(if kind == "memory of 1" { 1000 } else { 4 * 1024 * 1024 });
         let mut output = expected.clone();
@@ -51,7 +53,7 @@ async fn more_bytes_than_any_buffer_holds_arrive_in_order_and_then_the_end() {
 }
 
 #[tokio::test]
-async fn a_peer_that_reads_nothing_fails_the_write_after_the_limit() {
+async fn io_backpressure_by_a_peer_that_reads_nothing_fails_the_write_after_the_limit() {
     for (kind, (first, _second)) in pairs().await {
         let mut output = bytes(16 * 1024 * 1024);
         let error = write_all(&first, &mut output, Duration::from_millis(20)).await.unwrap_err();
@@ -61,7 +63,7 @@ async fn a_peer_that_reads_nothing_fails_the_write_after_the_limit() {
 }
 
 #[tokio::test]
-async fn a_shutdown_wakes_who_waits_on_either_end() {
+async fn io_shutdown_wakes_the_tasks_of_both_ends() {
     for (kind, (first, second)) in pairs().await {
         let ends = [std::sync::Arc::new(first), std::sync::Arc::new(second)];
         let waiting = ends.clone().map(|io| {
@@ -83,7 +85,7 @@ async fn a_shutdown_wakes_who_waits_on_either_end() {
 }
 
 #[tokio::test]
-async fn what_was_written_before_a_shutdown_is_read() {
+async fn io_shutdown_delivers_what_was_written_before() {
     for (kind, (first, second)) in pairs().await {
         write_all(&first, &mut bytes(1), LIMIT).await.unwrap();
         first.shutdown().unwrap();
@@ -94,7 +96,7 @@ async fn what_was_written_before_a_shutdown_is_read() {
 }
 
 #[tokio::test]
-async fn a_stream_is_quiet_until_there_is_a_byte_or_the_end() {
+async fn io_is_quiet_until_there_is_a_byte_or_the_end() {
     for (kind, (first, second)) in pairs().await {
         assert!(second.is_quiet(), "{kind}");
         write_all(&first, &mut bytes(1), LIMIT).await.unwrap();
@@ -109,10 +111,10 @@ async fn a_stream_is_quiet_until_there_is_a_byte_or_the_end() {
     }
 }
 
-/// So that no second read finds nothing.
+/// Otherwise a second read would find nothing.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn after_a_short_read_a_stream_is_not_ready() {
+async fn io_is_not_ready_after_a_short_read() {
     for (kind, (first, second)) in pairs().await {
         write_all(&first, &mut bytes(1), LIMIT).await.unwrap();
         ReadBuffer::default().fill(&second).await.unwrap();
@@ -121,9 +123,9 @@ async fn after_a_short_read_a_stream_is_not_ready() {
     }
 }
 
-/// The readiness that one short read takes away comes back with the next bytes.
+/// The readiness that a short read clears is set again by the next bytes.
 #[tokio::test]
-async fn each_of_many_short_writes_wakes_the_reader() {
+async fn io_wakes_the_reader_for_each_of_many_short_writes() {
     for (kind, (first, second)) in pairs().await {
         let reading = tokio::spawn(async move {
             let mut received = ReadBuffer::default();
@@ -140,8 +142,23 @@ async fn each_of_many_short_writes_wakes_the_reader() {
     }
 }
 
+/// A dead peer is detected by keepalive if no data is unacknowledged, and by the user timeout if some is.
+#[cfg(target_os = "linux")]
 #[tokio::test]
-async fn the_addresses_of_two_ends_match() {
+async fn io_tcp_sets_keepalive_and_the_user_timeout() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let socket = SockRef::from(&stream).try_clone().unwrap();
+    let _io = Io::tcp(stream).unwrap();
+    assert!(socket.keepalive().unwrap());
+    assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(30));
+    assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(10));
+    assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
+    assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(20)));
+}
+
+#[tokio::test]
+async fn io_addresses_of_two_ends_match() {
     for (kind, (first, second)) in pairs().await {
         assert_eq!(first.local_addr(), second.peer_addr(), "{kind}");
         assert_eq!(first.peer_addr(), second.local_addr(), "{kind}");

@@ -1,5 +1,5 @@
-//! The one writer: writes what is queued to an [`Io`]. Owns partial writes and the time that a peer may take
-//! nothing; knows no frames.
+//! Writes queued bytes to an [`Io`]. Owns partial writes and the write timeout for a peer that reads nothing;
+//! knows no frames.
 
 use std::io::{self, IoSlice};
 use std::time::Duration;
@@ -9,15 +9,15 @@ use bytes::{Buf, BytesMut};
 use super::Io;
 use crate::rt::timeout;
 
-/// Parts of an output that one call writes.
+/// The largest number of parts that one call writes.
 const MAX_SLICES: usize = 64;
 
-/// Bytes that wait to be written.
+/// Bytes to be written.
 pub trait Output {
-    /// Returns how many bytes are left.
+    /// Returns the number of bytes left.
     fn remaining(&self) -> usize;
 
-    /// Fills `slices` with what is left, from the first byte on, and returns how many were filled.
+    /// Fills `slices` with the bytes left, from the first on, and returns the number of slices filled.
     fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize;
 
     /// Removes the first `written` bytes.
@@ -56,10 +56,10 @@ pub fn write_ready(io: &Io, output: &mut impl Output) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes until nothing is left, however often the stream accepts no more for a while.
+/// Writes until nothing is left, and waits whenever the stream accepts no more (backpressure).
 ///
 /// # Errors
-/// As [`write_ready`]; the stream accepted nothing for `limit` ([`TimedOut`](io::ErrorKind::TimedOut)).
+/// As [`write_ready`]; [`TimedOut`](io::ErrorKind::TimedOut) if the stream accepted nothing for `limit`.
 pub async fn write_all(io: &Io, output: &mut impl Output, limit: Duration) -> io::Result<()> {
     loop {
         write_ready(io, output)?;

@@ -1,5 +1,5 @@
-//! What the driver needs of a runtime: tasks, timers, fairness, log lines. One implementation on tokio, and
-//! one without for the models, which loom runs on threads of its own.
+//! The runtime functions that drivers need: tasks, timers, fairness, log lines. One implementation uses
+//! tokio; the other has no runtime and is for models, which loom runs on its own threads.
 
 #[cfg(loom)]
 mod model;
@@ -9,4 +9,4 @@ mod on_tokio;
 #[cfg(loom)]
 pub use model::{Spawner, Task, Timer, log, poll_proceed, sleep, timeout, yield_now};
 #[cfg(feature = "tokio")]
-pub use on_tokio::{Spawner, Timer, check, log, poll_proceed, sleep, timeout, yield_now};
+pub use on_tokio::{Spawner, Timer, check, log, poll_proceed, sleep, timeout, timeout_if, yield_now};

@@ -1,4 +1,4 @@
-//! No runtime: tasks are kept until the model polls them, and time does not pass by itself.
+//! No runtime: tasks are stored until the model polls them, and time does not pass by itself.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Keeps what is spawned for the model.
+/// Stores spawned tasks for the model.
 #[derive(Clone, Default)]
 pub struct Spawner(Arc<SystemMutex<Vec<Task>>>);
 
@@ -28,7 +28,7 @@ impl Spawner {
     }
 }
 
-/// A timer that never fires: models look at when it would.
+/// A timer that never fires: models check when it would.
 #[derive(Debug, Default)]
 pub struct Timer(Option<Instant>);
 
@@ -54,7 +54,7 @@ pub fn poll_proceed(_: &Context<'_>) -> Poll<Budget> {
     Poll::Ready(Budget)
 }
 
-/// Over as soon as the model polls the task: it decides when the time has passed.
+/// Completes as soon as the model polls the task: the model decides when time has passed.
 pub async fn sleep(_: Duration) {}
 
 pub async fn yield_now() {}

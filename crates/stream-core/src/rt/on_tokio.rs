@@ -1,9 +1,9 @@
-//! The runtime is tokio.
+//! The implementation on tokio.
 
 use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use kerrors::Error;
@@ -15,10 +15,10 @@ pub use tokio::task::coop::poll_proceed;
 pub use tokio::task::yield_now;
 pub use tokio::time::sleep;
 
-/// Returns an error outside of a tokio runtime.
+/// Checks that the caller runs in a tokio runtime.
 ///
 /// # Errors
-/// Nothing that needs sockets, tasks or timers can be done here.
+/// A network error outside of a tokio runtime, where sockets, tasks and timers do not work.
 pub fn check() -> Result<(), Error> {
     match Handle::try_current() {
         Ok(_) => Ok(()),
@@ -26,12 +26,15 @@ pub fn check() -> Result<(), Error> {
     }
 }
 
-/// Starts tasks on the runtime on which it was made.
+/// Spawns tasks on the runtime on which it was created.
 #[derive(Debug)]
 pub struct Spawner(Handle);
 
 impl Spawner {
-    /// Returns the spawner of the current runtime. Panics outside of one.
+    /// Returns the spawner of the current runtime.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub fn current() -> Self {
         Self(Handle::current())
     }
@@ -41,28 +44,47 @@ impl Spawner {
     }
 }
 
-/// A timer that can be set again. Takes memory only once it was set.
+/// A timer that can be reset. Allocates only when it is first set.
 #[derive(Debug, Default)]
-pub struct Timer(Option<Pin<Box<Sleep>>>);
+pub struct Timer {
+    sleep: Option<Pin<Box<Sleep>>>,
+    /// The task that the runtime wakes when `sleep` has passed.
+    waiting: Option<Waker>,
+}
 
 impl Timer {
-    /// Waits until `due`; for ever if there is none.
+    /// Waits until `due`; forever if it is `None`.
     pub fn poll_until(&mut self, due: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
         let Some(due) = due.map(tokio::time::Instant::from_std) else { return Poll::Pending };
-        let timer = self.0.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
-        if timer.deadline() != due {
-            timer.as_mut().reset(due);
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        if sleep.deadline() != due {
+            sleep.as_mut().reset(due);
+        } else if self.waiting.as_ref().is_some_and(|known| known.will_wake(cx.waker()))
+            && !sleep.is_elapsed()
+        {
+            // To ask the runtime again costs more than all of this, and a reader is polled for each message.
+            return Poll::Pending;
         }
-        timer.as_mut().poll(cx)
+        let result = sleep.as_mut().poll(cx);
+        self.waiting = result.is_pending().then(|| cx.waker().clone());
+        result
     }
 }
 
-/// Waits for `future`, no longer than `limit`; returns `None` if that has passed.
+/// Waits for `future`, at most for `limit`; returns `None` on a timeout.
 pub async fn timeout<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
     tokio::time::timeout(limit, future).await.ok()
 }
 
-/// Logs what went wrong with the connection to `peer`.
+/// As [`timeout`], if there is a `limit`.
+pub async fn timeout_if<F: Future>(limit: Option<Duration>, future: F) -> Option<F::Output> {
+    match limit {
+        None => Some(future.await),
+        Some(limit) => timeout(limit, future).await,
+    }
+}
+
+/// Logs an error of the connection to `peer`.
 pub fn log(peer: &impl Display, error: &impl Display, text: &str) {
     debug!(%peer, %error, "{text}");
 }

@@ -1,9 +1,11 @@
-//! What a server accepts connections from: TCP, Unix sockets, memory, or what a user brings.
+//! Listeners of a server: TCP, Unix sockets, memory, or a user's own.
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+#[cfg(unix)]
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
@@ -15,20 +17,20 @@ use crate::io::{Address, Io, unix_path};
 
 /// Accepts connections for a server.
 pub trait Listener: fmt::Debug + Send + Sync + 'static {
-    /// Waits for the next connection. Cancel-safe: a connection is returned or stays.
+    /// Waits for the next connection. Cancel-safe: no connection is lost.
     ///
     /// # Errors
     /// The system's. The server logs it and tries again after a pause.
     fn accept(&self) -> BoxFuture<'_, io::Result<Incoming>>;
 
-    /// Returns the address that is listened on.
+    /// Returns the address that the listener is bound to.
     ///
     /// # Errors
     /// The system's.
     fn local_addr(&self) -> io::Result<Address>;
 }
 
-/// A connection that was accepted, not yet on the runtime that serves it.
+/// An accepted connection, not yet on the runtime that serves it.
 #[derive(Debug)]
 pub struct Incoming(Kind);
 
@@ -48,7 +50,7 @@ impl From<Io> for Incoming {
 
 impl Incoming {
     /// Detaches the connection from the runtime that accepted it; the returned function attaches it to the
-    /// runtime that it is called on, so that the socket's events come to the thread that serves it.
+    /// runtime that it is called on, so that the thread that serves the connection receives its events.
     pub(super) fn detach(self) -> impl FnOnce() -> io::Result<Io> + Send {
         let detached = match self.0 {
             Kind::Tcp(stream) => stream.into_std().map(Detached::Tcp),
@@ -113,8 +115,8 @@ impl Listener for Box<dyn Listener> {
     }
 }
 
-/// Binds to `host:port`, to `:port` on every interface, or to the path of a Unix socket, as [`Address`] is written: a path begins with `/` or
-/// `unix:`. A socket file that nothing listens on any more is replaced.
+/// Binds to `host:port`, to `:port` on every interface, or to the path of a Unix socket, which begins with
+/// `/` or `unix:`. A stale socket file is replaced.
 ///
 /// # Errors
 /// The system's.
@@ -128,9 +130,16 @@ pub async fn bind(address: &str) -> io::Result<Box<dyn Listener>> {
     }
 }
 
-/// Go's listener removes its file when it closes; a file that is left is one of a process that was killed.
+/// Go's listener removes its file when it closes; a stale file is left by a process that was killed.
 #[cfg(unix)]
 async fn bind_unix(path: &str) -> io::Result<UnixListener> {
+    let listener = bind_unix_path(path).await?;
+    tcp::deepen(&SockRef::from(&listener))?;
+    Ok(listener)
+}
+
+#[cfg(unix)]
+async fn bind_unix_path(path: &str) -> io::Result<UnixListener> {
     match UnixListener::bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
@@ -144,27 +153,27 @@ async fn bind_unix(path: &str) -> io::Result<UnixListener> {
     }
 }
 
-/// Accepts the connections that its [`MemoryConnector`]s make. Needs no port, no file and no reactor, so that a
-/// client and a server run in one test, on a paused clock.
+/// Accepts the connections of its [`MemoryConnector`]s. Needs no port, no file and no reactor, so that a
+/// client and a server can run in one test, on a paused clock.
 #[derive(Debug)]
 pub struct MemoryListener {
     address: Address,
     incoming: Mutex<mpsc::Receiver<Io>>,
 }
 
-/// Makes connections to one [`MemoryListener`]. Clones make connections to the same.
+/// Connects to one [`MemoryListener`]. Clones connect to the same listener.
 #[derive(Clone, Debug)]
 pub struct MemoryConnector {
     outgoing: Arc<mpsc::Sender<Io>>,
 }
 
-/// Bytes that each direction of a connection in memory holds at most.
+/// The capacity of each direction of an in-memory connection, in bytes.
 const CAPACITY: usize = 64 * 1024;
-/// Connections that wait to be accepted.
+/// The largest number of connections that wait to be accepted.
 const BACKLOG: usize = 128;
 
 impl MemoryListener {
-    /// Returns a listener and what connects to it.
+    /// Returns a listener and a connector to it.
     pub fn new() -> (Self, MemoryConnector) {
         let (outgoing, incoming) = mpsc::channel(BACKLOG);
         let (end, _) = Io::pair(1);
@@ -179,7 +188,7 @@ impl Listener for MemoryListener {
         Box::pin(async {
             match self.incoming.lock().await.recv().await {
                 Some(io) => Ok(io.into()),
-                // No connector is left, so no connection comes any more.
+                // No connector is left, so there will be no more connections.
                 None => std::future::pending().await,
             }
         })

@@ -1,7 +1,7 @@
-//! Accepts connections, recognizes the protocol of each by its first bytes, and shuts down.
+//! Accepts connections, detects the protocol of each by its first bytes, and shuts down gracefully.
 
+mod handshake;
 mod listen;
-mod log_limit;
 mod tcp;
 
 use std::future::poll_fn;
@@ -13,12 +13,14 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tracing::{debug, warn};
 
+use handshake::Handshakes;
 pub use listen::{Incoming, Listener, MemoryConnector, MemoryListener, bind};
-use log_limit::LogLimit;
 
+use crate::accept::Secured;
 use crate::clock;
-use crate::handler::{Handler, Phase, ServerConfig, ServerHandle, Serving};
+use crate::handler::{Handler, Phase, ServerConfig, ServerHandle, ServerInner};
 use crate::io::{Address, Io};
+use crate::log_limit::LogLimit;
 use crate::transport::{Accepted, PREFACE_LEN, Protocol};
 
 /// A server with its listener.
@@ -30,12 +32,14 @@ pub struct Server<H> {
 
 #[derive(Debug)]
 struct Shared<H> {
-    serving: Arc<Serving<H>>,
+    serving: Arc<ServerInner<H>>,
     protocols: Vec<Arc<dyn Protocol>>,
     connections: AtomicUsize,
+    handshakes: Handshakes,
     /// Bounds the log lines that a client can cause.
     too_many: LogLimit,
-    strangers: LogLimit,
+    no_memory: LogLimit,
+    unknown_protocols: LogLimit,
 }
 
 impl<H: Handler> Server<H> {
@@ -47,18 +51,20 @@ impl<H: Handler> Server<H> {
         config: ServerConfig,
         protocols: Vec<Arc<dyn Protocol>>,
     ) -> Self {
-        let serving = Serving::new(handler, config);
+        let serving = ServerInner::new(handler, config);
         let shared = Shared {
             serving,
             protocols,
             connections: AtomicUsize::new(0),
+            handshakes: Handshakes::default(),
             too_many: LogLimit::default(),
-            strangers: LogLimit::default(),
+            no_memory: LogLimit::default(),
+            unknown_protocols: LogLimit::default(),
         };
         Self { listener: Box::new(listener), shared: Arc::new(shared) }
     }
 
-    /// Returns the address that is listened on.
+    /// Returns the address that the server is bound to.
     ///
     /// # Errors
     /// The system's.
@@ -66,48 +72,60 @@ impl<H: Handler> Server<H> {
         self.listener.local_addr()
     }
 
-    /// Returns the server as a transport sees it: serves streams and calls that no connection of the listener
-    /// brought.
+    /// Returns the interface of the server for transports. It can also serve streams and calls that do not
+    /// come from the listener.
     pub fn handle(&self) -> ServerHandle {
         ServerHandle::new(self.shared.serving.clone())
     }
 
-    /// Accepts connections until `signal` completes, then shuts down: nothing new is begun (a new stream
-    /// gets an Rst of code 12903), what runs may end within [`ServerConfig::exit_wait`], and what is left
-    /// then is canceled, here and at the clients, with 12013. A handler that is canceled has the time that
-    /// [`OnCancel`](crate::handler::OnCancel) promises, and work that it has left to the server's
-    /// [`TaskTracker`](crate::handler::TaskTracker) that time or the exit wait once more, whichever is longer. Returns
-    /// as soon as nothing is left.
+    /// Accepts connections until `signal` completes, then shuts down gracefully: clients are notified, and
+    /// what they open within [`ServerConfig::handover`] is served; then new streams are refused with
+    /// an Rst of code [`DRAINING`](kerrors::Code::DRAINING), and running handlers have
+    /// [`ServerConfig::exit_wait`] to return. The remaining ones are then canceled, here and at the clients,
+    /// with [`CONNECTION_CLOSED`](kerrors::Code::CONNECTION_CLOSED). A canceled handler has the grace period
+    /// of its [`OnCancel`](crate::handler::OnCancel) policy; its background work in the server's
+    /// [`TaskTracker`](crate::handler::TaskTracker) has that time or the exit wait again, whichever is
+    /// longer. Returns as soon as nothing is running.
     pub async fn serve_until(self, signal: impl Future<Output = ()>) {
         let shared = self.shared.clone();
-        tokio::select! {
-            () = self.serve() => {}
-            () = signal => shared.serving.shut_down().await,
+        if self.serve_and_hand_over(signal).await {
+            shared.serving.shut_down().await;
         }
     }
 
-    /// As [`serve_until`](Self::serve_until). When `again` completes during the shutdown, what is left is canceled, and
-    /// nothing is waited for any more.
-    pub async fn serve_until_told_twice(
-        self,
-        signal: impl Future<Output = ()>,
-        again: impl Future<Output = ()>,
-    ) {
+    /// Returns `true` after `signal` has completed, the handler was notified and clients were.
+    async fn serve_and_hand_over(self, signal: impl Future<Output = ()>) -> bool {
         let shared = self.shared.clone();
+        let handed_over = async {
+            signal.await;
+            shared.serving.announce().await;
+            shared.serving.hand_over().await;
+        };
         tokio::select! {
-            () = self.serve() => return,
-            () = signal => {}
+            () = self.serve() => false,
+            () = handed_over => true,
         }
+    }
+
+    /// As [`serve_until`](Self::serve_until). When `force` completes during the graceful shutdown, running
+    /// handlers are canceled and not waited for.
+    pub async fn serve_until_forced(self, signal: impl Future<Output = ()>, force: impl Future<Output = ()>) {
+        let shared = self.shared.clone();
+        let ending = async {
+            if self.serve_and_hand_over(signal).await {
+                shared.serving.shut_down().await;
+            }
+        };
         tokio::select! {
             biased;
-            () = again => shared.serving.end_now().await,
-            () = shared.serving.shut_down() => {}
+            () = force => shared.serving.end_now().await,
+            () = ending => {}
         }
     }
 
-    /// Accepts connections until the future is dropped; connections that are open go on.
+    /// Accepts connections until the future is dropped; open connections stay open.
     pub async fn serve(self) {
-        let mut pause = MIN_PAUSE;
+        let (mut pause, failed) = (MIN_PAUSE, LogLimit::new());
         loop {
             match self.listener.accept().await {
                 Ok(incoming) => {
@@ -115,8 +133,10 @@ impl<H: Handler> Server<H> {
                     self.shared.clone().admit(incoming);
                 }
                 Err(error) => {
-                    // Out of descriptors, most likely: an accept that fails must not end the server.
-                    warn!(%error, "accept failed; trying again");
+                    // Probably out of file descriptors: a failed accept must not end the server.
+                    if let Some(suppressed) = failed.allows(clock::now()) {
+                        warn!(%error, suppressed, "accept failed; trying again");
+                    }
                     tokio::time::sleep(pause).await;
                     pause = pause.saturating_mul(2).min(MAX_PAUSE);
                 }
@@ -128,7 +148,7 @@ impl<H: Handler> Server<H> {
 const MIN_PAUSE: Duration = Duration::from_millis(10);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 
-/// Counts a connection as long as it is open.
+/// Counts a connection while it is open.
 struct ConnectionPermit<H>(Arc<Shared<H>>);
 
 impl<H> Drop for ConnectionPermit<H> {
@@ -161,6 +181,12 @@ impl<H: Handler> Shared<H> {
             }
             return;
         }
+        if let Some(limit) = config.memory.refuses_connections() {
+            if let Some(suppressed) = self.no_memory.allows(clock::now()) {
+                warn!(limit, suppressed, "the memory budget is used up: closing the newest connection");
+            }
+            return;
+        }
         match &config.cores {
             None => tokio::spawn(permit.serve(|| incoming.into_io())),
             Some(cores) => cores.spawn(permit.serve(incoming.detach())),
@@ -168,36 +194,51 @@ impl<H: Handler> Shared<H> {
     }
 
     async fn serve_connection(&self, io: Io, peer: &Address) -> io::Result<()> {
-        let mut read = BytesMut::new();
-        // Subscribed for as long as the connection is open: shutdown waits for it.
+        // Subscribed while the connection is open: graceful shutdown waits for it.
         let mut phase = self.serving.phase.subscribe();
-        let timeout = self.serving.config.preface_timeout;
-        let preface = tokio::time::timeout(timeout, read_preface(&io, &mut read));
-        let preface = tokio::select! {
-            biased;
-            preface = preface => preface.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??,
-            // A connection that has sent nothing until then has nothing to lose.
-            _ = phase.wait_for(|phase| *phase != Phase::Serving) => return Ok(()),
+        let start = async {
+            let config = &self.serving.config;
+            let Some(mut secured) = self.handshakes.secure(config, io, peer).await else { return Ok(None) };
+            let preface =
+                tokio::time::timeout(config.preface_timeout, read_preface(&secured.io, &mut secured.read));
+            let preface = preface.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+            Ok::<_, io::Error>(Some((secured, preface)))
         };
+        let started = tokio::select! {
+            biased;
+            started = start => started?,
+            // A connection that has sent nothing so far can be closed at once.
+            _ = phase.wait_for(|phase| matches!(phase, Phase::Draining | Phase::Closing)) => return Ok(()),
+        };
+        let Some((Secured { io, read, extensions }, preface)) = started else { return Ok(()) };
         let Some(protocol) = self.protocols.iter().find(|protocol| protocol.detect(&preface)) else {
-            if let Some(suppressed) = self.strangers.allows(clock::now()) {
-                warn!(%peer, suppressed, "{}", self.complaint(&preface));
+            if let Some(suppressed) = self.unknown_protocols.allows(clock::now()) {
+                warn!(%peer, suppressed, "{}", self.unknown_protocol(&preface));
             }
             return Ok(());
         };
-        protocol.serve(Accepted { io, read }, ServerHandle::new(self.serving.clone())).await
+        let server = ServerHandle::new(self.serving.clone()).with_connection(extensions);
+        protocol.serve(Accepted { io, read }, server).await
     }
 
-    /// Returns one line for the log about a connection whose protocol the server does not speak.
-    fn complaint(&self, preface: &[u8; PREFACE_LEN]) -> String {
+    /// Returns the log line for a connection whose protocol the server does not speak.
+    fn unknown_protocol(&self, preface: &[u8; PREFACE_LEN]) -> String {
         let spoken: Vec<&str> = self.protocols.iter().map(|protocol| protocol.name()).collect();
         let spoken = spoken.join(", ");
         if preface.starts_with(b"PRI ") {
             return format!("closing connection: peer speaks HTTP/2 (gRPC), this server speaks {spoken}");
         }
+        if preface.starts_with(TLS_HANDSHAKE) {
+            return format!(
+                "closing connection: peer speaks TLS, which this server does not use; it speaks {spoken}"
+            );
+        }
         format!("closing connection: peer speaks none of {spoken}: check that it means this address")
     }
 }
+
+/// The type and the major version of a TLS record that begins a handshake.
+const TLS_HANDSHAKE: &[u8] = &[0x16, 0x03];
 
 async fn read_preface(io: &Io, buf: &mut BytesMut) -> io::Result<[u8; PREFACE_LEN]> {
     buf.reserve(1024);

@@ -1,4 +1,4 @@
-//! Makes the TCP listener of an address.
+//! Creates the TCP listener of an address.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,8 +8,9 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use crate::dial::address_fault;
 
-/// Connections that the system queues until they are accepted.
-const BACKLOG: u32 = 1024;
+/// The number of connections that the system queues until they are accepted: as many as it allows, since it takes its own
+/// limit (`net.core.somaxconn` on Linux) for a larger number. Clients connect all at once when a server has restarted.
+const BACKLOG: i32 = i32::MAX;
 
 /// Listens on `host:port`. Without a host, as in `:8888`, on every interface, IPv6 and IPv4.
 pub(super) async fn listen(address: &str) -> io::Result<TcpListener> {
@@ -19,7 +20,14 @@ pub(super) async fn listen(address: &str) -> io::Result<TcpListener> {
     if let Some(fault) = address_fault(address) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, fault));
     }
-    TcpListener::bind(address).await
+    let listener = TcpListener::bind(address).await?;
+    deepen(&SockRef::from(&listener))?;
+    Ok(listener)
+}
+
+/// Gives a socket that listens the longest queue.
+pub(super) fn deepen(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.listen(BACKLOG)
 }
 
 fn listen_everywhere(port: u16) -> io::Result<TcpListener> {
@@ -41,5 +49,5 @@ fn bind(socket: TcpSocket, address: SocketAddr) -> io::Result<TcpListener> {
     #[cfg(not(windows))]
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    socket.listen(BACKLOG.unsigned_abs())
 }

@@ -1,5 +1,5 @@
-//! What the handles of a stream share: a head that is the same for every transport, and behind it the
-//! transport's own end of the stream, in one allocation.
+//! The shared state of a stream's handles: a head that is the same for all transports, and the transport's
+//! own end of the stream, in one allocation.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -8,56 +8,66 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use kerrors::{Error, Side};
+use kerrors::{Error, Side, StreamError};
 
+use super::replay::Replay;
 use crate::call::{CallHead, StreamEnd};
 use crate::cancel::{Label, Reason, Registration, Scope, Target};
-use crate::guard::{guarded, report};
-use crate::observe::{Observer, Observers, StreamFacts, StreamInfo};
+use crate::guard::{Guarded, guarded, report};
+use crate::io::Address;
+use crate::observe::{HandlerFate, Observed, StreamFacts, StreamInfo};
 use crate::sync::Mutex;
-use crate::{Message, Metadata, clock};
+use crate::{Message, Metadata, Retryable, clock};
 
-/// One end of one stream on a connection. [`NewStream`] makes the handles of it that users hold.
+/// One end of one stream on a connection. [`NewStream`] makes its handles for users.
 ///
-/// A method that concerns one side only is never called on the other. No method may block.
+/// Methods for one side only are never called on the other. No method may block.
 pub trait TransportStream: Send + Sync + 'static {
-    /// Returns which end of the stream this is.
+    /// Returns whether this is the client's or the server's end.
     fn side(&self) -> Side;
 
-    /// Returns what is known of the stream from its start. Called only if somebody asks.
+    /// Returns the facts that are known from the stream's start. Called only when they are needed.
     fn facts(&self) -> StreamFacts;
 
-    /// Returns the name of the stream in this process.
+    /// Returns the label that identifies the stream in this process.
     fn label(&self) -> Label;
 
-    /// Called once, before the handles are given out: `stream` finds the stream's info for views of open
-    /// streams and for records of cancels.
+    /// Returns the addresses of this end and of the other, if that is less work than [`facts`](Self::facts).
+    fn ends(&self) -> Option<(&Address, &Address)> {
+        None
+    }
+
+    /// Called once, before the handles are returned: `stream` gives access to the stream's info for views of
+    /// open streams and for records of cancels.
     fn attach(&self, _stream: WeakStream) {}
 
-    /// Returns what a scope cancels when the stream was opened under it. `None`: the stream's handles.
+    /// Returns the target that a scope cancels if the stream was opened under it. `None`: the stream's
+    /// handles.
     fn target(&self) -> Option<(Arc<dyn Target>, u64)> {
         None
     }
 
-    /// Server: returns what the peer started the stream with. From then on `scope`, its handler's, is
-    /// canceled when the stream ends. `None` if the stream is gone.
+    /// Server: returns the head that the peer started the stream with. From then on `scope`, which belongs to
+    /// the handler, is canceled when the stream ends. `None` if the stream has already ended.
     fn begin(&self, _scope: &Scope) -> Option<CallHead> {
         None
     }
 
-    /// Queues one message whole, or waits until there is room for it.
+    /// Queues one whole message, or waits until there is room for it (backpressure).
     ///
     /// # Errors
-    /// What the stream ended with; code 12005 if this direction has ended or the message is too large.
+    /// The error that the stream ended with; [`ILLEGAL_OPERATION`](kerrors::Code::ILLEGAL_OPERATION) if this
+    /// direction has ended or the message is too large.
     fn poll_send(&self, cx: &mut Context<'_>, message: &Message<'_>) -> Poll<Result<(), Error>>;
 
-    /// A Send has waited for `timeout`: ends the stream with code 12904.
+    /// Ends the stream because a Send has waited for `timeout`, with
+    /// [`SEND_TIMEOUT`](kerrors::Code::SEND_TIMEOUT).
     fn expire_send(&self, _timeout: Duration) {}
 
     /// Client: ends this direction. Does nothing if it has ended.
     fn close_send(&self) {}
 
-    /// Client: the last sender was dropped. Cancels the stream, unless this direction has ended.
+    /// Client: cancels the stream because its last sender was dropped, unless this direction has ended.
     fn abandon_send(&self, reason: &Reason) {
         self.cancel(reason);
     }
@@ -66,67 +76,80 @@ pub trait TransportStream: Send + Sync + 'static {
     /// with the first poll that is pending.
     ///
     /// # Errors
-    /// What the stream ended with, after every message that came before; code 12014 if this Recv has waited
-    /// too long.
+    /// The error that the stream ended with, after all messages before it;
+    /// [`RECV_TIMEOUT`](kerrors::Code::RECV_TIMEOUT) if this Recv has timed out.
     fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>>;
 
-    /// The Recv that was pending was dropped: its timeout must not end the stream.
+    /// Called when a pending Recv is dropped: its timeout must not end the stream.
     fn stop_recv(&self) {}
 
-    /// Server: the receiver was dropped. What arrives is discarded.
+    /// Server: discards incoming messages because the receiver was dropped.
     fn discard_incoming(&self) {}
 
-    /// Returns the header of the response once it is there.
+    /// Waits for the header of the response.
     ///
     /// # Errors
-    /// What the stream ended with, if it ended without a header.
+    /// The error that the stream ended with, if it ended without a header.
     fn poll_header(&self, _cx: &mut Context<'_>) -> Poll<Result<Metadata, Error>> {
         Poll::Ready(Ok(Metadata::new()))
     }
 
-    /// Returns the header of the response if it is there.
+    /// Returns the header of the response if it has arrived.
     fn received_header(&self) -> Option<Metadata> {
         None
     }
 
-    /// Returns what the peer ended its direction with; `None` if it has not.
+    /// Returns the trailer that the peer ended its direction with; `None` if the direction is open.
     fn trailer(&self) -> Option<Metadata> {
         None
     }
 
-    /// Client: returns the next frame of data about the stream that no observer has seen.
+    /// Client: returns the next meta frame that was not reported to observers.
     fn take_meta(&self) -> Option<(Metadata, Bytes)> {
         None
     }
 
-    /// Server: adds to the header of the response, which is sent with the first message. `false` if it was
-    /// sent.
+    /// Server: adds to the header of the response, which is sent with the first message. Returns `false` if
+    /// it was already sent.
     fn set_header(&self, _header: &Metadata) -> bool {
         false
     }
 
-    /// Server: sends the header of the response now, if it was not sent.
+    /// Server: sends the header of the response now, unless it was already sent.
     ///
     /// # Errors
-    /// What the stream ended with; code 12005 if the header is too large.
+    /// The error that the stream ended with; [`ILLEGAL_OPERATION`](kerrors::Code::ILLEGAL_OPERATION) if the
+    /// header is too large.
     fn send_header(&self) -> Result<(), Error> {
         Ok(())
     }
 
-    /// Client: ends the stream here, at once, and at the peer. Does nothing if it has ended.
+    /// Client: ends the stream here, immediately, and at the peer. Does nothing if it has ended.
     fn cancel(&self, reason: &Reason);
 
-    /// Server: its handler, which had `scope`, has returned. Sends `end` and cancels `scope`.
+    /// Server: sends `end` and cancels `scope` because the handler, which had `scope`, has returned.
     fn finish(&self, _end: StreamEnd, _scope: &Scope) {}
 
-    /// Returns what the stream ended with, if it has ended.
+    /// Server: ends the stream with `error` because a limit of the server was reached before a handler began; `scope` was given
+    /// to [`begin`](Self::begin). The client may open it elsewhere, if the transport can say so. Default: as the error of a handler.
+    fn refuse(&self, error: &StreamError, scope: &Scope) {
+        self.finish(StreamEnd::failed(error.clone().into()), scope);
+    }
+
+    /// Returns the outcome of the stream, if it has ended.
     fn outcome(&self) -> Option<Result<(), Error>>;
 
-    /// No handle is left: gives up what the stream holds. A client's stream that has not ended is canceled.
+    /// Client: returns whether the stream may be opened again on another connection, once it has ended with an error.
+    fn retryable(&self) -> Retryable {
+        Retryable::Never
+    }
+
+    /// Releases the stream's resources because its last handle was dropped. A client's stream that has not
+    /// ended is canceled.
     fn release(&self) {}
 }
 
-/// A stream that a transport has made, without handles yet. Dropping it releases the stream.
+/// A stream of a transport that has no handles yet. Dropping it releases the stream.
 #[derive(Debug)]
 #[must_use = "dropping it releases the stream"]
 pub struct NewStream {
@@ -144,10 +167,11 @@ impl NewStream {
             opened: clock::now(),
             info: OnceLock::new(),
             send_timeout: None,
-            observers: Observers::default(),
+            observed: None,
             span: None,
             on_close: Mutex::default(),
             parent: None,
+            replay: None,
         };
         Self { inner: Arc::new(StreamInner { head, transport }) }
     }
@@ -156,44 +180,60 @@ impl NewStream {
         &self.inner.transport
     }
 
-    /// Gives the stream what it belongs to, and reports its start. Returns the text of an observer's panic beside
-    /// the stream: it is then to be ended.
-    pub(crate) fn start(mut self, setup: Setup) -> (Arc<StreamInner>, Result<(), String>) {
+    /// Gives the stream what it belongs to, and reports its connection.
+    pub(crate) fn start(mut self, setup: Setup) -> Arc<StreamInner> {
         if let Some(inner) = Arc::get_mut(&mut self.inner) {
-            let Setup { send_timeout, observers, parent } = setup;
+            let Setup { send_timeout, observed, parent, replay } = setup;
             let head = &mut inner.head;
-            (head.send_timeout, head.observers) = (send_timeout.map(Box::new), observers);
+            (head.send_timeout, head.observed) = (send_timeout.map(Box::new), observed);
+            head.replay = replay;
             head.parent = (!parent.is_empty()).then(|| Box::new(parent));
             let span = inner.make_span();
             inner.head.span = (!span.is_disabled()).then(|| Box::new(span));
         }
         let Self { inner } = self;
-        inner.transport.attach(WeakStream(Arc::downgrade(&inner)));
-        let started = inner.observe(Observer::start);
-        (inner, started)
+        inner.transport.attach(WeakStream::new(&inner));
+        if let Some(observed) = inner.observed() {
+            match inner.transport.ends() {
+                Some((local, peer)) => observed.connected(Some(inner.transport.label()), local, peer),
+                None => {
+                    let StreamInfo { label, local, peer, .. } = &**inner.info();
+                    observed.connected(Some(*label), local, peer);
+                }
+            }
+        }
+        inner
     }
 }
 
-/// What a stream belongs to.
+/// The owner of a stream: configuration, observers, and a client's parent scope.
 #[derive(Default)]
 pub(crate) struct Setup {
     pub(crate) send_timeout: Option<Duration>,
-    pub(crate) observers: Observers,
+    pub(crate) observed: Option<Arc<Observed>>,
     pub(crate) parent: Parent,
+    /// What the stream keeps to be opened again.
+    pub(crate) replay: Option<Box<StreamReplay>>,
 }
 
-/// What a client's stream was opened under, and what it holds until it is released.
+/// The parent of a client's stream, and the resources that the stream holds until it is released.
 #[derive(Default)]
 pub(crate) struct Parent {
     pub(crate) label: Option<Label>,
-    /// The place in the caller's scope.
+    /// The registration with the caller's scope.
     pub(crate) registration: Option<Registration>,
     /// Dropped after the stream is released.
     pub(crate) lease: Option<Lease>,
 }
 
-/// Whatever is to be dropped after a stream is released: its place in a pool.
-pub(crate) type Lease = Box<dyn std::any::Any + Send + Sync>;
+/// A value to be dropped after a stream is released, such as its lease of a pooled connection.
+pub(crate) type Lease = Box<dyn Held>;
+
+/// What a stream or call holds until it is released.
+pub(crate) trait Held: Send + Sync {
+    /// The stream or call has ended, with this error.
+    fn ended(&self, _error: Option<&Error>) {}
+}
 
 impl Parent {
     fn is_empty(&self) -> bool {
@@ -201,28 +241,34 @@ impl Parent {
     }
 }
 
-/// What the handles of a stream share.
+/// What a client's stream keeps to be opened again.
+pub(crate) type StreamReplay = Replay<Arc<StreamInner>>;
+
+/// The shared state of a stream's handles.
 pub(crate) struct StreamInner<T: TransportStream + ?Sized = dyn TransportStream> {
     head: Head,
     pub(super) transport: T,
 }
 
-/// The part of a stream that is the same for every transport.
+/// The part of a stream that is the same for all transports.
 struct Head {
     side: Side,
     header_reported: AtomicBool,
     finish_reported: AtomicBool,
     senders: AtomicU32,
     opened: Instant,
-    /// Made when it is first asked for.
-    info: OnceLock<Box<StreamInfo>>,
+    /// Made when it is first asked for. Shared, since futures of message layers hold it.
+    info: OnceLock<Arc<StreamInfo>>,
     /// Boxed, since few streams have one.
     send_timeout: Option<Box<Duration>>,
-    observers: Observers,
+    /// Few streams have any.
+    /// Shared with the stream that takes the place of this one, if it is refused.
+    observed: Option<Arc<Observed>>,
     /// `None` if no subscriber is interested.
     span: Option<Box<tracing::Span>>,
     on_close: Mutex<Option<Box<OnClose>>>,
     parent: Option<Box<Parent>>,
+    replay: Option<Box<StreamReplay>>,
 }
 
 /// Called once when a stream has ended, with its error.
@@ -231,18 +277,35 @@ type Callback = Box<dyn FnOnce(Option<&Error>) + Send>;
 #[derive(Default)]
 struct OnClose(Vec<Callback>);
 
-/// Finds a stream's info as long as the stream has a handle.
+/// Gives access to a stream's info while the stream has a handle.
 #[derive(Clone)]
 pub struct WeakStream(Weak<StreamInner>);
 
 impl WeakStream {
-    /// Returns what is known of the stream from its start; `None` if it has no handle any more.
+    pub(super) fn new(inner: &Arc<StreamInner>) -> Self {
+        Self(Arc::downgrade(inner))
+    }
+
+    /// Returns the facts known from the stream's start; `None` if all its handles were dropped. Called without a lock,
+    /// as [`hold`](Self::hold) says.
     pub fn info(&self) -> Option<StreamInfo> {
-        self.0.upgrade().map(|inner| inner.info().clone())
+        self.hold()?.info()
+    }
+
+    /// Keeps the stream until the returned value is dropped; `None` if all its handles were dropped. A transport calls it
+    /// where the end of a stream becomes visible: a task that sees the end may drop the last handle before the end is
+    /// recorded.
+    ///
+    /// The returned value is dropped without a lock: if it is the last reference, its drop ends the stream, which takes
+    /// the locks of the stream and of its connection.
+    pub fn hold(&self) -> Option<HeldStream> {
+        self.0.upgrade().map(|inner| HeldStream(Guarded::new(inner)))
     }
 
     fn cancel(&self, reason: &Reason) {
-        if let Some(inner) = self.0.upgrade() {
+        if let Some(held) = self.hold()
+            && let Some(inner) = held.0.get()
+        {
             inner.transport.cancel(reason);
         }
     }
@@ -254,14 +317,31 @@ impl fmt::Debug for WeakStream {
     }
 }
 
+/// A stream that is kept until its end is recorded. What belongs to users is dropped with it: a panic of that is logged.
+#[must_use = "dropping it may end the stream"]
+pub struct HeldStream(Guarded<Arc<StreamInner>>);
+
+impl HeldStream {
+    /// Returns the facts known from the stream's start. `None` only while it is dropped.
+    pub fn info(&self) -> Option<StreamInfo> {
+        self.0.get().map(|inner| (**inner.info()).clone())
+    }
+}
+
+impl fmt::Debug for HeldStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeldStream").finish_non_exhaustive()
+    }
+}
+
 /// Cancels a stream whose transport has no target of its own.
 #[derive(Debug, Default)]
 pub(crate) struct StreamTarget(OnceLock<WeakStream>);
 
 impl StreamTarget {
     pub(crate) fn set(&self, inner: &Arc<StreamInner>) {
-        // Set once: where the target is made.
-        let _ = self.0.set(WeakStream(Arc::downgrade(inner)));
+        // Set once, where the target is created.
+        let _ = self.0.set(WeakStream::new(inner));
     }
 }
 
@@ -278,18 +358,29 @@ impl<T: TransportStream + ?Sized> StreamInner<T> {
         self.head.side
     }
 
+    /// What is kept to open the stream again; `None` if it never is.
+    pub(super) fn replay(&self) -> Option<&StreamReplay> {
+        self.head.replay.as_deref()
+    }
+
     pub(super) fn send_timeout(&self) -> Option<Duration> {
         self.head.send_timeout.as_deref().copied()
     }
 
-    pub(super) fn observers(&self) -> &Observers {
-        &self.head.observers
+    /// Returns the observers of the stream, if it has any.
+    pub(super) fn observed(&self) -> Option<&Observed> {
+        self.head.observed.as_deref().filter(|observed| observed.is_observed())
     }
 
-    pub(crate) fn info(&self) -> &StreamInfo {
+    pub(crate) fn info(&self) -> &Arc<StreamInfo> {
         self.head.info.get_or_init(|| {
-            let parent = self.head.parent.as_ref().and_then(|parent| parent.label);
-            Box::new(StreamInfo::new(self.transport.facts(), self.head.side, parent, self.head.opened))
+            let Head { side, opened, parent, observed, .. } = &self.head;
+            let mut info = StreamInfo::new(self.transport.facts(), *side, *opened);
+            info.parent = parent.as_ref().and_then(|parent| parent.label);
+            if let Some(observed) = observed {
+                (info.chain, info.peer_service) = (observed.chain, observed.peer_service.clone());
+            }
+            Arc::new(info)
         })
     }
 
@@ -311,36 +402,82 @@ impl<T: TransportStream + ?Sized> StreamInner<T> {
         self.head.span.as_ref().map(|span| span.enter())
     }
 
-    /// Server: returns the error to report for a stream whose handler ended with `end`: what ended the
-    /// stream before its handler counts more than what the handler made of it.
+    /// Server: returns the error to report for a stream whose handler ended with `end`: an error that ended
+    /// the stream before has precedence over the handler's result.
     pub(crate) fn error_of(&self, end: &StreamEnd) -> Option<Error> {
         let of_handler = || end.error.clone().map(Error::from);
         self.transport.outcome().map_or_else(of_handler, Result::err)
     }
 
-    /// Reports once how the stream ended.
-    pub(crate) fn report_finish(&self, error: Option<&Error>) {
+    /// Reports the outcome of the stream, once; at a server, after its handler has ended so.
+    pub(crate) fn report_finish(&self, error: Option<&Error>, handler: Option<HandlerFate>) {
         if self.head.finish_reported.swap(true, Ordering::AcqRel) {
             return;
         }
-        if let (Some(span), Some(error)) = (&self.head.span, error.and_then(Error::stream)) {
-            span.record("code", error.code().number());
-            span.record("path", error.path().map(tracing::field::display));
+        self.record_end(error);
+        self.count_end(error);
+        if let Some(observed) = self.observed() {
+            observed.finish_after(error, handler);
         }
-        let _ = self.observe(|observer, info| observer.finish(info, error));
         self.call_on_close(error);
     }
 
-    /// Server: its handler, which had `scope`, has returned.
+    /// The stream was refused or lost, and `next` takes its place: its end is the call's, and its callbacks wait for it.
+    pub(super) fn hand_over(&self, next: &Arc<StreamInner>) {
+        self.head.finish_reported.store(true, Ordering::Release);
+        let error = self.ended_with();
+        self.record_end(error.as_ref());
+        // A refusal says nothing against the instance, a loss does.
+        if self.transport.retryable() == Retryable::IfIdempotent {
+            self.count_end(error.as_ref());
+        }
+        self.hand_over_callbacks(next);
+    }
+
+    /// Counts the end in the outcomes of the instance.
+    fn count_end(&self, error: Option<&Error>) {
+        if let Some(lease) = self.head.parent.as_ref().and_then(|parent| parent.lease.as_ref()) {
+            lease.ended(error);
+        }
+    }
+
+    fn record_end(&self, error: Option<&Error>) {
+        if let (Some(span), Some(error)) = (&self.head.span, error) {
+            span.record("code", error.code().map(kerrors::Code::number));
+            span.record("path", error.path().map(tracing::field::display));
+        }
+    }
+
+    /// Returns the error that the call ended with, if it has ended with one.
+    fn ended_with(&self) -> Option<Error> {
+        let failure = self.replay().and_then(StreamReplay::failure).cloned();
+        failure.or_else(|| self.transport.outcome().and_then(Result::err))
+    }
+
+    /// Server: ends the stream because its handler, which had `scope`, has returned.
     pub(crate) fn finish(&self, end: StreamEnd, scope: &Scope) {
         self.transport.finish(end, scope);
     }
 
-    /// Adds a callback for the end of the stream, or calls it if the end was reported.
-    pub(super) fn add_on_close(&self, callback: impl FnOnce(Option<&Error>) + Send + 'static) {
-        self.head.on_close.lock().get_or_insert_default().0.push(Box::new(callback));
+    pub(crate) fn refuse(&self, error: &StreamError, scope: &Scope) {
+        self.transport.refuse(error, scope);
+    }
+
+    /// Adds a callback for the end of the stream, or calls it if the end was already reported.
+    fn add_callback(&self, callback: Callback) {
+        self.head.on_close.lock().get_or_insert_default().0.push(callback);
+        if let Some(next) = self.replay().and_then(StreamReplay::next) {
+            return self.hand_over_callbacks(next);
+        }
         if self.head.finish_reported.load(Ordering::Acquire) {
-            self.call_on_close(self.transport.outcome().and_then(Result::err).as_ref());
+            self.call_on_close(self.ended_with().as_ref());
+        }
+    }
+
+    fn hand_over_callbacks(&self, next: &Arc<StreamInner>) {
+        let callbacks = self.head.on_close.lock().take();
+        for callback in callbacks.into_iter().flat_map(|callbacks| callbacks.0) {
+            next.current().add_callback(callback);
         }
     }
 
@@ -353,45 +490,25 @@ impl<T: TransportStream + ?Sized> StreamInner<T> {
         }
     }
 
-    /// Lets each observer see an event. A panic is logged, and costs neither the stream nor the other observers
-    /// anything, unless the caller decides otherwise.
-    ///
-    /// # Errors
-    /// The text of the first panic.
-    pub(super) fn observe(&self, event: impl Fn(&dyn Observer, &StreamInfo)) -> Result<(), String> {
-        let mut result = Ok(());
-        for observer in self.head.observers.iter() {
-            if let Err(text) = guarded(|| event(&**observer, self.info())) {
-                report("an observer", &text);
-                result = result.and(Err(text));
-            }
-        }
-        result
-    }
-
-    /// Whether observers see headers and meta frames of this end.
-    fn is_observed_client(&self) -> bool {
-        !self.head.observers.is_empty() && self.head.side == Side::Client
-    }
-
+    #[inline]
     pub(super) fn report_metas(&self) {
-        if !self.is_observed_client() {
-            return;
-        }
+        let Some(observed) = self.observed().filter(|observed| observed.wants_meta) else { return };
         while let Some((strings, payload)) = self.transport.take_meta() {
-            let _ = self.observe(|observer, info| observer.meta(info, &strings, &payload));
+            observed.meta(&strings, &payload);
         }
     }
 
-    /// Reports once the header of the response.
+    /// Reports the header of the response, once.
+    #[inline]
     pub(super) fn report_header(&self) {
-        if !self.is_observed_client() {
+        let Some(observed) = self.observed().filter(|observed| observed.wants_header) else { return };
+        if self.head.header_reported.load(Ordering::Acquire) {
             return;
         }
         if let Some(header) = self.transport.received_header()
             && !self.head.header_reported.swap(true, Ordering::AcqRel)
         {
-            let _ = self.observe(|observer, info| observer.header(info, &header));
+            observed.header(&header);
         }
     }
 
@@ -399,12 +516,13 @@ impl<T: TransportStream + ?Sized> StreamInner<T> {
     pub(super) fn report_if_ended(&self) {
         if let Some(outcome) = self.transport.outcome() {
             self.report_header();
-            self.report_finish(outcome.as_ref().err());
+            let failure = self.replay().and_then(StreamReplay::failure);
+            self.report_finish(failure.or(outcome.as_ref().err()), None);
         }
     }
 
-    /// Client: ends the stream here and at the peer. If the scope it was opened under is canceled, though
-    /// the cancel may not have reached the stream yet, it ends with the scope's reason.
+    /// Client: ends the stream here and at the peer. If the scope it was opened under is canceled, it ends
+    /// with the scope's reason, even if the cascade has not reached the stream yet.
     pub(super) fn cancel(&self, reason: &Reason) {
         self.transport.cancel(self.reason_above().as_ref().unwrap_or(reason));
     }
@@ -423,8 +541,18 @@ impl<T: TransportStream + ?Sized> StreamInner<T> {
     }
 }
 
+impl StreamInner {
+    /// Adds a callback for the end of the stream, or calls it if the end was reported.
+    pub(super) fn add_on_close(self: &Arc<Self>, callback: impl FnOnce(Option<&Error>) + Send + 'static) {
+        self.current().add_callback(Box::new(callback));
+    }
+}
+
 impl<T: TransportStream + ?Sized> Drop for StreamInner<T> {
     fn drop(&mut self) {
+        if let Some(replay) = self.replay() {
+            replay.give_up();
+        }
         if self.head.side == Side::Client && !*self.head.finish_reported.get_mut() {
             self.cancel(&Reason::Canceled);
             self.report_if_ended();

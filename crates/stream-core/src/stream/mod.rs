@@ -1,27 +1,30 @@
-//! The handles of a stream: one sends, one receives. Messages are bytes; typed streams are another crate's.
+//! The handles of a stream: one sends, one receives. Messages are bytes; typed streams are in another crate.
 //!
-//! A transport implements [`TransportStream`], and [`NewStream`] makes the handles of it. Dropping a handle
-//! of a client's stream before its end cancels the stream: a drop never looks like a clean end.
+//! A transport implements [`TransportStream`], and [`NewStream`] makes the handles. Dropping a handle of a
+//! client's stream before its end cancels the stream: a drop never looks like a clean end.
 
 use std::sync::Arc;
 
 mod inner;
 mod recv;
+mod reopened;
+mod replay;
 mod send;
 
-pub(crate) use inner::{Lease, Parent, Setup, StreamInner, StreamTarget};
-pub use inner::{NewStream, TransportStream, WeakStream};
+pub(crate) use inner::{Held, Lease, Parent, Setup, StreamInner, StreamReplay, StreamTarget};
+pub use inner::{HeldStream, NewStream, TransportStream, WeakStream};
 pub use recv::{Recv, RecvStream};
+pub(crate) use replay::Reopen;
 pub use send::{Send, SendStream, SendTimer};
 
 impl NewStream {
-    /// Returns the two handles of a stream that neither a client nor a server has made.
+    /// Returns the two handles of a stream that belongs neither to a client nor to a server.
     pub fn split(self) -> (SendStream, RecvStream) {
-        handles(&self.start(Setup::default()).0)
+        handles(&self.start(Setup::default()))
     }
 }
 
-/// Returns the two handles of a stream. Called once a stream.
+/// Returns the two handles of a stream. Called once per stream.
 pub(crate) fn handles(inner: &Arc<StreamInner>) -> (SendStream, RecvStream) {
     (SendStream::new(inner.clone()), RecvStream::new(inner.clone()))
 }

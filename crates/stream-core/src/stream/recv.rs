@@ -10,10 +10,9 @@ use kerrors::{Error, Side};
 
 use super::inner::StreamInner;
 use crate::Metadata;
-use crate::cancel::Reason;
 use crate::observe::StreamInfo;
 
-/// Receives messages. Dropping a client's cancels the stream if it has not ended.
+/// Receives messages. Dropping a client's receiver cancels the stream if it has not ended.
 #[derive(Debug)]
 #[must_use = "dropping the receiver cancels a client's stream"]
 pub struct RecvStream {
@@ -25,19 +24,25 @@ impl RecvStream {
         Self { inner }
     }
 
-    /// Returns the next message; `None` at the clean end of the peer's direction, which only its trailer
-    /// makes. Cancel-safe: a message is returned or stays.
+    /// Returns the next message; `None` at the clean end of the peer's direction, which only a trailer can
+    /// be. Cancel-safe: no message is lost. A receiver that is not polled causes flow control: the peer's
+    /// sends wait.
     ///
     /// # Errors
-    /// What the stream ended with, after every message that came before.
+    /// The error that the stream ended with, after all messages before it.
     pub fn recv(&mut self) -> Recv<'_> {
         Recv { stream: self }
     }
 
     /// As [`recv`](Self::recv). The Recv timeout starts with the first poll that is pending.
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
-        self.inner.report_metas();
-        let received = self.inner.transport.poll_recv(cx);
+        let received = self.inner.poll_answer(cx, |inner, cx| {
+            let received = inner.transport.poll_recv(cx);
+            if received.is_ready() {
+                inner.report_metas();
+            }
+            received
+        });
         if let Poll::Ready(received) = &received {
             self.report(received.as_ref());
         }
@@ -45,40 +50,60 @@ impl RecvStream {
     }
 
     fn report(&self, received: Result<&Option<Bytes>, &Error>) {
-        let observers = self.inner.observers();
-        match received {
-            Ok(Some(message)) if !observers.is_empty() => {
-                self.inner.report_header();
-                let _ = self.inner.observe(|observer, info| observer.received(info, message.len()));
+        let inner = self.inner.current();
+        let ended = !matches!(received, Ok(Some(_)));
+        if let Some(observed) = inner.observed() {
+            match received {
+                Ok(Some(message)) => {
+                    inner.report_header();
+                    observed.received(message.len());
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    inner.report_header();
+                    observed.recv_failed(error);
+                }
             }
-            Ok(Some(_)) => {}
-            Ok(None) | Err(_) if self.inner.side() == Side::Client => self.inner.report_if_ended(),
-            Ok(None) | Err(_) => {}
+        }
+        if ended && inner.side() == Side::Client {
+            inner.report_if_ended();
         }
     }
 
-    /// Returns the header of the peer's response, once it is there. Cancel-safe.
+    /// Reports an error that a layer above made of a message that was received.
+    #[doc(hidden)]
+    pub fn report_failure(&self, error: &Error) {
+        self.inner.observed().into_iter().for_each(|observed| observed.recv_failed(error));
+    }
+
+    /// Waits for the header of the peer's response. Cancel-safe.
     ///
     /// # Errors
-    /// What the stream ended with, if it ended without a header.
+    /// The error that the stream ended with, if it ended without a header.
     pub async fn header(&mut self) -> Result<Metadata, Error> {
-        let header = std::future::poll_fn(|cx| self.inner.transport.poll_header(cx)).await;
-        self.inner.report_header();
+        let poll = |inner: &Arc<StreamInner>, cx: &mut Context<'_>| inner.transport.poll_header(cx);
+        let header = std::future::poll_fn(|cx| self.inner.poll_answer(cx, poll)).await;
+        self.inner.current().report_header();
         header
     }
 
     /// Returns the trailer of the peer's direction; `None` if it has not ended.
     pub fn trailer(&self) -> Option<Metadata> {
-        self.inner.transport.trailer()
+        self.inner.current().transport.trailer()
     }
 
-    /// Returns what is known of the stream from its start.
+    /// Returns the facts known from the stream's start.
     pub fn info(&self) -> &StreamInfo {
-        self.inner.info()
+        self.inner.current().info()
     }
 
-    /// Calls `callback` once when the stream has ended, with its error: a client's when its handles learn of
-    /// the end, a server's when its handler has returned.
+    /// As [`info`](Self::info), for those who keep it.
+    pub fn shared_info(&self) -> Arc<StreamInfo> {
+        self.inner.info().clone()
+    }
+
+    /// Calls `callback` once when the stream has ended, with its error: on a client when a handle observes
+    /// the end, on a server when the handler has returned.
     pub fn on_close(&self, callback: impl FnOnce(Option<&Error>) + Send + 'static) {
         self.inner.add_on_close(callback);
     }
@@ -87,7 +112,7 @@ impl RecvStream {
 impl Drop for RecvStream {
     fn drop(&mut self) {
         match self.inner.side() {
-            Side::Client => self.inner.cancel(&Reason::Canceled),
+            Side::Client => self.inner.abandon_recv(),
             Side::Server => self.inner.transport.discard_incoming(),
         }
     }
@@ -117,7 +142,7 @@ impl Future for Recv<'_> {
 
 impl Drop for Recv<'_> {
     fn drop(&mut self) {
-        // A Recv that was given up must not time the stream out.
-        self.stream.inner.transport.stop_recv();
+        // The timeout of a dropped Recv must not end the stream.
+        self.stream.inner.current().transport.stop_recv();
     }
 }

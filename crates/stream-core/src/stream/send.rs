@@ -10,11 +10,10 @@ use kerrors::{Error, Side};
 use tokio::time::Sleep;
 
 use super::inner::StreamInner;
-use crate::cancel::Reason;
 use crate::observe::StreamInfo;
 use crate::{Message, Metadata};
 
-/// Sends messages. Clones send on the same stream, each message whole, in the order of the calls.
+/// Sends messages. Clones send on the same stream, whole messages in the order of the calls.
 ///
 /// A client's stream is canceled when the last clone is dropped before [`close_send`](Self::close_send).
 #[derive(Debug)]
@@ -28,12 +27,13 @@ impl SendStream {
         Self { inner }
     }
 
-    /// Queues one message; waits while too much is queued. Cancel-safe: the message is queued whole or
-    /// not at all.
+    /// Queues one message; waits while too much is queued (backpressure). Cancel-safe: the message is queued
+    /// whole or not at all.
     ///
     /// # Errors
-    /// What the stream ended with; code 12005 after [`close_send`](Self::close_send), or if the message is
-    /// too large for a frame.
+    /// The error that the stream ended with; [`ILLEGAL_OPERATION`](kerrors::Code::ILLEGAL_OPERATION) after
+    /// [`close_send`](Self::close_send), or if the message is too large for a frame;
+    /// [`SEND_TIMEOUT`](kerrors::Code::SEND_TIMEOUT) if the wait exceeds the Send timeout.
     pub fn send<'a>(&'a self, message: &'a [u8]) -> Send<'a> {
         Send { stream: self, message: Message::Borrowed(message), timer: SendTimer::default() }
     }
@@ -46,56 +46,69 @@ impl SendStream {
         Send { stream: self, message: Message::Owned(message), timer: SendTimer::default() }
     }
 
-    /// As [`send`](Self::send), for a future that holds the message itself. `timer` belongs to the one
-    /// message: the Send timeout starts with the first poll that is pending.
+    /// As [`send`](Self::send), for a future that owns the message. `timer` is used for this message only:
+    /// the Send timeout starts with the first poll that is pending.
     pub fn poll_send(
         &self,
         cx: &mut Context<'_>,
         message: &Message<'_>,
         timer: &mut SendTimer,
     ) -> Poll<Result<(), Error>> {
-        let transport = &self.inner.transport;
-        let mut sent = transport.poll_send(cx, message);
+        let mut sent = self.inner.poll_send(cx, message);
         if let (Poll::Pending, Some(timeout)) = (&sent, self.inner.send_timeout()) {
             let timer = timer.0.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
             ready!(timer.as_mut().poll(cx));
-            transport.expire_send(timeout);
-            sent = transport.poll_send(cx, message);
+            self.inner.current().transport.expire_send(timeout);
+            sent = self.inner.poll_send(cx, message);
         }
-        // An end that is found here is reported by Recv, after the messages that came before it, or by the
-        // drop.
-        if let Poll::Ready(Ok(())) = sent {
-            let _ = self.inner.observe(|observer, info| observer.sent(info, message.as_ref().len()));
+        // Recv reports an end that is found here, after the messages before it, or the drop does.
+        if let (Poll::Ready(sent), Some(observed)) = (&sent, self.inner.observed()) {
+            match sent {
+                Ok(()) => observed.sent(message.as_ref().len()),
+                Err(error) => observed.send_failed(error),
+            }
         }
         sent
     }
 
+    /// Reports an error that a layer above made of a message that was to be sent.
+    #[doc(hidden)]
+    pub fn report_failure(&self, error: &Error) {
+        self.inner.observed().into_iter().for_each(|observed| observed.send_failed(error));
+    }
+
     /// Client: ends this direction.
     pub fn close_send(&self) {
-        self.inner.transport.close_send();
+        self.inner.close_send();
     }
 
-    /// Returns what is known of the stream from its start.
+    /// Returns the facts known from the stream's start.
     pub fn info(&self) -> &StreamInfo {
-        self.inner.info()
+        self.inner.current().info()
     }
 
-    /// Calls `callback` once when the stream has ended, with its error: a client's when its handles learn of
-    /// the end, a server's when its handler has returned.
+    /// As [`info`](Self::info), for those who keep it.
+    pub fn shared_info(&self) -> Arc<StreamInfo> {
+        self.inner.info().clone()
+    }
+
+    /// Calls `callback` once when the stream has ended, with its error: on a client when a handle observes
+    /// the end, on a server when the handler has returned.
     pub fn on_close(&self, callback: impl FnOnce(Option<&Error>) + std::marker::Send + 'static) {
         self.inner.add_on_close(callback);
     }
 
-    /// Server: adds to the header of the response, which is sent with the first message. `false` if it was
-    /// sent.
+    /// Server: adds to the header of the response, which is sent with the first message. Returns `false` if
+    /// it was already sent.
     pub fn set_header(&self, header: &Metadata) -> bool {
         self.inner.transport.set_header(header)
     }
 
-    /// Server: sends the header of the response now, if it was not sent.
+    /// Server: sends the header of the response now, unless it was already sent.
     ///
     /// # Errors
-    /// What the stream ended with; code 12005 if the header is too large.
+    /// The error that the stream ended with; [`ILLEGAL_OPERATION`](kerrors::Code::ILLEGAL_OPERATION) if the
+    /// header is too large.
     pub fn send_header(&self) -> Result<(), Error> {
         self.inner.transport.send_header()
     }
@@ -111,8 +124,7 @@ impl Clone for SendStream {
 impl Drop for SendStream {
     fn drop(&mut self) {
         if self.inner.remove_sender() && self.inner.side() == Side::Client {
-            let reason = self.inner.reason_above().unwrap_or(Reason::Canceled);
-            self.inner.transport.abandon_send(&reason);
+            self.inner.abandon_send();
         }
     }
 }

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-/// How a connection treats its socket.
+/// The timeouts of a connection's socket.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct SocketConfig {
-    /// How long the socket may accept no bytes while data is queued. The connection is then closed with code
-    /// 12006. Default: 10 s.
+    /// The time for which the socket may accept no bytes while data is queued (backpressure by the peer). The
+    /// connection is then closed with [`TRANSPORT_CLOSING`](kerrors::Code::TRANSPORT_CLOSING). Default: 10 s.
     pub write_timeout: Duration,
-    /// How long to poll the socket after each read before waiting for it. Trades CPU for latency; other tasks
-    /// that are ready still run. Default: zero (off).
+    /// The time to spin after each read before parking. Trades CPU for latency; other ready tasks still run.
+    /// Default: zero (off).
     pub busy_poll: Duration,
 }
 

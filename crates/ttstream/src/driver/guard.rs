@@ -1,5 +1,5 @@
-//! Closes a connection with the task that drives it: whatever ends the task ends the connection, so that nobody
-//! waits for what no task will do.
+//! Closes a connection with the task that drives it: the end of the task, for any reason, ends the connection, so that no
+//! other task waits for it forever.
 
 use std::sync::Arc;
 
@@ -15,24 +15,25 @@ pub(super) struct CloseOnDrop(Option<Closing>);
 struct Closing {
     link: Arc<Link>,
     error: StreamError,
-    /// The peer has no part in it.
+    /// The close is caused by this side, not by the peer.
     is_own: bool,
 }
 
 impl CloseOnDrop {
-    /// For a task without which the connection cannot go on.
+    /// Returns the guard of a task that the connection needs.
     pub(super) fn new(link: Arc<Link>) -> Self {
         let cause = "the task of the connection has ended: its runtime was shut down, or it panicked";
         let error = StreamError::new(Code::TRANSPORT_CLOSING).with_cause(cause);
         Self(Some(Closing { link, error, is_own: true }))
     }
 
-    /// For a connection that is lost, with `error`.
+    /// Returns the guard of a connection that was lost with `error`.
     pub(super) fn lost(link: Arc<Link>, error: StreamError) -> Self {
         Self(Some(Closing { link, error, is_own: false }))
     }
 
-    /// The task has ended by itself: the connection is closed, or is to be closed by another.
+    /// Disarms the guard, because the task has ended normally: the connection is closed, or another task will
+    /// close it.
     pub(super) fn disarm(mut self) {
         self.0 = None;
     }
@@ -44,6 +45,6 @@ impl Drop for CloseOnDrop {
         if is_own {
             link.retire();
         }
-        link.close(&error);
+        link.lose(&error);
     }
 }

@@ -1,22 +1,26 @@
-//! A connection that handles, reader and writer share: its state and its byte stream. Owns the lock, the rule
-//! that nothing is called under it, and the write that a sender does itself.
+//! A connection shared by handles, reader and writer: its state and its byte stream. Owns the lock, the rule
+//! that nothing is called under it, and writes made by a sender itself.
 
 use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kerrors::{Code, Error, StreamError};
 
+use super::actions::{Actions, CanceledHandler, Close, Rare, ReadOutcome};
 use super::config::SocketConfig;
 use super::guard::CloseOnDrop;
 use super::observed::{Listed, WeakStream, record};
-use super::state::{Actions, CanceledHandler, Close, Opened, ReadOutcome, State};
+use super::state::{Opened, State};
+use stream_core::MemoryBudget;
 use stream_core::clock;
+use stream_core::guard::{guarded, report};
 use stream_core::io::{Address, Io, Output, write_ready};
+use stream_core::memory::{NO_MEMORY, Shed};
 #[cfg(feature = "tokio")]
 use stream_core::observe::{Inspect, StreamView};
 use stream_core::rt::{Spawner, log, poll_proceed, sleep};
@@ -33,39 +37,62 @@ pub(crate) struct Link {
     state: Mutex<State>,
     io: Io,
     socket: SocketConfig,
-    /// How long it may be without a stream.
+    /// The idle timeout: the time that it may be without a stream.
     idle: Duration,
-    /// The time for those who need none.
+    /// A time for polls that do not depend on it.
     started: Instant,
+    memory: MemoryBudget,
     spawner: Spawner,
     this: Weak<Self>,
     number: u64,
+    /// A server's own service name, set once.
+    server: OnceLock<Arc<str>>,
     _listed: Listed,
 }
 
-/// How long a connection stays open on which a stream was canceled: a Kitex server that meets the end of
-/// a connection may pass over an Rst that came just before, and with it over who canceled. And how long
-/// one that cannot be written stays open to be read.
+/// The time for which a connection stays open after a cancel: a Kitex server that reads the end of a
+/// connection may drop an Rst just before it, and with it the cancel path. Also the time for which a
+/// connection that cannot be written stays open to be read.
 const LINGER: Duration = Duration::from_millis(250);
 
-/// Batches that a sender writes in a row before it leaves the rest to the task.
+/// The number of batches that a sender writes before it leaves the rest to the task.
 const MAX_SENDER_BATCHES: usize = 4;
 
+impl Shed for Link {
+    fn shed(&self, part: usize) -> usize {
+        let partial = self.lock_connection(Connection::partial_bytes);
+        self.update_connection(|connection| connection.shed(part)).unwrap_or_else(|| {
+            self.close(&StreamError::new(Code::TRANSPORT_CLOSING).with_cause(NO_MEMORY));
+            partial
+        })
+    }
+}
+
 impl Link {
-    /// Returns a connection whose reader and writer have not begun. See [`start`](super::start).
-    pub(super) fn new(connection: Connection, io: Io, socket: SocketConfig, idle: Duration) -> Arc<Self> {
+    /// Returns a connection whose reader and writer are not started. See [`start`](super::start).
+    pub(super) fn new(
+        mut connection: Connection,
+        io: Io,
+        socket: SocketConfig,
+        idle: Duration,
+        memory: MemoryBudget,
+    ) -> Arc<Self> {
         let started = clock::now();
-        let state = State::new(connection, started, idle);
-        Arc::new_cyclic(|this| Self {
-            state: Mutex::new(state),
-            io,
-            socket,
-            idle,
-            started,
-            spawner: Spawner::current(),
-            this: this.clone(),
-            number: Label::next_connection(),
-            _listed: Listed::new(Weak::<Self>::clone(this)),
+        Arc::new_cyclic(|this| {
+            connection.count_in(&memory, Weak::<Self>::clone(this));
+            Self {
+                state: Mutex::new(State::new(connection, started, idle)),
+                memory,
+                io,
+                socket,
+                idle,
+                started,
+                spawner: Spawner::current(),
+                this: this.clone(),
+                number: Label::next_connection(),
+                server: OnceLock::new(),
+                _listed: Listed::new(Weak::<Self>::clone(this)),
+            }
         })
     }
 
@@ -81,11 +108,15 @@ impl Link {
         self.socket.write_timeout
     }
 
+    pub(super) fn memory(&self) -> &MemoryBudget {
+        &self.memory
+    }
+
     pub(super) fn busy_poll(&self) -> Duration {
         self.socket.busy_poll
     }
 
-    /// Returns how long the connection may be without a stream.
+    /// Returns the idle timeout of the connection.
     pub(super) fn idle_timeout(&self) -> Duration {
         self.idle
     }
@@ -100,12 +131,22 @@ impl Link {
         self.io.peer_addr()
     }
 
-    /// Changes the connection under the lock, then does what that asks for.
+    /// Reads from the connection under the lock: what causes no action.
+    pub(crate) fn read_connection<R>(&self, read: impl FnOnce(&mut Connection) -> R) -> R {
+        self.lock(|state| read(&mut state.connection))
+    }
+
+    /// Changes the connection under the lock, then runs the resulting actions.
     pub(crate) fn update_connection<R>(&self, change: impl FnOnce(&mut Connection) -> R) -> R {
         self.update(|state| change(&mut state.connection))
     }
 
-    /// Changes the state under the lock, then does what that asks for.
+    /// Calls `look` with the connection, under the lock.
+    pub(crate) fn lock_connection<R>(&self, look: impl FnOnce(&Connection) -> R) -> R {
+        self.lock(|state| look(&state.connection))
+    }
+
+    /// Changes the state under the lock, then runs the resulting actions.
     pub(super) fn update<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         let (result, actions) = {
             let mut state = self.state.lock();
@@ -116,7 +157,7 @@ impl Link {
         result
     }
 
-    /// As [`update`](Self::update), for a read: returns whom it concerns, to be woken by the reader.
+    /// As [`update`](Self::update), for a read: also returns the tasks that the reader has to wake.
     pub(super) fn update_read<R>(&self, read: impl FnOnce(&mut State) -> R) -> (R, ReadOutcome) {
         let (result, (actions, outcome)) = {
             let mut state = self.state.lock();
@@ -127,28 +168,37 @@ impl Link {
         (result, outcome)
     }
 
-    /// Runs `f` under the lock, and nothing after it: for what asks for no action.
+    /// Runs `f` under the lock, for changes that cause no actions.
     pub(super) fn lock<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
         f(&mut self.state.lock())
     }
 
     fn run(&self, actions: Actions) {
-        actions.wake.into_iter().for_each(Waker::wake);
-        actions.cancel.into_iter().for_each(CanceledHandler::cancel);
-        for (stream, error) in actions.reset {
-            record(stream.as_ref(), error, Duration::ZERO);
+        let Actions { wake, flush, close, rare } = actions;
+        wake.wake();
+        if let Some(rare) = rare {
+            let Rare { cancel, reset, causes, .. } = *rare;
+            if !causes.is_empty()
+                && let Err(text) = guarded(move || drop(causes))
+            {
+                report("the drop of a cause", &text);
+            }
+            cancel.into_iter().for_each(CanceledHandler::cancel);
+            for (stream, error) in reset {
+                record(stream.as_ref(), error, clock::now());
+            }
         }
-        if actions.flush {
+        if flush {
             self.flush();
         }
-        match actions.close {
+        match close {
             None => {}
             Some(Close::Now) => self.close(&StreamError::new(Code::TRANSPORT_CLOSING)),
             Some(Close::Later) => self.close_later(StreamError::new(Code::TRANSPORT_CLOSING)),
         }
     }
 
-    /// Writes as the sender; what the stream does not accept is left to the task.
+    /// Writes on the sender's task; bytes that the stream does not accept are left to the writer task.
     fn flush(&self) {
         let mut done = None;
         for _ in 0..MAX_SENDER_BATCHES {
@@ -168,20 +218,22 @@ impl Link {
         task.into_iter().for_each(Waker::wake);
     }
 
-    /// The reader has woken everyone: writes what they have answered, if nobody else has done so.
+    /// Called by the reader after it has woken all tasks: writes their responses, unless another task has
+    /// done so.
     pub(super) fn uncork(&self) {
         if self.lock(|state| state.scheduler.uncork()) {
             self.flush();
         }
     }
 
-    /// Closes the connection at once if the peer accepted nothing for too long. If it is gone, it may have
-    /// left the end of streams behind that is not read yet: the reader comes to the end of the connection by
-    /// itself, and soon. The writer's state stays as it is, so that nothing more is written.
+    /// Closes the connection at once on a write timeout; otherwise lets the reader drain first, since a peer
+    /// that has closed may have sent the ends of streams before. The writer's state stays as it is, so that
+    /// nothing more is written.
     pub(super) fn write_failed(&self, error: &io::Error) {
         let lost = StreamError::new(Code::TRANSPORT_CLOSING).with_cause(format!("connection lost: {error}"));
+        self.lock(|state| state.unread |= is_reset(error));
         match error.kind() {
-            io::ErrorKind::TimedOut => self.close(&lost),
+            io::ErrorKind::TimedOut => self.lose(&lost),
             _ => self.close_later(lost),
         }
     }
@@ -189,16 +241,16 @@ impl Link {
     fn close_later(&self, error: StreamError) {
         let Some(link) = self.this.upgrade() else { return };
         let closing = CloseOnDrop::lost(link, error);
-        // If the runtime is shut down meanwhile, the task is dropped, and the connection is closed at once.
+        // If the runtime is shut down meanwhile, the task is dropped, which closes the connection at once.
         self.spawner.spawn(async move {
             sleep(LINGER).await;
             drop(closing);
         });
     }
 
-    /// Returns the method of this name, with what its frames share.
-    pub(crate) fn prepare_method(&self, name: &str) -> Result<Arc<Method>, StreamError> {
-        self.lock(|state| state.connection.prepare_method(name.as_bytes()))
+    /// Returns the method `name` of `service`, with the cached parts of its frames.
+    pub(crate) fn prepare_method(&self, service: &[u8], name: &[u8]) -> Result<Arc<Method>, StreamError> {
+        self.lock(|state| state.connection.prepare_method(service, name))
     }
 
     pub(crate) fn poll_open(
@@ -251,23 +303,35 @@ impl Link {
         result
     }
 
-    /// Keeps how to find the stream's info, for views of open streams and records of cancels.
+    /// Stores a reference to the stream's info, for views of open streams and records of cancels.
     pub(crate) fn attach(&self, key: StreamKey, stream: WeakStream) {
         self.lock(|state| state.attach(key, stream));
     }
 
-    /// The stream's name in this process.
+    /// Returns the label that identifies the stream in this process.
     pub(crate) fn label(&self, key: StreamKey) -> Label {
         Label { connection: self.number, stream: key.id().get() }
     }
 
-    /// The name of the stream's method; empty if nobody holds it any more.
-    pub(crate) fn method(&self, key: StreamKey) -> Bytes {
-        self.lock(|state| state.connection.method(key).map(|method| method.name().clone()))
-            .unwrap_or_default()
+    /// Returns the stream's method; `None` if the stream was released.
+    pub(crate) fn method(&self, key: StreamKey) -> Option<Arc<Method>> {
+        self.lock(|state| state.connection.method(key).cloned())
     }
 
-    /// What the peer opened the stream with; from now on `scope`, its handler's, ends when it does.
+    /// Sets the name of the service whose handlers serve the connection's streams.
+    pub(crate) fn set_server(&self, name: &Arc<str>) {
+        // Set once: when the server begins with the connection.
+        let _ = self.server.set(name.clone());
+    }
+
+    /// Returns the name of the service that this end of a stream belongs to; empty if it has none.
+    pub(crate) fn own_service(&self, key: StreamKey) -> Arc<str> {
+        let callers = || self.lock(|state| state.connection.caller(key).cloned());
+        self.server.get().cloned().or_else(callers).unwrap_or_default()
+    }
+
+    /// Returns the head of the stream; from now on `scope`, which belongs to the handler, ends with the
+    /// stream.
     pub(crate) fn begin(&self, key: StreamKey, scope: &Scope) -> Option<Opened> {
         let (opened, ended) = self.lock(|state| state.begin(key, scope))?;
         if let Some(error) = ended {
@@ -276,35 +340,61 @@ impl Link {
         Some(opened)
     }
 
-    /// Its handler, which had `scope`, has returned.
+    /// Ends the stream because its handler, which had `scope`, has returned.
     pub(crate) fn finish(&self, key: StreamKey, finish: &Finish, scope: &Scope) {
         self.update(|state| state.finish(key, finish, scope)).run();
     }
 
-    /// No handle of the stream is left.
+    /// Releases the stream because its last handle was dropped.
     pub(crate) fn release(&self, key: StreamKey) {
         let now = clock::now();
         drop(self.update(|state| state.release(key, now)));
     }
 
-    /// Takes no new stream any more, and closes the connection when none is left and all is written.
+    /// Refuses a stream that has no handles, since no handler may be started.
+    pub(crate) fn refuse(&self, key: StreamKey, error: &StreamError) {
+        let now = clock::now();
+        drop(self.update(|state| {
+            state.connection.refuse(key, error);
+            state.release(key, now)
+        }));
+    }
+
+    /// Refuses a stream that has waited for a handler, which was to have `scope`.
+    pub(crate) fn refuse_begun(&self, key: StreamKey, error: &StreamError, scope: &Scope) {
+        self.update(|state| state.refuse(key, error, scope)).run();
+    }
+
+    /// Refuses new streams, and closes the connection when no stream is left and all queued data is written.
     pub(crate) fn retire(&self) {
         self.update(State::retire);
     }
 
-    /// Begins nothing new, and closes the connection when nothing is left.
+    /// Begins the graceful shutdown of a server's connection: refuses new streams, and closes the connection
+    /// when no stream is left.
     pub(crate) fn drain(&self) {
         self.update_connection(Connection::drain);
     }
 
-    /// Ends every stream that still runs, here and at the peer, with 12013.
+    /// Ends every open stream, here and at the peer, with
+    /// [`CONNECTION_CLOSED`](kerrors::Code::CONNECTION_CLOSED).
     pub(crate) fn end_all(&self, service: &str) {
         self.update_connection(|connection| connection.end_all(service));
     }
 
-    /// Ends every stream with `error`, and the connection.
+    /// Ends every stream and the connection with `error`.
     pub(crate) fn close(&self, error: &StreamError) {
-        let wakers = self.update(|state| state.close(error));
+        self.close_by(|state, now| state.close(error, now));
+    }
+
+    /// As [`close`](Self::close), because the byte stream was lost.
+    pub(super) fn lose(&self, error: &StreamError) {
+        self.close_by(|state, now| state.lose(error, now));
+    }
+
+    fn close_by(&self, close: impl FnOnce(&mut State, Instant) -> Vec<Waker>) {
+        let now = clock::now();
+        let wakers = self.update(|state| close(state, now));
         wakers.into_iter().for_each(Waker::wake);
         if let Err(error) = self.io.shutdown() {
             log(self.io.peer_addr(), &error, "connection was closed already");
@@ -316,18 +406,29 @@ impl Link {
         poll_fn(|cx| self.lock(|state| state.poll_closed(cx))).await;
     }
 
-    /// Whether new streams may be opened on it.
+    /// Returns whether new streams may be opened.
     pub(crate) fn is_open(&self) -> bool {
         self.lock(|state| state.is_open())
     }
 
-    /// Returns what the connection was lost with, if that was before anything came from the peer and nobody here
-    /// has asked for it.
+    /// Whether the server takes no more streams on it for now.
+    pub(crate) fn is_full(&self) -> bool {
+        let now = clock::now();
+        self.lock(|state| state.connection.is_full(now))
+    }
+
+    /// Asks the client to send nothing new on this connection.
+    pub(crate) fn hand_over(&self) {
+        self.update_connection(Connection::hand_over);
+    }
+
+    /// Returns the error that the connection was lost with, if that was before anything was received and was
+    /// not a close by this side.
     pub(crate) fn lost_at_start(&self) -> Option<StreamError> {
         self.lock(|state| state.lost_at_start())
     }
 
-    /// Whether a stream that had the connection to itself has left it as good as new.
+    /// Returns whether an exclusive stream has left the connection reusable.
     pub(crate) fn is_clean(&self) -> bool {
         self.lock(|state| state.connection.is_clean())
     }
@@ -337,12 +438,17 @@ impl Link {
     }
 }
 
+/// Returns whether the error says that the peer has not read all that was sent.
+pub(crate) fn is_reset(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+}
+
 impl CanceledHandler {
-    /// Cancels all that is below the handler's scope, which is closed.
+    /// Cancels everything below the handler's scope, which is already closed.
     fn cancel(self) {
-        let started = clock::now();
+        let received = clock::now();
         self.cascade.into_iter().for_each(Cascade::run);
-        record(self.stream.as_ref(), self.error, clock::now().saturating_duration_since(started));
+        record(self.stream.as_ref(), self.error, received);
     }
 }
 

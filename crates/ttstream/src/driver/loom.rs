@@ -1,8 +1,9 @@
-//! Models of a connection under every order of two or three threads: who waits is woken or sees it, a stream
-//! has one end, nothing is left. They drive the production link, writer task and reader. To be run alone:
+//! Models of a connection in all interleavings of two or three threads: no wake is lost, a stream has one
+//! outcome, nothing is left over. They drive the production link, writer task and reader. To be run alone:
 //! `cargo xtask ci --only loom`.
 
 mod abandoned;
+mod credits;
 mod model;
 
 use std::future::Future;
@@ -21,7 +22,7 @@ use crate::models::{Count, check};
 use crate::proto::{Config, Finish, StreamKey};
 use crate::sync::releases;
 
-/// A client's connection with one stream, and the server's machine that knows it.
+/// Returns a client's connection with one stream, and the server's state machine that has accepted it.
 fn client(config: Config) -> (Arc<Model>, StreamKey, Peer, StreamKey) {
     let link = Model::new(Side::Client, config);
     let key = link.open();
@@ -30,7 +31,7 @@ fn client(config: Config) -> (Arc<Model>, StreamKey, Peer, StreamKey) {
     (link, key, peer, handler)
 }
 
-/// A server's connection that has read the beginning of one stream, and the client's machine.
+/// Returns a server's connection that has read the header of one stream, and the client's state machine.
 fn server() -> (Arc<Model>, StreamKey, Arc<Model>, StreamKey) {
     let (link, front) = (Model::new(Side::Server, Config::default()), front());
     let key = front.open();
@@ -47,7 +48,7 @@ fn code(outcome: &Option<Result<(), Error>>) -> Option<Code> {
 }
 
 #[test]
-fn a_cancel_and_the_end_make_one_outcome_and_wake_who_receives() {
+fn a_cancel_and_the_end_make_one_outcome_and_wake_recv() {
     check(|| {
         let (link, key, mut peer, handler) = client(Config::default());
         peer.0.finish(handler, &Finish::default());
@@ -67,7 +68,7 @@ fn a_cancel_and_the_end_make_one_outcome_and_wake_who_receives() {
 }
 
 #[test]
-fn who_receives_while_the_end_arrives_is_woken_or_sees_it() {
+fn recv_is_woken_or_ready_while_the_end_arrives() {
     check(|| {
         let (link, key, mut peer, handler) = client(Config::default());
         peer.0.finish(handler, &Finish::default());
@@ -81,7 +82,7 @@ fn who_receives_while_the_end_arrives_is_woken_or_sees_it() {
 }
 
 #[test]
-fn the_last_of_two_who_receive_is_woken() {
+fn recv_wakes_the_last_of_two_tasks() {
     check(|| {
         let (link, key, mut peer, handler) = client(Config::default());
         peer.send(handler, 1);
@@ -95,7 +96,7 @@ fn the_last_of_two_who_receive_is_woken() {
 }
 
 #[test]
-fn a_drop_while_messages_arrive_leaves_nothing() {
+fn release_while_messages_arrive_leaves_nothing() {
     check(|| {
         let (link, key, mut peer, handler) = client(Config::default());
         peer.send(handler, 2);
@@ -112,7 +113,7 @@ fn a_drop_while_messages_arrive_leaves_nothing() {
 }
 
 #[test]
-fn a_drop_while_the_end_arrives_leaves_nothing() {
+fn release_while_the_end_arrives_leaves_nothing() {
     check(|| {
         let (link, key, mut peer, handler) = client(Config::default());
         peer.send(handler, 1);
@@ -125,7 +126,7 @@ fn a_drop_while_the_end_arrives_leaves_nothing() {
 }
 
 #[test]
-fn a_handler_that_returns_while_an_rst_arrives_leaves_nothing() {
+fn finish_while_an_rst_arrives_leaves_nothing() {
     check(|| {
         let (link, handler, front, key) = server();
         let scope = Scope::new();
@@ -140,7 +141,7 @@ fn a_handler_that_returns_while_an_rst_arrives_leaves_nothing() {
 }
 
 #[test]
-fn a_handler_that_begins_while_an_rst_arrives_is_canceled() {
+fn begin_while_an_rst_arrives_cancels_the_handler() {
     check(|| {
         let (link, handler, front, key) = server();
         front.update_connection(|connection| connection.cancel(key, &Reason::Canceled));
@@ -148,22 +149,22 @@ fn a_handler_that_begins_while_an_rst_arrives_is_canceled() {
         let scope = Scope::new();
         link.begin(handler, &scope);
         rst.join().unwrap();
-        let reason = scope.reason().expect("it was told");
+        let reason = scope.reason().expect("the scope is canceled");
         assert_eq!(reason.stream().map(kerrors::StreamError::code), Some(Code::CANCELED));
     });
 }
 
-/// What a handler does when its stream has ended counts as what ended the stream: it drops and cancels for
-/// that reason, though the tree may not have been told yet.
+/// After its stream has ended, a handler's own drops and cancels have the reason of the stream's end, even if
+/// the cascade has not run yet.
 fn check_reason_below(
     end: impl Fn(&Arc<Model>, StreamKey, &Arc<Model>, StreamKey, Scope) + Send + Sync + 'static,
 ) {
     check(move || {
         let (link, handler, front, key) = server();
-        let (scope, told) = (Scope::new(), Arc::new(Count::default()));
+        let (scope, target) = (Scope::new(), Arc::new(Count::default()));
         link.begin(handler, &scope);
         let child = scope.child();
-        let registration = child.register(told.clone(), 1).unwrap();
+        let registration = child.register(target.clone(), 1).unwrap();
         let running = link.doing({
             let scope = child.clone();
             move |link| {
@@ -178,12 +179,12 @@ fn check_reason_below(
         end(&link, handler, &front, key, scope);
         let _registration = running.join().unwrap();
         assert!(child.reason().is_some_and(|reason| reason.stream().is_some()));
-        assert_eq!(told.get(), 1);
+        assert_eq!(target.get(), 1);
     });
 }
 
 #[test]
-fn who_sees_that_a_stream_was_canceled_ends_what_is_below_for_that_reason() {
+fn a_canceled_stream_cancels_its_child_scopes_for_that_reason() {
     check_reason_below(|link, _, front, key, _| {
         front.update_connection(|connection| connection.cancel(key, &Reason::Canceled));
         link.read(&front.written());
@@ -191,12 +192,12 @@ fn who_sees_that_a_stream_was_canceled_ends_what_is_below_for_that_reason() {
 }
 
 #[test]
-fn who_sees_that_a_handler_returned_ends_what_is_below_for_that_reason() {
+fn a_returned_handler_cancels_its_child_scopes_for_that_reason() {
     check_reason_below(|link, handler, _, _, scope| link.return_handler(handler, &scope));
 }
 
 #[test]
-fn a_stream_that_is_opened_during_a_cancel_of_its_scope_ends() {
+fn open_during_a_cancel_of_its_scope_ends_the_stream() {
     check(|| {
         let (link, scope, woken) = (front(), Scope::new(), Count::new());
         let cancel = link.doing({
@@ -215,7 +216,7 @@ fn a_stream_that_is_opened_during_a_cancel_of_its_scope_ends() {
     });
 }
 
-/// A client's connection whose quota is spent: one message waits behind a batch that the task has.
+/// Returns a client's connection whose send buffer is full: one message is queued behind the task's batch.
 fn spent() -> (Arc<Model>, StreamKey) {
     let link = Model::narrow(Side::Client, Config::default().send_buffer(1));
     let key = link.open();
@@ -227,7 +228,7 @@ fn spent() -> (Arc<Model>, StreamKey) {
 }
 
 #[test]
-fn each_send_that_waits_for_quota_is_woken_or_sees_it() {
+fn backpressure_wakes_each_waiting_send_or_it_is_ready() {
     check(|| {
         let (link, key) = spent();
         let (first, second) = (Count::new(), Count::new());
@@ -242,7 +243,7 @@ fn each_send_that_waits_for_quota_is_woken_or_sees_it() {
 }
 
 #[test]
-fn an_open_that_waits_for_quota_is_woken_or_sees_it() {
+fn backpressure_wakes_a_waiting_open_or_it_is_ready() {
     check(|| {
         let (link, _) = spent();
         let opener = Count::new();
@@ -255,7 +256,7 @@ fn an_open_that_waits_for_quota_is_woken_or_sees_it() {
 }
 
 #[test]
-fn what_a_sender_leaves_to_the_task_is_written() {
+fn scheduler_writer_task_writes_what_a_sender_leaves() {
     check(|| {
         let link = Model::narrow(Side::Client, Config::default());
         let key = link.open();
@@ -268,12 +269,12 @@ fn what_a_sender_leaves_to_the_task_is_written() {
 }
 
 #[test]
-fn a_sender_with_enough_for_a_write_does_not_wait_for_the_task() {
+fn scheduler_sender_with_a_whole_batch_does_not_wait_for_the_task() {
     check(|| {
         let link = front();
         let key = link.open();
         link.settle();
-        // Three in a row: the last is the task's.
+        // Three consecutive sends: the last is written by the task.
         (0..3).for_each(|_| assert!(link.poll_send(&Count::new(), key).is_ready()));
         let sending = link
             .doing(move |link| assert!(link.poll_send_of(&Count::new(), key, &[0; 64 * 1024]).is_ready()));
@@ -285,7 +286,7 @@ fn a_sender_with_enough_for_a_write_does_not_wait_for_the_task() {
 }
 
 #[test]
-fn a_sender_with_enough_for_a_write_writes_before_the_task_runs() {
+fn scheduler_sender_with_a_whole_batch_writes_before_the_task_runs() {
     check(|| {
         let link = front();
         let key = link.open();
@@ -299,13 +300,14 @@ fn a_sender_with_enough_for_a_write_writes_before_the_task_runs() {
         peer.read_bytes(link.take_written());
         let handler = peer.opened()[0];
         assert!(peer.messages(handler) >= 4, "the task has not run");
-        assert_nothing_waits(&link);
+        assert_nothing_queued(&link);
     });
 }
 
-/// The task was woken, a sender with enough for a write comes before it, and another queues more meanwhile.
+/// The task was woken, a sender with a whole batch writes before it, and another sender queues more
+/// meanwhile.
 #[test]
-fn the_task_does_not_begin_while_a_sender_writes() {
+fn scheduler_writer_task_does_not_begin_while_a_sender_writes() {
     check(|| {
         let link = front();
         let key = link.open();
@@ -320,9 +322,9 @@ fn the_task_does_not_begin_while_a_sender_writes() {
     });
 }
 
-/// To queue the message, to get the batch, to find that there is no more.
+/// To queue the message, to take the batch, and to find that nothing more is queued.
 #[test]
-fn a_sender_that_writes_takes_the_lock_three_times() {
+fn scheduler_sender_takes_the_lock_three_times() {
     const OF_THE_WIRE: usize = 1;
     check(|| {
         let link = front();
@@ -336,7 +338,7 @@ fn a_sender_that_writes_takes_the_lock_three_times() {
 }
 
 #[test]
-fn what_the_task_is_given_while_it_writes_is_written() {
+fn scheduler_writer_task_writes_what_is_queued_while_it_writes() {
     check(|| {
         let link = front();
         let key = link.open();
@@ -348,7 +350,7 @@ fn what_the_task_is_given_while_it_writes_is_written() {
 }
 
 #[test]
-fn frames_of_two_who_send_on_one_stream_are_all_written() {
+fn scheduler_writes_all_frames_of_two_senders_of_one_stream() {
     check(|| {
         let link = front();
         let key = link.open();
@@ -361,7 +363,7 @@ fn frames_of_two_who_send_on_one_stream_are_all_written() {
 }
 
 #[test]
-fn frames_of_two_streams_are_all_written() {
+fn scheduler_writes_all_frames_of_two_streams() {
     check(|| {
         let link = front();
         let keys = [link.open(), link.open()];
@@ -374,8 +376,8 @@ fn frames_of_two_streams_are_all_written() {
     });
 }
 
-/// A client's connection with two streams that receive, and what the server is about to say to both.
-fn two_that_receive() -> (Arc<Model>, [StreamKey; 2], Peer, Vec<StreamKey>, BytesMut) {
+/// Returns a client's connection with two receiving streams, and the server's bytes for both.
+fn two_receiving_streams() -> (Arc<Model>, [StreamKey; 2], Peer, Vec<StreamKey>, BytesMut) {
     let link = front();
     let keys = [link.open(), link.open()];
     let mut peer = link.peer(Side::Server);
@@ -389,22 +391,22 @@ fn two_that_receive() -> (Arc<Model>, [StreamKey; 2], Peer, Vec<StreamKey>, Byte
 }
 
 #[test]
-fn what_is_answered_while_the_reader_tells_others_is_written() {
+fn corked_responses_are_written_while_the_reader_wakes_tasks() {
     check(|| {
-        let (link, keys, mut peer, handlers, news) = two_that_receive();
+        let (link, keys, mut peer, handlers, news) = two_receiving_streams();
         let reading = link.reading(news);
         assert!(link.poll_send(&Count::new(), keys[0]).is_ready());
         reading.join().unwrap();
-        assert_nothing_waits(&link);
+        assert_nothing_queued(&link);
         peer.read(&link);
         assert_eq!(peer.messages(handlers[0]), 1);
     });
 }
 
 #[test]
-fn a_cancel_does_not_wait_for_the_reader_that_tells_others() {
+fn a_cancel_is_not_corked_while_the_reader_wakes_tasks() {
     check(|| {
-        let (link, keys, mut peer, handlers, news) = two_that_receive();
+        let (link, keys, mut peer, handlers, news) = two_receiving_streams();
         let canceling = link.doing(move |link| {
             link.update_connection(|connection| connection.cancel(keys[0], &Reason::Canceled));
         });
@@ -413,21 +415,21 @@ fn a_cancel_does_not_wait_for_the_reader_that_tells_others() {
             peer.read(&link);
             assert_eq!(code(&peer.0.outcome(handlers[0])), Some(Code::CANCELED));
         });
-        // At the first time that the reader lets others run; never, if the cancel came before.
+        // The first time that the reader yields; never, if the cancel came before.
         link.read_while(&news, || check.take().into_iter().for_each(|check| check()));
         check.into_iter().for_each(|check| check());
-        assert_nothing_waits(&link);
+        assert_nothing_queued(&link);
     });
 }
 
-fn assert_nothing_waits(link: &Model) {
+fn assert_nothing_queued(link: &Model) {
     link.settle();
     assert!(link.lock(|state| !state.connection.has_transmit() && state.scheduler.is_idle()));
 }
 
-/// The peer has each stream with as many messages, and nothing waits.
+/// Asserts that the peer has received this many messages of each stream, and that nothing is queued.
 fn assert_written(link: &Model, messages: &[usize]) {
-    assert_nothing_waits(link);
+    assert_nothing_queued(link);
     let mut peer = link.peer(Side::Server);
     let opened = peer.opened();
     let read: Vec<_> = opened.into_iter().map(|key| peer.messages(key)).collect();
@@ -435,7 +437,7 @@ fn assert_written(link: &Model, messages: &[usize]) {
 }
 
 #[test]
-fn a_reader_that_pauses_is_resumed_by_who_takes() {
+fn flow_control_resumes_a_paused_reader_when_a_message_is_taken() {
     check(|| {
         let (link, key, mut peer, handler) = client(Config::default().stream_receive_window(1));
         peer.send(handler, 2);
@@ -443,7 +445,7 @@ fn a_reader_that_pauses_is_resumed_by_who_takes() {
         let (reader, mut nothing) = (Count::new(), Vec::new());
         let Poll::Ready(read) = link.poll_reader(&reader) else { panic!("there is something to read") };
         link.handle(read, &mut nothing, &mut || ());
-        assert!(link.unread() > 0, "the second message is held back");
+        assert!(link.unread() > 0, "the second message is not processed");
         let taking = link.doing(move |link| assert!(link.poll_recv(&Count::new(), key).is_ready()));
         let before = reader.get();
         let parked = link.poll_reader(&reader);
@@ -455,7 +457,7 @@ fn a_reader_that_pauses_is_resumed_by_who_takes() {
 }
 
 #[test]
-fn a_reader_learns_of_a_deadline_that_is_sooner() {
+fn reader_timer_is_rearmed_for_an_earlier_deadline() {
     check(|| {
         let (link, reader) = (front(), Count::new());
         let deadline = clock::now() + Duration::from_secs(60);
@@ -468,7 +470,7 @@ fn a_reader_learns_of_a_deadline_that_is_sooner() {
 }
 
 #[test]
-fn a_stream_that_begins_during_a_shutdown_is_refused_or_told() {
+fn graceful_shutdown_refuses_or_ends_a_stream_that_begins_during_it() {
     check(|| {
         let (link, front) = (Model::new(Side::Server, Config::default()), front());
         let key = front.open();
@@ -486,7 +488,7 @@ fn a_stream_that_begins_during_a_shutdown_is_refused_or_told() {
         front.read(&link.written());
         let outcome = code(&front.update_connection(|connection| connection.outcome(key)));
         match (read, handler) {
-            // None: the connection was being closed already, and says it for the refusal.
+            // None: the connection was already being closed, which is the refusal.
             (true, None) => assert!(outcome.is_none_or(|code| code == Code::DRAINING), "{outcome:?}"),
             (true, Some(_)) => assert_eq!(outcome, Some(Code::CONNECTION_CLOSED)),
             (false, _) => assert_eq!(outcome, None, "it was closed before it was read"),
@@ -503,7 +505,7 @@ fn a_stream_that_begins_during_a_shutdown_is_refused_or_told() {
 }
 
 #[test]
-fn a_connection_that_is_retired_as_its_last_stream_ends_is_closed_once() {
+fn retire_while_the_last_stream_ends_closes_the_connection_once() {
     check(|| {
         let (link, key, mut peer, handler) = client(Config::default());
         peer.0.finish(handler, &Finish::default());
@@ -518,7 +520,7 @@ fn a_connection_that_is_retired_as_its_last_stream_ends_is_closed_once() {
 }
 
 #[test]
-fn who_waits_for_the_close_is_woken_or_sees_it() {
+fn closed_is_woken_or_ready_during_a_close() {
     check(|| {
         let (link, woken) = (front(), Count::new());
         let closing = link.doing(|link| link.retire());
@@ -533,7 +535,7 @@ fn who_waits_for_the_close_is_woken_or_sees_it() {
 }
 
 #[test]
-fn a_stream_that_is_opened_as_the_connection_retires_is_refused_or_lives() {
+fn retire_refuses_a_concurrent_open_or_lets_it_live() {
     check(|| {
         let (link, woken) = (front(), Count::new());
         let retiring = link.doing(|link| link.retire());

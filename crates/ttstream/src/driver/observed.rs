@@ -1,25 +1,27 @@
-//! What observers of a connection see of it. Models have no observer.
+//! Hooks for the observers of a connection. Models have no observers.
 
 #[cfg(feature = "tokio")]
-pub(super) use observing::{Listed, WeakStream, record};
+pub(super) use observing::{HeldStream, Listed, WeakStream, record};
 #[cfg(not(feature = "tokio"))]
 pub(crate) use unobserved::WeakStream;
 #[cfg(not(feature = "tokio"))]
-pub(super) use unobserved::{Listed, record};
+pub(super) use unobserved::{HeldStream, Listed, record};
 
 #[cfg(feature = "tokio")]
 mod observing {
-    use std::time::{Duration, SystemTime};
+    use std::time::{Instant, SystemTime};
 
     use kerrors::StreamError;
+    use stream_core::clock;
     pub(in super::super) use stream_core::observe::Listed;
     use stream_core::observe::{CancelView, record_cancel};
-    pub(in super::super) use stream_core::stream::WeakStream;
+    pub(in super::super) use stream_core::stream::{HeldStream, WeakStream};
 
-    /// Records a cancel that passed through here and took so long.
-    pub(in super::super) fn record(stream: Option<&WeakStream>, error: StreamError, took: Duration) {
-        if let Some(stream) = stream.and_then(WeakStream::info) {
-            record_cancel(CancelView { at: SystemTime::now(), stream, error, took });
+    /// Records a cancel that was received at `received` and has passed through this connection.
+    pub(in super::super) fn record(stream: Option<&HeldStream>, error: StreamError, received: Instant) {
+        if let Some(stream) = stream.and_then(HeldStream::info) {
+            let took = clock::now().saturating_duration_since(received);
+            record_cancel(CancelView { at: SystemTime::now(), received, stream, error: error.into(), took });
         }
     }
 }
@@ -27,12 +29,20 @@ mod observing {
 #[cfg(not(feature = "tokio"))]
 mod unobserved {
     use std::sync::Weak;
-    use std::time::Duration;
+    use std::time::Instant;
 
     use kerrors::StreamError;
 
     #[derive(Clone)]
     pub(crate) struct WeakStream;
+
+    impl WeakStream {
+        pub(in super::super) fn hold(&self) -> Option<HeldStream> {
+            None
+        }
+    }
+
+    pub(in super::super) struct HeldStream;
 
     pub(in super::super) struct Listed;
 
@@ -42,5 +52,5 @@ mod unobserved {
         }
     }
 
-    pub(in super::super) fn record(_: Option<&WeakStream>, _: StreamError, _: Duration) {}
+    pub(in super::super) fn record(_: Option<&HeldStream>, _: StreamError, _: Instant) {}
 }

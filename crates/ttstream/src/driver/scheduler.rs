@@ -1,5 +1,5 @@
-//! Who writes. At most one task writes at a time, so frames keep their order. Owns that decision and what it
-//! has learned about the traffic; knows no connection and no socket.
+//! Decides which task writes. At most one task writes at a time, so frames keep their order. Owns that
+//! decision and its statistics of the traffic; knows no connection and no socket.
 //!
 //! ```text
 //!   Idle ------ offer, inline writes are left --------------------------------> Sender
@@ -13,7 +13,7 @@
 //!   Sender ---- nothing is left, or the connection is closed ------------------> Idle
 //!   Task ------ nothing is left, or the connection is closed ------------------> Idle
 //! ```
-//! Any other offer changes nothing: whoever writes, or is about to, takes what was queued with it.
+//! Any other offer changes nothing: the current or next writer also writes what was queued.
 
 use std::mem;
 use std::task::{Context, Poll, Waker};
@@ -23,35 +23,35 @@ use crate::proto::{BATCH, Transmit};
 #[derive(Debug)]
 pub(super) struct WriteScheduler {
     state: WriterState,
-    /// Writes in a row that senders may still do themselves.
+    /// The number of consecutive writes that senders may still do inline.
     inline: u8,
     /// The same for cancels, which are urgent.
     urgent: u8,
-    /// The task's last batch was of several frames: it is worth waiting for the next.
+    /// The task's last batch had several frames, so it is worth waiting for more.
     bursts: bool,
-    /// What the socket has not accepted yet; empty unless the state is `Task`.
+    /// Bytes that the socket has not accepted yet; empty unless the state is `Task`.
     batch: Transmit,
     task: Option<Waker>,
 }
 
-/// Who may write.
+/// The task that may write.
 #[derive(Debug, Default, PartialEq, Eq)]
 enum WriterState {
     #[default]
     Idle,
     /// A sender writes, or the reader after it has woken others.
     Sender,
-    /// The reader wakes others, and will write what they answer.
+    /// The reader is waking tasks, and will write their responses.
     Corked,
     /// The task was woken and has not begun.
     TaskWoken,
     Task,
 }
 
-/// What follows from something that was queued.
+/// The consequence of queued data.
 #[derive(Debug)]
 pub(super) enum Offer {
-    /// Somebody else writes it.
+    /// Another task writes it.
     Nothing,
     /// The caller writes.
     Write,
@@ -59,9 +59,9 @@ pub(super) enum Offer {
     Wake(Option<Waker>),
 }
 
-/// A sender that writes a second time before anything was received is streaming, and will go on.
+/// A sender that writes a second time before anything was received is streaming, and will continue.
 const INLINE_WRITES: u8 = 2;
-/// Who cancels more streams than this at once will go on too.
+/// As [`INLINE_WRITES`], for cancels.
 const URGENT_WRITES: u8 = 4;
 
 impl Default for WriteScheduler {
@@ -78,13 +78,13 @@ impl Default for WriteScheduler {
 }
 
 impl WriteScheduler {
-    /// Decides who writes the `queued` bytes. Where messages come one by one their sender writes, without a
-    /// change of task; where they come in bursts the task does, and gets many into one call.
+    /// Decides which task writes the `queued` bytes. Single messages are written by their sender, without a
+    /// task switch; bursts are written by the task, many messages with one call.
     pub(super) fn offer(&mut self, queued: usize, urgent: bool) -> Offer {
         match self.state {
             WriterState::Idle => {}
             WriterState::Corked if urgent => {}
-            // A whole batch is not delayed: the peer works on it while more is made here.
+            // A whole batch is not delayed: the peer processes it while more is produced here.
             WriterState::Corked | WriterState::TaskWoken if queued >= BATCH => {
                 self.state = WriterState::Sender;
                 return Offer::Write;
@@ -107,8 +107,8 @@ impl WriteScheduler {
         }
     }
 
-    /// Something was received on a connection of so many streams. What follows it where there is one stream
-    /// is an answer, and comes alone unless the last batch was a burst.
+    /// Something was received on a connection with `streams` streams. If there is one stream, the next frame
+    /// is a response, and single unless the last batch was a burst.
     pub(super) fn on_received(&mut self, streams: usize) {
         self.urgent = URGENT_WRITES;
         if streams <= 1 && !self.bursts {
@@ -116,14 +116,15 @@ impl WriteScheduler {
         }
     }
 
-    /// The reader is about to wake several tasks: what they answer is to leave with one write.
+    /// Corks the writer because the reader is about to wake several tasks: their responses share one write.
     pub(super) fn cork(&mut self) {
         if self.state == WriterState::Idle {
             self.state = WriterState::Corked;
         }
     }
 
-    /// The reader has woken them. Returns whether it is to write, since nobody else did.
+    /// Uncorks the writer after the reader has woken the tasks. Returns whether the reader is to write,
+    /// because no other task did.
     pub(super) fn uncork(&mut self) -> bool {
         let corked = self.state == WriterState::Corked;
         if corked {
@@ -137,7 +138,7 @@ impl WriteScheduler {
         self.inline = 0;
     }
 
-    /// The task wants to write. Returns whether it may: a sender may have begun meanwhile.
+    /// Returns whether the task may begin to write: a sender may have begun meanwhile.
     pub(super) fn begin_task(&mut self) -> bool {
         let begins = matches!(self.state, WriterState::TaskWoken | WriterState::Task);
         if begins {
@@ -146,13 +147,13 @@ impl WriteScheduler {
         begins
     }
 
-    /// Takes what the socket has not accepted, or an empty batch to fill.
+    /// Takes the bytes that the socket has not accepted, or an empty batch to fill.
     pub(super) fn take_batch(&mut self) -> Transmit {
         mem::take(&mut self.batch)
     }
 
-    /// `batch` is about to be written. If the task has waited for more and nothing came, the next sender
-    /// need not wait.
+    /// Adapts to a `batch` about to be written: if the task has waited for more and nothing was added, the
+    /// next sender need not wait.
     pub(super) fn on_batch(&mut self, batch: &Transmit) {
         if self.state == WriterState::Task {
             self.urgent = URGENT_WRITES;
@@ -161,13 +162,13 @@ impl WriteScheduler {
         }
     }
 
-    /// There is nothing to write. The memory of `batch` is kept for the next.
+    /// Ends writing because nothing is queued. The memory of `batch` is reused for the next.
     pub(super) fn end(&mut self, batch: Transmit) {
         self.state = WriterState::Idle;
         self.batch = batch;
     }
 
-    /// The sender leaves `batch`, and what follows, to the task. Returns the task, to be woken.
+    /// Hands `batch`, and what follows, from the sender to the task. Returns the task's waker.
     pub(super) fn hand_to_task(&mut self, batch: Transmit) -> Option<Waker> {
         self.batch = batch;
         self.state = WriterState::Task;

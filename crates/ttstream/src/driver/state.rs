@@ -1,43 +1,50 @@
-//! What handles, reader and writer of a connection share behind its lock: the machine, who waits for what,
-//! and what is to be done once the lock is released. Knows no byte stream, no runtime and no clock.
+//! The state that handles, reader and writer of a connection share behind its lock: the state machine, the
+//! wakers, and the actions to run once the lock is released. Knows no byte stream, no runtime and no clock.
 
 use std::mem;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use kerrors::{Code, Error, Side, StreamError};
 
-use super::observed::WeakStream;
+use super::actions::{Actions, CanceledHandler, Close, ReadOutcome};
+use super::observed::{HeldStream, WeakStream};
 use super::scheduler::{Offer, WriteScheduler};
 use crate::cancel::{Cascade, Reason, Scope};
 use crate::proto::{
-    BATCH, Connection, Event, Finish, Open, StreamKey, StreamSnapshot, Transmit, handler_returned,
+    BATCH, Connection, Event, Finish, Method, Open, StreamKey, StreamSnapshot, Transmit, handler_returned,
 };
 use crate::{Message, Metadata};
 
-/// A connection, and who waits on it.
+/// A connection, and the wakers of tasks that wait on it.
 pub(super) struct State {
     pub(super) connection: Connection,
     pub(super) scheduler: WriteScheduler,
     slots: Vec<Slot>,
     openers: Vec<Waker>,
-    /// Tasks that wait until the connection is closed. A task that gave up leaves its waker here until then.
+    /// Tasks that wait until the connection is closed. The waker of a dropped wait stays here until then.
     closers: Vec<Waker>,
-    /// The reader, whatever it waits for.
+    /// The waker of the reader.
     reader: Option<Waker>,
-    /// Since when no handle has held a stream.
+    /// The time since which there is no stream.
     idle_since: Option<Instant>,
-    /// When to look whether that is too long.
+    /// When to check the idle timeout next.
     idle_look: Option<Instant>,
-    /// When the reader's timer fires.
+    /// When the reader's timer is set to fire.
     timer_at: Option<Instant>,
     retired: Retired,
-    /// Whether anything came from the peer.
+    /// Whether anything was received.
     pub(super) received: bool,
+    /// Whether the peer has reset the byte stream: it has not read all that was sent.
+    pub(super) unread: bool,
+    /// A waker that another has replaced, to be dropped without the lock: it is foreign code.
+    replaced: Option<Waker>,
+    /// Whether the peer has closed its end.
+    pub(super) ending: bool,
 }
 
-/// Whether the connection is to be closed when nothing needs it.
+/// Whether the connection is to be closed when it has no stream and nothing is queued.
 #[derive(PartialEq, Eq)]
 enum Retired {
     No,
@@ -45,58 +52,33 @@ enum Retired {
     Closing,
 }
 
-/// Who waits on one stream.
+/// The wakers of tasks that wait on one stream.
 #[derive(Default)]
 pub(super) struct Slot {
     recv: Option<Waker>,
-    send: Vec<Waker>,
+    /// Few streams have a Send that waits.
+    #[expect(clippy::box_collection, reason = "a third of the size, once for each stream")]
+    send: Option<Box<Vec<Waker>>>,
     scope: Option<Scope>,
     stream: Option<WeakStream>,
 }
 
-/// What to do after the lock is released.
-#[derive(Default)]
-pub(super) struct Actions {
-    pub(super) wake: Vec<Waker>,
-    pub(super) cancel: Vec<CanceledHandler>,
-    pub(super) reset: Vec<(Option<WeakStream>, StreamError)>,
-    pub(super) opened: Vec<StreamKey>,
-    pub(super) flush: bool,
-    pub(super) close: Option<Close>,
+impl Slot {
+    /// Keeps the stream until its end is recorded, without the lock.
+    fn held(&self) -> Option<HeldStream> {
+        self.stream.as_ref().and_then(WeakStream::hold)
+    }
 }
 
-/// What a read has led to: the tasks that wait for what it has brought, and the streams that it has opened.
-pub(super) struct ReadOutcome {
-    pub(super) wake: Vec<Waker>,
-    pub(super) opened: Vec<StreamKey>,
-    /// There is more than one of both, so the writer is corked: what they answer may leave together.
-    pub(super) corked: bool,
-}
-
-/// A handler whose stream has ended under it. Its scope is closed already: who sees the end of the stream
-/// sees that of the scope.
-pub(super) struct CanceledHandler {
-    pub(super) cascade: Option<Cascade>,
-    pub(super) stream: Option<WeakStream>,
-    pub(super) error: StreamError,
-}
-
-/// When a connection that nobody needs is closed.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Close {
-    Now,
-    Later,
-}
-
-/// What the reader is to wait for.
+/// The events that the reader is to wait for.
 pub(super) struct Parked {
     pub(super) closed: bool,
     pub(super) paused: bool,
     pub(super) due: Option<Instant>,
 }
 
-/// What a peer opened a stream with: method, strings, what is left until its deadline.
-pub(super) type Opened = (Bytes, Metadata, Option<Duration>);
+/// The head of a stream that a peer has opened: method, strings, time left until its deadline.
+pub(super) type Opened = (Arc<Method>, Metadata, Option<Duration>);
 
 impl State {
     pub(super) fn new(connection: Connection, now: Instant, idle: Duration) -> Self {
@@ -112,6 +94,9 @@ impl State {
             idle_look: now.checked_add(idle),
             retired: Retired::No,
             received: false,
+            unread: false,
+            replaced: None,
+            ending: false,
         }
     }
 
@@ -121,7 +106,7 @@ impl State {
         open: &Open<'_>,
         now: Instant,
     ) -> Poll<Result<StreamKey, StreamError>> {
-        if self.retired != Retired::No {
+        if self.retired != Retired::No || self.ending {
             return Poll::Ready(Err(StreamError::new(Code::TRANSPORT_CLOSING).on_side(Side::Client)));
         }
         match self.connection.open(open, now) {
@@ -146,14 +131,14 @@ impl State {
         match self.connection.send(key, message) {
             Ok(true) => Poll::Ready(Ok(())),
             Ok(false) => {
-                remember(&mut self.slot(key).send, cx.waker());
+                remember(self.slot(key).send.get_or_insert_default(), cx.waker());
                 Poll::Pending
             }
             Err(error) => Poll::Ready(Err(error)),
         }
     }
 
-    /// Looks for something that the stream's Recv waits for. The last who waits is woken.
+    /// Polls for something that the stream's Recv waits for. Of several waiting tasks the last is woken.
     pub(super) fn poll_recv<R>(
         &mut self,
         cx: &Context<'_>,
@@ -162,20 +147,19 @@ impl State {
     ) -> Poll<R> {
         let result = poll(&mut self.connection);
         if result.is_pending() {
-            let slot = self.slot(key);
-            match &mut slot.recv {
-                Some(waker) => waker.clone_from(cx.waker()),
-                None => slot.recv = Some(cx.waker().clone()),
+            let known = &mut self.slot(key).recv;
+            if !known.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+                self.replaced = known.replace(cx.waker().clone());
             }
         }
         result
     }
 
-    /// Server: what the peer opened the stream with. From now on `scope` ends when the stream does; gives
-    /// what it ended with too, if it has.
+    /// Server: returns the head of the stream. From now on `scope` ends with the stream; also returns the
+    /// error that the stream ended with, if it has ended.
     pub(super) fn begin(&mut self, key: StreamKey, scope: &Scope) -> Option<(Opened, Option<StreamError>)> {
         let metadata = self.connection.take_header(key)?;
-        let opened = (self.connection.method(key)?.name().clone(), metadata, self.connection.timeout(key));
+        let opened = (self.connection.method(key)?.clone(), metadata, self.connection.timeout(key));
         match self.connection.outcome(key) {
             Some(Err(Error::Stream(error))) => Some((opened, Some(error))),
             _ => {
@@ -185,10 +169,17 @@ impl State {
         }
     }
 
-    /// Server: the handler that had `scope` has returned. Gives what ends what it has left behind.
+    /// Server: ends the stream because the handler that had `scope` has returned. Returns the cascade that
+    /// cancels the streams it has left open.
     pub(super) fn finish(&mut self, key: StreamKey, finish: &Finish, scope: &Scope) -> Cascade {
         self.connection.finish(key, finish);
         scope.close(&Reason::Stream(handler_returned()))
+    }
+
+    /// Server: refuses a stream whose handler was to have `scope`.
+    pub(super) fn refuse(&mut self, key: StreamKey, error: &StreamError, scope: &Scope) -> Cascade {
+        self.connection.refuse(key, error);
+        scope.close(&Reason::Stream(error.clone()))
     }
 
     pub(super) fn attach(&mut self, key: StreamKey, stream: WeakStream) {
@@ -200,7 +191,8 @@ impl State {
         streams.into_iter().map(|stream| (stream, self.slot(stream.key).stream.clone())).collect()
     }
 
-    /// No handle of the stream is left. Returns who waited on it, to be dropped without the lock.
+    /// Releases the stream because its last handle was dropped. Returns its wakers, to be dropped without the
+    /// lock.
     pub(super) fn release(&mut self, key: StreamKey, now: Instant) -> Option<Slot> {
         self.connection.release(key);
         if self.connection.held_streams() == 0 {
@@ -209,15 +201,25 @@ impl State {
         self.slots.get_mut(key.index()).map(mem::take)
     }
 
-    /// No new stream is wanted any more.
+    /// Retires the connection: no new streams are opened.
     pub(super) fn retire(&mut self) {
         if self.retired == Retired::No {
             self.retired = Retired::Wanted;
         }
     }
 
-    /// Ends every stream with `error`. Returns writer, reader and who waits for the end, to be woken.
-    pub(super) fn close(&mut self, error: &StreamError) -> Vec<Waker> {
+    /// As [`close`](Self::close), because the byte stream was lost.
+    pub(super) fn lose(&mut self, error: &StreamError, now: Instant) -> Vec<Waker> {
+        self.connection.mark_lost();
+        self.close(error, now)
+    }
+
+    /// Ends every stream with `error`. Returns the wakers of writer, reader and tasks that wait for the
+    /// close.
+    pub(super) fn close(&mut self, error: &StreamError, now: Instant) -> Vec<Waker> {
+        if self.unread {
+            self.connection.mark_unread(now);
+        }
         self.connection.handle_closed(error);
         let mut wake = mem::take(&mut self.closers);
         wake.extend([self.scheduler.take_waker(), self.reader.take()].into_iter().flatten());
@@ -234,16 +236,17 @@ impl State {
     }
 
     pub(super) fn is_open(&self) -> bool {
-        self.connection.closed().is_none() && self.retired == Retired::No
+        self.connection.closed().is_none() && self.retired == Retired::No && !self.ending
     }
 
-    /// Returns what the connection was closed with, if nothing came before that and it was not retired here.
+    /// Returns the error that the connection was closed with, if nothing was received and it was not retired
+    /// here.
     pub(super) fn lost_at_start(&self) -> Option<StreamError> {
         let lost = !self.received && self.retired == Retired::No;
         self.connection.closed().filter(|_| lost).cloned()
     }
 
-    /// The reader waits, and is woken when what it waits for changes.
+    /// Parks the reader: it is woken when the events it waits for change.
     pub(super) fn park(&mut self, cx: &Context<'_>) -> Parked {
         self.reader = Some(cx.waker().clone());
         self.timer_at = self.connection.poll_timeout().into_iter().chain(self.idle_look).min();
@@ -254,8 +257,8 @@ impl State {
         }
     }
 
-    /// Whether the connection has been without a stream for too long. Looked at when it may be so for the
-    /// first time, so that a stream's end need not wake the reader.
+    /// Returns whether the idle timeout has passed. Checked when that is possible for the first time, so that
+    /// a stream's end need not wake the reader.
     pub(super) fn check_idle(&mut self, idle: Duration, now: Instant) -> bool {
         if self.idle_look.is_none_or(|look| now < look) {
             return false;
@@ -266,9 +269,16 @@ impl State {
         self.idle_look.is_none()
     }
 
-    /// What the last change asks for.
+    /// Returns the actions of the last change.
     pub(super) fn collect(&mut self) -> Actions {
         let mut actions = Actions::default();
+        let causes = self.connection.take_causes();
+        if !causes.is_empty() {
+            actions.rare().causes = causes;
+        }
+        if self.replaced.is_some() {
+            actions.rare().replaced = self.replaced.take();
+        }
         while let Some(event) = self.connection.poll_event() {
             self.act(event, &mut actions);
         }
@@ -292,20 +302,19 @@ impl State {
         actions
     }
 
-    /// As [`collect`](Self::collect), after a read: the reader wakes those whom it concerns, and then
-    /// uncorks the writer, [`WriteScheduler::uncork`].
+    /// As [`collect`](Self::collect), after a read: the reader wakes the tasks, and then uncorks the writer
+    /// with [`WriteScheduler::uncork`].
     pub(super) fn collect_read(&mut self) -> (Actions, ReadOutcome) {
         let mut actions = self.collect();
-        let (wake, opened) = (mem::take(&mut actions.wake), mem::take(&mut actions.opened));
-        let corked = wake.len().saturating_add(opened.len()) > 1;
-        if corked {
+        let outcome = actions.take_read();
+        if outcome.corked {
             self.scheduler.cork();
         }
-        (actions, ReadOutcome { wake, opened, corked })
+        (actions, outcome)
     }
 
-    /// Returns the next batch, or what is left of the last; `None` if there is nothing, and then nobody
-    /// writes. `done` is the batch that the caller has written to its end: its memory serves for the next.
+    /// Returns the next batch, or the rest of the last; `None` if nothing is queued, and then no task is the
+    /// writer. `done` is the batch that the caller has completely written: its memory is reused.
     pub(super) fn next_batch(&mut self, done: Option<Transmit>) -> Option<Transmit> {
         let mut batch = done.unwrap_or_else(|| self.scheduler.take_batch());
         if self.connection.closed().is_none()
@@ -318,7 +327,7 @@ impl State {
         None
     }
 
-    /// As [`next_batch`](Self::next_batch), for the task; `None` too if a sender writes meanwhile.
+    /// As [`next_batch`](Self::next_batch), for the task; also `None` if a sender is writing.
     pub(super) fn begin_batch(&mut self, done: Option<Transmit>) -> Option<Transmit> {
         if self.scheduler.begin_task() { self.next_batch(done) } else { None }
     }
@@ -332,7 +341,7 @@ impl State {
         self.scheduler.poll_task(cx).map(|()| Some(self.connection.transmit_bytes() >= BATCH))
     }
 
-    /// Nothing needs the connection any more. Told once.
+    /// Returns when to close a retired connection that is no longer used; once.
     fn close_if_retired(&mut self) -> Option<Close> {
         if self.retired != Retired::Wanted || self.connection.closed().is_some() {
             return None;
@@ -343,29 +352,41 @@ impl State {
 
     fn act(&mut self, event: Event, actions: &mut Actions) {
         match event {
-            Event::Opened(key) => actions.opened.push(key),
+            Event::Opened(key) => actions.rare().opened.push(key),
             Event::Readable(key) => actions.wake.extend(self.slot(key).recv.take()),
-            Event::Writable(key) => actions.wake.append(&mut self.slot(key).send),
-            Event::Openable => actions.wake.append(&mut self.openers),
+            Event::Writable(key) => {
+                if let Some(waiting) = &mut self.slot(key).send {
+                    actions.wake.extend(waiting.drain(..));
+                }
+            }
+            Event::Openable => actions.wake.extend(self.openers.drain(..)),
             Event::Resumed => actions.wake.extend(self.reader.take()),
             Event::Canceled(key, error) => {
                 let slot = self.slot(key);
                 let reason = Reason::Stream(error.clone());
                 let cascade = slot.scope.as_ref().map(|scope| scope.close(&reason));
-                actions.cancel.push(CanceledHandler { cascade, stream: slot.stream.clone(), error });
+                let stream = slot.held();
+                actions.rare().cancel.push(CanceledHandler { cascade, stream, error });
             }
-            Event::Reset(key, error) => actions.reset.push((self.slot(key).stream.clone(), error)),
+            Event::Reset(key, error) => {
+                let stream = self.slot(key).held();
+                actions.rare().reset.push((stream, error));
+            }
         }
     }
 
-    /// For models: nothing is kept for a stream that is gone.
+    /// For models: returns whether nothing is stored for removed streams.
     #[cfg(all(test, loom))]
-    pub(super) fn nobody_waits(&self) -> bool {
-        let empty = |slot: &Slot| slot.recv.is_none() && slot.send.is_empty() && slot.scope.is_none();
+    pub(super) fn has_no_slots(&self) -> bool {
+        let empty = |slot: &Slot| {
+            slot.recv.is_none()
+                && slot.send.as_ref().is_none_or(|waiting| waiting.is_empty())
+                && slot.scope.is_none()
+        };
         self.openers.is_empty() && self.closers.is_empty() && self.slots.iter().all(empty)
     }
 
-    #[expect(clippy::indexing_slicing, reason = "the slot is made if it is not there")]
+    #[expect(clippy::indexing_slicing, reason = "the slot is created if it is missing")]
     fn slot(&mut self, key: StreamKey) -> &mut Slot {
         let index = key.index();
         if index >= self.slots.len() {

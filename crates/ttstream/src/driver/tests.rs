@@ -1,5 +1,5 @@
-//! Connections over streams in memory, on a paused clock: bounds of time to the millisecond, and messages
-//! through pipes that are smaller than they are.
+//! Connections over in-memory streams, on a paused clock: timeouts to the millisecond, and backpressure of
+//! pipes that are smaller than a message.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use kerrors::{Code, Side, StreamError};
+use stream_core::MemoryBudget;
 use tokio::time::Instant;
 
 use super::{Link, SocketConfig, read_loop, start};
@@ -21,9 +22,10 @@ const NEVER: Duration = Duration::from_secs(86_400);
 
 type Opened = Arc<Mutex<Vec<StreamKey>>>;
 
-/// A connection that reads and writes; and the streams that its peer opens.
+/// Returns a connection that reads and writes, and the streams that its peer opens.
 fn connection(side: Side, io: Io, idle: Duration) -> (Arc<Link>, Opened) {
-    let link = start(Connection::new(side, Config::default()), io, SocketConfig::default(), idle);
+    let memory = MemoryBudget::unlimited();
+    let link = start(Connection::new(side, Config::default()), io, SocketConfig::default(), idle, memory);
     let opened = Opened::default();
     let keys = opened.clone();
     tokio::spawn(read_loop(link.clone(), BytesMut::new(), move |key| keys.lock().unwrap().push(key)));
@@ -54,7 +56,7 @@ async fn closed_after(link: &Link) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_takes_nothing_ends_the_connection_after_the_write_timeout() {
+async fn backpressure_longer_than_the_write_timeout_ends_the_connection() {
     let (io, _peer) = Io::pair(1024);
     let (link, _) = connection(Side::Client, io, NEVER);
     let key = open(&link).await;
@@ -66,16 +68,16 @@ async fn a_peer_that_takes_nothing_ends_the_connection_after_the_write_timeout()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_without_a_stream_is_closed_after_its_idle_time() {
+async fn idle_timeout_closes_a_connection_without_streams() {
     let (io, peer) = Io::pair(1024);
     let (link, _) = connection(Side::Client, io, IDLE);
     let (server, _) = connection(Side::Server, peer, NEVER);
     assert_eq!(closed_after(&link).await.as_secs(), IDLE.as_secs());
-    assert_eq!(closed_after(&server).await, Duration::ZERO, "its peer is gone");
+    assert_eq!(closed_after(&server).await, Duration::ZERO, "the peer has closed");
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_pass_through_pipes_that_are_smaller() {
+async fn backpressure_of_small_pipes_keeps_messages_whole_and_in_order() {
     for capacity in [1, 7, 64 * 1024] {
         let (io, peer) = Io::pair(capacity);
         let (client, _) = connection(Side::Client, io, NEVER);

@@ -1,4 +1,4 @@
-//! The writer task: writes what is left to it, as many frames as there are with one call.
+//! The writer task: writes what senders leave to it, all queued frames with one call.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use super::state::State;
 use crate::io::write_all;
 use crate::rt::yield_now;
 
-/// Writes whenever it is the task's turn, until the connection is closed. If it is dropped before, `guard` closes
-/// the connection.
+/// Writes whenever the scheduler selects the task, until the connection is closed. If it is dropped before,
+/// `guard` closes the connection.
 pub(super) async fn write_loop(link: Arc<Link>, guard: CloseOnDrop) {
     write_until_closed(link).await;
     guard.disarm();

@@ -1,6 +1,6 @@
-//! The state of one connection and the operations on it that all other parts use: it owns every field, and
-//! with them the sums over streams, the timers of streams and the events. Decides nothing about the
-//! protocol: that is done in the files above, see [`proto`](super).
+//! The state of one connection and the operations on it that all other parts use. Owns every field: the sums
+//! over streams, the timers of streams and the events. Makes no protocol decisions: those are in the files
+//! above, see [`proto`](super).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,22 +10,33 @@ use bytes::{Buf, BytesMut};
 use kerrors::{CancelPath, Code, Error, RecvTimeout, Side, StreamError};
 use ttheader_codec::{EncodeError, FrameType, Limits};
 
+use super::arrival::{Arrival, Check};
 use super::config::{Config, ServerLimits};
+use super::credit::Credit;
+use super::error::ConnectionError;
 use super::event::Event;
 use super::id::{StreamId, StreamKey};
 use super::method::{Frame, Method, Methods};
 use super::outbound::Outbound;
+use super::peer::PeerState;
 use super::recv_flow::RecvFlow;
 use super::stream::{Stream, StreamSnapshot};
 use super::table::Table;
 use super::timers::{Timer, Timers};
 use super::transmit::Transmit;
+use super::violations::{Violation, Violations};
 use crate::Message;
 
-/// Queued replies to protocol violations. With more the connection is not read.
+mod flow;
+
+/// The largest number of queued replies to protocol violations. With more, the connection is not read.
 const MAX_REPLIES: usize = 100;
 
-/// One connection. Some commands are for clients or servers only: at the other end they do nothing.
+/// The largest number of bytes of frames other than data in the next write. With more, the connection is not read: the
+/// peer does not read what its frames cause.
+const MAX_CONTROL: usize = 4 * 1024 * 1024;
+
+/// One connection. Commands for one side only do nothing on the other.
 #[derive(Debug)]
 pub struct Connection {
     side: Side,
@@ -37,19 +48,32 @@ pub struct Connection {
     methods: Methods,
     events: VecDeque<Event>,
     recv_flow: RecvFlow,
+    credit: Credit,
     closed: Option<StreamError>,
     /// Server: handlers that have not finished.
     running: usize,
-    /// No new stream is to be opened: the server shuts down, or the client's server has said so.
+    /// No new stream may be opened: the server shuts down gracefully, or has announced that to the client.
     draining: bool,
     /// No Rst frame was received or sent.
     never_reset: bool,
+    /// The peer sends nothing more: flow control pauses the connection no more.
+    unlimited: bool,
     last_id: i32,
-    /// Bytes still to arrive of a frame that is passed over.
+    /// The bytes still to arrive of a frame that is skipped.
     to_skip: usize,
+    /// Client: what it knows of its server.
+    peer: PeerState,
+    arrival: Arrival,
+    violations: Violations,
+    /// Server: the charges of the headers of running handlers.
+    header_bytes: usize,
+    /// The bytes of a frame that has not arrived whole.
+    partial_bytes: usize,
+    /// See [`take_causes`](Self::take_causes).
+    causes: Vec<Error>,
 }
 
-/// What the driver does: events, writes and timers.
+/// For the driver: events, writes and timers.
 impl Connection {
     /// Returns a connection without streams, on the server's side with the default [`ServerLimits`].
     pub fn new(side: Side, config: Config) -> Self {
@@ -70,15 +94,29 @@ impl Connection {
             methods: Methods::default(),
             events: VecDeque::new(),
             recv_flow: RecvFlow::new(&config),
+            credit: Credit::new(&config),
             config,
             limits,
             closed: None,
             running: 0,
             draining: false,
             never_reset: true,
+            unlimited: false,
             last_id: 0,
             to_skip: 0,
+            peer: PeerState::default(),
+            arrival: Arrival::default(),
+            violations: Violations::new(limits.max_concurrent_streams),
+            header_bytes: 0,
+            partial_bytes: 0,
+            causes: Vec::new(),
         }
+    }
+
+    /// Returns the errors of removed streams that hold a value of the user: the cause of a cancel, whose drop is user
+    /// code. To be dropped without a lock.
+    pub fn take_causes(&mut self) -> Vec<Error> {
+        std::mem::take(&mut self.causes)
     }
 
     /// Returns the next event.
@@ -86,7 +124,7 @@ impl Connection {
         self.events.pop_front()
     }
 
-    /// Moves what is to be written next to `out`, which must be empty. Returns `false` if there is nothing.
+    /// Moves the bytes to be written next to `out`, which must be empty. Returns `false` if there are none.
     pub fn poll_transmit(&mut self, out: &mut Transmit) -> bool {
         debug_assert!(out.is_empty(), "the last batch is written before the next is taken");
         let paused = self.is_paused();
@@ -114,54 +152,80 @@ impl Connection {
         self.timers.next()
     }
 
-    /// Whether the connection must not be read now: a stream is at its window, all streams together are at
-    /// the connection's, or the peer does not read the replies that it provokes. [`Event::Resumed`] follows.
-    pub fn is_paused(&self) -> bool {
-        self.recv_flow.is_blocked() || self.outbound.replies() > MAX_REPLIES
+    /// For models: returns when the timer fires that watches how fast a frame arrives. It may stay armed when no frame
+    /// does.
+    #[cfg(fuzzing)]
+    pub fn arrival_timeout(&self) -> Option<Instant> {
+        self.arrival.armed()
     }
 
-    /// Whether something is to be written. On a closed connection nothing is.
+    /// Returns whether flow control pauses the connection, so that it must not be read: a stream is at its
+    /// window, all streams together are at the connection's, or the peer does not read what its frames
+    /// cause: replies to protocol violations, trailers. [`Event::Resumed`] follows.
+    pub fn is_paused(&self) -> bool {
+        let blocked = self.recv_flow.is_blocked()
+            || self.outbound.replies() > MAX_REPLIES
+            || self.outbound.control() > MAX_CONTROL;
+        blocked && !self.unlimited
+    }
+
+    /// Ends flow control, since the peer has closed its end: what is left to read is what the system has received, so it is
+    /// bounded, and the last frames and the end itself are behind it. A connection that is paused is
+    /// [resumed](Event::Resumed).
+    pub fn end_flow_control(&mut self) {
+        let paused = self.is_paused();
+        self.unlimited = true;
+        self.resume_if(paused);
+    }
+
+    /// Returns whether there is something to write; never on a closed connection.
     pub fn has_transmit(&self) -> bool {
         self.closed.is_none() && !self.outbound.is_empty()
     }
 
-    /// Returns the bytes that are to be written.
+    /// Returns the number of bytes to be written.
     pub fn transmit_bytes(&self) -> usize {
         self.outbound.bytes()
     }
 
-    /// Whether a cancel is among what is to be written.
+    /// Returns whether a cancel is queued to be written.
     pub fn is_urgent(&self) -> bool {
         self.outbound.is_urgent()
     }
 
-    /// Returns the bytes that were received and not yet taken, each message charged at least 256.
+    /// Returns whether flow control is by credits: both ends have it on, and know that of each other.
+    pub fn has_credits(&self) -> bool {
+        self.credit.is_agreed()
+    }
+
+    /// Returns the number of bytes received and not yet taken, each message charged at least 256.
     pub fn received_bytes(&self) -> usize {
         self.recv_flow.bytes()
     }
 
-    /// Server: takes no new stream from now on; one that is opened gets an Rst frame of code 12903.
+    /// Server: begins graceful shutdown: new streams are refused with an Rst frame of code
+    /// [`DRAINING`](kerrors::Code::DRAINING).
     pub fn drain(&mut self) {
         self.draining = true;
     }
 
-    /// Whether no new stream is to be opened on the connection.
+    /// Returns whether no new stream may be opened on the connection.
     pub fn is_draining(&self) -> bool {
         self.draining
     }
 
-    /// Returns what the connection was closed with.
+    /// Returns the error that the connection was closed with.
     pub fn closed(&self) -> Option<&StreamError> {
         self.closed.as_ref()
     }
 
-    /// Whether the connection has no stream and no Rst frame was ever received or sent: it is as good as
-    /// new.
+    /// Returns whether the connection can be reused: it has no stream, and no Rst frame was ever received or
+    /// sent.
     pub fn is_clean(&self) -> bool {
         self.never_reset && self.held_streams() == 0
     }
 
-    /// Whether an Rst frame was ever received or sent.
+    /// Returns whether an Rst frame was ever received or sent.
     pub fn has_canceled(&self) -> bool {
         !self.never_reset
     }
@@ -171,18 +235,18 @@ impl Connection {
         self.table.routed()
     }
 
-    /// Returns the number of streams that have not ended on the wire or that a handle still holds.
+    /// Returns the number of streams that have not ended on the wire or still have a handle.
     pub fn held_streams(&self) -> usize {
         self.table.len()
     }
 
-    /// Returns every stream that frames or handles can still reach.
+    /// Returns a snapshot of every stream that frames or handles can still reach.
     pub fn streams(&self) -> impl Iterator<Item = StreamSnapshot> + '_ {
         self.table.keys().into_iter().filter_map(|key| Some(self.table.get(key)?.snapshot(key)))
     }
 }
 
-/// What the files above build on: reading.
+/// For the files above: reading.
 impl Connection {
     pub(super) fn side(&self) -> Side {
         self.side
@@ -204,7 +268,7 @@ impl Connection {
         self.table.get(key)
     }
 
-    /// The stream, for changes that concern no other part of the connection.
+    /// Returns the stream, for changes that affect no other part of the connection.
     pub(super) fn stream_mut(&mut self, key: StreamKey) -> Option<&mut Stream> {
         self.table.get_mut(key)
     }
@@ -214,30 +278,85 @@ impl Connection {
         self.table.get(key).filter(|stream| !stream.is_ended())
     }
 
-    /// Server: returns the longest wait of each Recv of a handler.
+    /// Server: returns the timeout of each Recv of a handler.
     pub(super) fn handler_recv_timeout(&self) -> Option<RecvTimeout> {
         self.limits.recv_timeout
     }
 
-    /// Server: returns why a stream that a peer opens is to be refused.
-    pub(super) fn refuses(&self) -> Option<Code> {
+    /// Server: returns the code to refuse a new stream with, if it is to be refused. `charge` is that of its header.
+    pub(super) fn refuses(&self, charge: u32) -> Option<Code> {
         if self.draining {
             return Some(Code::DRAINING);
         }
-        (self.running >= self.limits.max_concurrent_streams).then_some(Code::TOO_MANY_STREAMS)
+        let headers = self.header_bytes.saturating_add(charge as usize);
+        // The header of the only handler is within the limits of a frame.
+        let over = self.running > 0 && headers > self.config.receive_window;
+        (over || self.running >= self.limits.max_concurrent_streams).then_some(Code::TOO_MANY_STREAMS)
     }
 
-    /// Returns the method of this name, which a peer has sent.
+    /// Counts a violation of the peer.
+    ///
+    /// # Errors
+    /// Returns the error to close the connection with if there were too many.
+    pub(super) fn count_violation(
+        &mut self,
+        violation: Violation,
+        now: Instant,
+    ) -> Result<(), ConnectionError> {
+        self.violations.count(violation, now)
+    }
+
+    /// Records that `buffered` bytes are to be processed.
+    #[inline]
+    pub(super) fn bytes_arrived(&mut self, buffered: usize) {
+        self.arrival.on_bytes(buffered);
+    }
+
+    /// Records that `left` bytes remain, and whether a frame was processed. Watches how fast the next frame arrives.
+    #[inline]
+    pub(super) fn bytes_processed(&mut self, left: usize, completed: bool, now: Instant) {
+        if self.closed.is_some() {
+            return;
+        }
+        let partial = left > 0 || self.to_skip > 0;
+        if let Some(at) = self.arrival.on_processed(left, completed, partial, now) {
+            self.timers.arm(at, Timer::Arrival);
+        }
+    }
+
+    /// Checks how fast the current frame arrives.
+    ///
+    /// # Errors
+    /// Too slowly.
+    pub(super) fn check_arrival(&mut self, now: Instant) -> Result<(), ConnectionError> {
+        match self.arrival.check(self.is_paused(), now) {
+            Check::Idle => {}
+            Check::Again(at) => self.timers.arm(at, Timer::Arrival),
+            Check::TooSlow => return Err(ConnectionError::SlowFrame),
+        }
+        Ok(())
+    }
+
+    /// Returns the method of a name received from the peer, of no service.
     pub(super) fn method_named(&mut self, name: &[u8]) -> Result<Arc<Method>, EncodeError> {
-        self.methods.get(name)
+        self.method_of(None, name)
     }
 
-    /// Passes over the next `len` bytes that are read, without keeping them.
+    /// Returns the method `name` of `service`.
+    pub(super) fn method_of(
+        &mut self,
+        service: Option<&[u8]>,
+        name: &[u8],
+    ) -> Result<Arc<Method>, EncodeError> {
+        self.methods.get(service, name)
+    }
+
+    /// Skips the next `len` received bytes without buffering them.
     pub(super) fn skip(&mut self, len: usize) {
         self.to_skip = len;
     }
 
-    /// Drops what is to be passed over from the front of `buf`. Returns whether all of it has come.
+    /// Drops the bytes to be skipped from the front of `buf`. Returns whether all of them have arrived.
     #[inline]
     pub(super) fn skipped(&mut self, buf: &mut BytesMut) -> bool {
         if self.to_skip > 0 {
@@ -248,7 +367,16 @@ impl Connection {
         self.to_skip == 0
     }
 
-    /// Returns an id that no stream has.
+    /// Client: what it knows of its server.
+    pub(super) fn peer(&self) -> &PeerState {
+        &self.peer
+    }
+
+    pub(super) fn peer_mut(&mut self) -> &mut PeerState {
+        &mut self.peer
+    }
+
+    /// Returns an unused stream id.
     pub(super) fn next_id(&mut self) -> StreamId {
         loop {
             self.last_id = self.last_id.wrapping_add(1);
@@ -260,33 +388,42 @@ impl Connection {
     }
 }
 
-/// What the files above build on: the life of a stream.
+/// For the files above: the life of a stream.
 impl Connection {
-    /// Client: adds a stream that it opens.
+    /// Adds a new stream.
     pub(super) fn insert(&mut self, stream: Stream) -> StreamKey {
-        self.table.insert(stream)
+        let key = self.table.insert(stream);
+        self.credit.begin(key);
+        key
     }
 
-    /// Server: adds a stream whose handler is to be run.
+    /// Server: adds a new stream, whose handler is to be run.
     pub(super) fn accept(&mut self, stream: Stream) -> StreamKey {
         self.running = self.running.saturating_add(1);
-        self.table.insert(stream)
+        self.header_bytes = self.header_bytes.saturating_add(stream.header_charge());
+        self.count_other();
+        self.insert(stream)
     }
 
-    /// Server: the handler has returned. Returns `false`, and changes nothing, if it had before.
+    /// Server: records that the handler has returned. Returns `false`, and changes nothing, if it had before.
     pub(super) fn handler_finished(&mut self, key: StreamKey) -> bool {
-        let first = self.table.get_mut(key).is_some_and(Stream::finish);
+        let Some(stream) = self.table.get_mut(key) else { return false };
+        let first = stream.finish();
+        let charge = stream.header_charge();
         if first {
             self.running = self.running.saturating_sub(1);
+            self.header_bytes = self.header_bytes.saturating_sub(charge);
+            self.count_other();
         }
         first
     }
 
-    /// Ends the stream for its handles, and wakes them. Returns `false` if it has ended before: the first
+    /// Ends the stream for its handles, and wakes them. Returns `false` if it has already ended: the first
     /// outcome stays.
     pub(super) fn set_ended(&mut self, key: StreamKey, outcome: Result<(), Error>) -> bool {
         let ended = self.with_recv_flow(key, |stream, flow| stream.end(outcome, flow)).flatten();
         let Some(armed) = ended else { return false };
+        self.credit.end_burst(key);
         self.timers.disarm(armed.deadline, Timer::Stream(key));
         self.timers.disarm(armed.recv, Timer::Recv(key));
         self.timers.disarm(armed.idle, Timer::Idle(key));
@@ -294,13 +431,13 @@ impl Connection {
         true
     }
 
-    /// An Rst frame was received or is to be queued. Returns `false` if one was before.
+    /// Records that an Rst frame was received or is to be queued. Returns `false` if one was before.
     pub(super) fn mark_reset(&mut self, key: StreamKey) -> bool {
         self.never_reset = false;
         self.table.get_mut(key).is_some_and(Stream::mark_reset)
     }
 
-    /// Frames no longer find the stream; its handles still do.
+    /// Stops routing frames to the stream; its handles still find it.
     pub(super) fn unroute(&mut self, key: StreamKey) {
         self.table.unroute(key);
     }
@@ -311,7 +448,8 @@ impl Connection {
 
     /// Removes the stream if neither frames nor handles can reach it.
     pub(super) fn forget(&mut self, key: StreamKey) {
-        if self.table.get(key).is_some_and(Stream::is_gone) {
+        if let Some(stream) = self.table.get(key).filter(|stream| stream.is_gone()) {
+            self.causes.extend(stream.cause().cloned());
             self.table.remove(key);
         }
     }
@@ -324,29 +462,37 @@ impl Connection {
         self.table.take_reset(id)
     }
 
-    /// Marks the connection as closed. Returns `false`, and changes nothing, if it was.
+    /// Marks the connection as closed. Returns `false`, and changes nothing, if it was closed before.
     pub(super) fn set_closed(&mut self, error: &StreamError) -> bool {
         let first = self.closed.is_none();
         if first {
             self.closed = Some(error.clone());
+            self.timers.disarm(self.arrival.end(), Timer::Arrival);
         }
         first
     }
 }
 
-/// What the files above build on: events and timers.
+/// For the files above: events and timers.
 impl Connection {
     pub(super) fn push_event(&mut self, event: Event) {
         self.events.push_back(event);
     }
 
-    /// Wakes the tasks for which something has changed: a Recv always, a Send if the stream has ended.
+    /// Reports events for the tasks concerned: Recv always, Send if the stream has ended.
     pub(super) fn wake(&mut self, key: StreamKey) {
         let Some(stream) = self.table.get_mut(key) else { return };
         if stream.recv_mut().take_waiting() {
             self.events.push_back(Event::Readable(key));
         }
-        if stream.is_ended() && stream.send_mut().take_waiting() {
+        if stream.is_ended() {
+            self.wake_sender(key);
+        }
+    }
+
+    /// Reports an event for a Send that waits, since its stream takes no more messages.
+    pub(super) fn wake_sender(&mut self, key: StreamKey) {
+        if self.table.get_mut(key).is_some_and(|stream| stream.send_mut().take_waiting()) {
             self.events.push_back(Event::Writable(key));
         }
     }
@@ -365,7 +511,7 @@ impl Connection {
         self.timers.pop_due(now)
     }
 
-    /// Plans the next check whether the stream is idle, if there is an idle timeout.
+    /// Schedules the next check of the stream's idle timeout, if it has one.
     pub(super) fn plan_idle_check(&mut self, key: StreamKey, now: Instant) {
         let Some(timeout) = self.config.stream_idle_timeout else { return };
         let at = self.table.get_mut(key).and_then(|stream| stream.plan_idle_check(timeout, now));
@@ -373,22 +519,26 @@ impl Connection {
     }
 }
 
-/// What the files above build on: frames to be written.
+/// For the files above: frames to be written.
 impl Connection {
-    /// Whether there is room to open a stream; if not, [`Event::Openable`] follows when there is.
+    /// Returns whether there is room to open a stream; if not, [`Event::Openable`] follows when there is.
     pub(super) fn has_room(&mut self) -> bool {
         self.outbound.has_room()
     }
 
-    /// Whether there is room for a message of the stream; if not, [`Event::Writable`] follows when there is.
+    /// Returns whether there is room for a message of the stream; if not, [`Event::Writable`] follows when
+    /// there is.
     pub(super) fn has_room_for(&mut self, key: StreamKey) -> bool {
-        self.table.get_mut(key).is_some_and(|stream| self.outbound.has_room_for(stream))
+        let Some(stream) = self.table.get_mut(key) else { return false };
+        self.outbound.has_room_for(stream, self.credit.may_send(key))
     }
 
     /// Queues one message.
     pub(super) fn write_data(&mut self, key: StreamKey, payload: &Message<'_>) -> Result<(), EncodeError> {
         let Some(stream) = self.table.get_mut(key) else { return Ok(()) };
-        self.outbound.data(key, stream, payload)
+        self.outbound.data(key, stream, payload)?;
+        self.credit.count_sent(key, payload.as_ref().len());
+        Ok(())
     }
 
     /// Queues a frame of the stream, unless the connection is closed.
@@ -402,7 +552,7 @@ impl Connection {
     }
 
     /// As [`write`](Self::write), for a frame without which the peer's end of the stream would stay open: it
-    /// leaves even if it exceeds the limits.
+    /// is sent even if it exceeds the limits.
     #[cold]
     pub(super) fn write_last(&mut self, key: StreamKey, frame: &Frame<'_>) -> Result<(), EncodeError> {
         match self.table.get_mut(key) {
@@ -411,13 +561,18 @@ impl Connection {
         }
     }
 
-    /// Server: queues the stream's header frame if it was not sent.
+    /// Server: queues the stream's header frame unless it was already sent.
     pub(super) fn write_header(&mut self, key: StreamKey) -> Result<(), EncodeError> {
         let header = self.table.get_mut(key).and_then(|stream| stream.send_mut().take_header());
         header.map_or(Ok(()), |header| self.write(key, &Frame::new(FrameType::Header, &header, &[])))
     }
 
-    /// Queues a frame for a stream that is not there.
+    /// Queues a frame about the connection itself.
+    pub(super) fn notice(&mut self, method: &Method, frame: &Frame<'_>) {
+        self.outbound.notice(method, frame);
+    }
+
+    /// Queues a frame for an unknown stream.
     pub(super) fn reply(&mut self, id: StreamId, method: &Method, frame: &Frame<'_>) {
         self.outbound.reply(id, method, frame);
     }
@@ -427,52 +582,5 @@ impl Connection {
         if let Some(stream) = self.table.get_mut(key) {
             self.outbound.purge(stream);
         }
-    }
-}
-
-/// What the files above build on: flow control of what is received.
-impl Connection {
-    /// Changes what a stream holds, and reports when the connection may be read again because of it.
-    pub(super) fn with_recv_flow<R>(
-        &mut self,
-        key: StreamKey,
-        change: impl FnOnce(&mut Stream, &mut RecvFlow) -> R,
-    ) -> Option<R> {
-        let paused = self.is_paused();
-        let stream = self.table.get_mut(key)?;
-        let result = change(stream, &mut self.recv_flow);
-        self.resume_if(paused);
-        Some(result)
-    }
-
-    /// Drops the messages that the stream holds.
-    pub(super) fn discard(&mut self, key: StreamKey) {
-        self.with_recv_flow(key, |stream, flow| stream.recv_mut().clear(flow));
-    }
-
-    fn resume_if(&mut self, was_paused: bool) {
-        if was_paused && !self.is_paused() {
-            self.recv_flow.disarm_stall(&mut self.timers);
-            self.events.push_back(Event::Resumed);
-        }
-    }
-
-    pub(super) fn is_over_receive_window(&self) -> bool {
-        self.recv_flow.is_over_window()
-    }
-
-    /// Limits how long the connection stays unread, if it is not read now.
-    pub(super) fn arm_stall_if_paused(&mut self, now: Instant) {
-        if self.is_paused() {
-            self.recv_flow.arm_stall(now, self.table.routed() <= 1, &mut self.timers);
-        }
-    }
-
-    pub(super) fn share_stall(&mut self, now: Instant) {
-        self.recv_flow.share_stall(now, &mut self.timers);
-    }
-
-    pub(super) fn stall_expired(&mut self) {
-        self.recv_flow.stall_expired();
     }
 }

@@ -1,22 +1,25 @@
-//! How streams end: by a cancel, their handler, a timeout, a fault of the peer, their connection. Owns the
-//! frames that end a stream at the peer: at most one Rst and one trailer per stream, and nothing after them.
+//! How streams end: by a cancel, their handler, a timeout, a protocol violation, or their connection. Owns
+//! the frames that end a stream at the peer: at most one Rst and one trailer per stream, and nothing after
+//! them.
 //!
-//! | what happens | method | Rst | what has arrived |
+//! | cause | method | Rst | received messages |
 //! |---|---|---|---|
 //! | client: its scope ends, or a deadline passes | `cancel` | yes | dropped |
 //! | client: the last sender is dropped | `abandon_send` | yes | dropped |
 //! | the last handle is dropped | `release` | client: yes | dropped |
 //! | server: the handler returns | `finish` | no | dropped |
-//! | server: it shuts down | `end_all` | yes | dropped |
+//! | server: graceful shutdown ends | `end_all` | yes | dropped |
+//! | server: no handler may be started | `refuse` | yes | dropped |
 //! | a timeout of the stream passes | `end_by_timeout` | yes | kept |
-//! | the peer breaks a rule of the stream | `end_at_fault` | yes | kept |
+//! | a protocol violation of the stream | `end_at_fault` | yes | kept |
 //! | client: a trailer or an Rst arrives | `end` | no | kept |
 //! | server: an Rst arrives, or the connection is lost | `end_under_handler` | no | dropped |
 //! | the connection is lost | `handle_closed` | no | client: kept |
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kerrors::{ApplicationException, CancelPath, Code, Error, Side, StreamError};
+use stream_core::Retryable;
 use ttheader_codec::{EncodeError, FrameType, key};
 
 use super::connection::Connection;
@@ -28,47 +31,48 @@ use super::stream::Stream;
 use crate::Metadata;
 use crate::cancel::Reason;
 
-/// Bytes of an Rst frame's text: what a reader keeps of it. A cause that a user gives has no bound of its own.
+/// The largest text of an Rst frame, in bytes: readers keep no more. A user's cause has no limit of its own.
 const MAX_RST_TEXT: usize = 4096;
 
-/// What a handler ends a stream with.
+/// The end of a stream by its handler.
 #[derive(Clone, Debug, Default)]
 pub struct Finish {
-    /// Strings of the trailer frame; a business error is among them.
+    /// Strings of the trailer frame, including a business error.
     pub trailer: Metadata,
     /// The error that the handler returned, unless it is a business error.
     pub exception: Option<ApplicationException>,
 }
 
 impl Connection {
-    /// Client: the scope under which the stream was opened has ended for `reason`. Ends the stream here, and
-    /// at the peer by an Rst frame. Does nothing if it has ended.
+    /// Client: cancels the stream because the scope that it was opened under was canceled for `reason`. Ends
+    /// it here, and at the peer by an Rst frame. Does nothing if it has ended.
     pub fn cancel(&mut self, key: StreamKey, reason: &Reason) {
         let Some(call) = self.live_stream(key).and_then(Stream::call) else { return };
         let (error, path) = reason.for_stream(call.service(), call.timeout());
         self.discard(key);
-        if !matches!(reason, Reason::Stream(_)) {
+        if !reason.is_from_stream() {
             self.push_event(Event::Reset(key, error.clone()));
         }
         self.end(key, Err(error.into()), Some(&path));
     }
 
-    /// Client: no sender is left, and none has closed the direction: cancels the stream for `reason`, unless
-    /// its direction has ended.
+    /// Client: cancels the stream for `reason` because its last sender was dropped, unless its direction has
+    /// ended.
     pub fn abandon_send(&mut self, key: StreamKey, reason: &Reason) {
         if self.stream(key).is_some_and(Stream::is_open) {
             self.cancel(key, reason);
         }
     }
 
-    /// Server: the handler has returned. Sends what is left to send, and ends the stream with 12012 for
-    /// every handle that is left. Does nothing the second time.
+    /// Server: ends the stream because its handler has returned. Sends the queued frames and the trailer;
+    /// remaining handles get [`HANDLER_RETURNED`](kerrors::Code::HANDLER_RETURNED). Does nothing the second
+    /// time.
     pub fn finish(&mut self, key: StreamKey, finish: &Finish) {
         if !self.handler_finished(key) {
             return;
         }
         if self.live_stream(key).is_some() {
-            // A header that cannot be encoded is lost; the trailer still tells how the stream ended.
+            // A header that cannot be encoded is lost; the trailer still contains the outcome.
             let _ = self.write_header(key);
         }
         self.write_trailer(key, finish);
@@ -78,12 +82,20 @@ impl Connection {
         self.forget(key);
     }
 
-    /// Drops the messages that were received and not taken, and all that arrive.
+    /// Server: refuses a stream whose handler was not started, with `error`: its code is
+    /// [`TOO_MANY_STREAMS`](kerrors::Code::TOO_MANY_STREAMS), and its text names the limit.
+    pub fn refuse(&mut self, key: StreamKey, error: &StreamError) {
+        self.end(key, Err(error.clone().into()), Some(&CancelPath::of("")));
+        self.finish(key, &Finish::default());
+    }
+
+    /// Drops received messages that were not taken, and all further ones.
     pub fn discard_incoming(&mut self, key: StreamKey) {
         self.with_recv_flow(key, |stream, flow| stream.recv_mut().discard_incoming(flow));
     }
 
-    /// No handle of the stream is left. A client's stream that has not ended is canceled, 12007.
+    /// Releases the stream because its last handle was dropped. A client's stream that has not ended is
+    /// canceled with [`CANCELED`](kerrors::Code::CANCELED).
     pub fn release(&mut self, key: StreamKey) {
         self.cancel(key, &Reason::Canceled);
         self.discard_incoming(key);
@@ -93,8 +105,9 @@ impl Connection {
         self.forget(key);
     }
 
-    /// Server: ends every stream that has not ended, here and at the peer, with 12013. `service` is the
-    /// server's own name, for the cancel path.
+    /// Server: ends every open stream, here and at the peer, with
+    /// [`CONNECTION_CLOSED`](kerrors::Code::CONNECTION_CLOSED). `service` is the server's own name, for the
+    /// cancel path.
     pub fn end_all(&mut self, service: &str) {
         for key in self.keys() {
             if self.live_stream(key).is_none() {
@@ -107,7 +120,41 @@ impl Connection {
         }
     }
 
-    /// The connection is lost: every stream ends, a client's with `error`, a server's with 12013.
+    /// Client: the connection is about to be closed at `now`, and the peer has not read all that was sent: a stream
+    /// that was opened just before, and since when nothing has come, has not begun there.
+    pub fn mark_unread(&mut self, now: Instant) {
+        for key in self.peer().unanswered(now) {
+            self.mark_retryable(key, Retryable::Always);
+        }
+    }
+
+    /// Client: the connection is about to be closed because it was lost: a stream of which nothing was received may have
+    /// begun there.
+    pub fn mark_lost(&mut self) {
+        let keys = if self.side() == Side::Client { self.keys() } else { Vec::new() };
+        for key in keys {
+            self.mark_retryable(key, Retryable::IfIdempotent);
+        }
+    }
+
+    /// Client: the stream is about to end so that it may be opened again.
+    pub(super) fn mark_retryable(&mut self, key: StreamKey, retryable: Retryable) {
+        self.stream_mut(key).into_iter().for_each(|stream| stream.mark_retryable(retryable));
+    }
+
+    /// Client: returns whether streams wait of which the peer may have seen nothing, if it ends now.
+    pub fn has_unanswered(&self, now: Instant) -> bool {
+        let unanswered = self.peer().unanswered(now);
+        self.closed().is_none() && unanswered.into_iter().any(|key| self.live_stream(key).is_some())
+    }
+
+    /// Client: returns whether the stream, once it has ended, may be opened again.
+    pub fn retryable(&self, key: StreamKey) -> Retryable {
+        self.stream(key).map(Stream::retryable).unwrap_or_default()
+    }
+
+    /// Ends all streams because the connection was lost: a client's with `error`, a server's with
+    /// [`CONNECTION_CLOSED`](kerrors::Code::CONNECTION_CLOSED).
     pub fn handle_closed(&mut self, error: &StreamError) {
         if !self.set_closed(error) {
             return;
@@ -117,19 +164,19 @@ impl Connection {
                 Side::Client => self.end(key, Err(error.clone().on_side(Side::Client).into()), None),
                 Side::Server => self.end_under_handler(key, StreamError::new(Code::CONNECTION_CLOSED)),
             }
-            // The frames that a handler queued before it returned cannot be sent.
+            // Frames that a returned handler has queued can no longer be sent.
             self.purge(key);
             self.forget(key);
         }
         self.push_event(Event::Openable);
     }
 
-    /// A Send could not queue its message in time: ends the stream here and at the peer.
+    /// Ends the stream here and at the peer because a Send has timed out.
     pub fn handle_send_timeout(&mut self, key: StreamKey, timeout: Duration) {
         self.end_by_timeout(key, StreamError::send_timeout(self.side(), timeout));
     }
 
-    /// Ends the stream with `error`, here and at the peer. What has arrived can still be taken. Does nothing
+    /// Ends the stream with `error`, here and at the peer. Received messages can still be taken. Does nothing
     /// if the stream has ended.
     pub(super) fn end_by_timeout(&mut self, key: StreamKey, error: StreamError) {
         let Some(stream) = self.live_stream(key) else { return };
@@ -141,8 +188,8 @@ impl Connection {
         });
     }
 
-    /// The peer has broken a rule of this stream. Ends it, and no other, with `error`, here and at the peer.
-    /// What has arrived can still be taken.
+    /// Ends the stream with `error` because of a protocol violation, here and at the peer. Other streams
+    /// continue. Received messages can still be taken.
     pub(super) fn end_at_fault(&mut self, key: StreamKey, error: StreamError) {
         self.end_by_timeout(key, error.on_side(self.side()));
     }
@@ -156,8 +203,8 @@ impl Connection {
         }
     }
 
-    /// Ends the stream for its handles, and at the peer: by an Rst frame if there is a path for it, and a
-    /// client's by its trailer too, since there are peers that know no Rst. Does nothing if it has ended.
+    /// Ends the stream for its handles, and at the peer: by an Rst frame if `rst` has its path, and a
+    /// client's stream also by its trailer, since some peers do not know Rst. Does nothing if it has ended.
     pub(super) fn end(&mut self, key: StreamKey, outcome: Result<(), Error>, rst: Option<&CancelPath>) {
         let error = outcome.as_ref().err().and_then(Error::stream).cloned();
         if !self.set_ended(key, outcome) {
@@ -174,7 +221,7 @@ impl Connection {
         self.forget(key);
     }
 
-    /// Answers a frame of a stream that is not there.
+    /// Replies with an Rst to a frame of an unknown stream.
     pub(super) fn reply_rst(
         &mut self,
         id: StreamId,
@@ -184,6 +231,22 @@ impl Connection {
     ) {
         let (strings, payload) = rst_parts(method.name(), id, error, path);
         self.reply(id, method, &Frame::new(FrameType::Rst, &strings, &payload));
+    }
+
+    /// Server: asks the client to open no new stream here. Those that it opens meanwhile are served, until
+    /// [`drain`](Self::drain).
+    pub fn hand_over(&mut self) {
+        if self.closed().is_none() && !self.is_draining() {
+            self.write_notice(&StreamError::new(Code::DRAINING));
+        }
+    }
+
+    /// Server: sends a notice about the connection itself, in a frame that other peers ignore.
+    fn write_notice(&mut self, error: &StreamError) {
+        let Ok(method) = self.method_named(b"") else { return };
+        let exception = ApplicationException::new(error.code().number(), error.message());
+        let (strings, payload) = (Metadata::new(), exception.encode("", 0));
+        self.notice(&method, &Frame::new(FrameType::Rst, &strings, &payload));
     }
 
     fn write_rst(&mut self, key: StreamKey, error: &StreamError, path: &CancelPath) {
@@ -203,7 +266,8 @@ impl Connection {
         }
     }
 
-    /// The limits are very tight. The code alone must leave: the stream would stay open at the peer.
+    /// Queues an Rst with the code only, if the limits are too small for more: without it the stream would
+    /// stay open at the peer.
     #[cold]
     fn write_bare_rst(&mut self, key: StreamKey, error: &StreamError) {
         let bare = StreamError::new(error.code()).with_cause(String::new());

@@ -1,16 +1,16 @@
-//! What a connection reports to the tasks that use it.
+//! Events that a connection reports to the tasks that use it.
 
 use kerrors::StreamError;
 
 use super::id::StreamKey;
 
-/// Something that a task waits for or has to act on.
+/// An event that a task waits for or has to handle.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// Server: a peer has opened a stream. Its handler is to be run, and ended by
     /// [`finish`](super::Connection::finish).
     Opened(StreamKey),
-    /// A Recv that returned pending may be tried again.
+    /// A Recv that was pending may be tried again.
     Readable(StreamKey),
     /// A Send that found no room may be tried again.
     Writable(StreamKey),
@@ -18,7 +18,7 @@ pub enum Event {
     Openable,
     /// Server: the stream has ended with this error while its handler runs.
     Canceled(StreamKey, StreamError),
-    /// Client: this end has ended the stream with this error, by itself and not because of a scope above.
+    /// Client: this end has ended the stream with this error, other than by a cancel of a parent scope.
     Reset(StreamKey, StreamError),
     /// The connection may be read again.
     Resumed,

@@ -1,9 +1,9 @@
-//! The two names of a stream: its id on the wire and the key that handles hold.
+//! The two identifiers of a stream: its id on the wire and the key that handles hold.
 
 use std::fmt;
 use std::num::NonZeroI32;
 
-/// Id of a stream on its connection. 0 is the connection itself; an id may be negative.
+/// The id of a stream on its connection. 0 is the connection itself; an id may be negative.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(NonZeroI32);
 
@@ -25,8 +25,8 @@ impl fmt::Debug for StreamId {
     }
 }
 
-/// Identifies a stream of a connection. The key of a stream that has been removed finds nothing, even if
-/// its slot is used again.
+/// Identifies a stream of a connection. The key of a removed stream finds nothing, even if its slot is
+/// reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamKey {
     index: u32,
@@ -38,7 +38,7 @@ impl StreamKey {
         Self { index: u32::try_from(index).unwrap_or(u32::MAX), id }
     }
 
-    /// Returns the slot: a small number that is used again.
+    /// Returns the slot: a small number that is reused.
     pub fn index(self) -> usize {
         usize::try_from(self.index).unwrap_or(usize::MAX)
     }
@@ -48,7 +48,7 @@ impl StreamKey {
         self.id
     }
 
-    /// Returns slot and id in one number, for a [`Target`](crate::cancel::Target).
+    /// Returns slot and id in one number, for a [`Target`](stream_core::cancel::Target).
     pub fn token(self) -> u64 {
         let [i0, i1, i2, i3] = self.index.to_be_bytes();
         let [s0, s1, s2, s3] = self.id.get().to_be_bytes();

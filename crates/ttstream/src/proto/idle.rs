@@ -1,22 +1,22 @@
-//! Detects that a stream passes no message, by a check now and then, so that messages cost nothing.
+//! Detects that a stream is idle, by periodic checks, so that messages cost nothing.
 
 use std::mem;
 use std::time::{Duration, Instant};
 
-/// Checks in one idle timeout.
+/// The number of checks in one idle timeout.
 const CHECKS: u32 = 4;
 
 #[derive(Debug, Default)]
 pub(super) struct IdleWatch {
     next_check: Option<Instant>,
-    /// Checks in a row that have found no new message.
+    /// The number of consecutive checks that have found no new message.
     quiet_checks: u32,
-    /// Messages at the last check.
+    /// The number of messages at the last check.
     messages: u64,
 }
 
 impl IdleWatch {
-    /// Plans the next check. Returns when it is due.
+    /// Schedules the next check. Returns when it is due.
     pub(super) fn plan(&mut self, timeout: Duration, now: Instant) -> Option<Instant> {
         self.next_check = timeout.checked_div(CHECKS).and_then(|pause| now.checked_add(pause));
         self.next_check

@@ -1,7 +1,7 @@
 //! One connection and its streams as a state machine: no IO, no clock, no async.
 //!
-//! [`Connection`] has four kinds of method. `handle_*`: something came in, and time is an argument.
-//! `poll_*`: something is to be done. Bare verbs: commands of the application. Getters.
+//! [`Connection`] has four kinds of method. `handle_*`: input, with the time as an argument. `poll_*`:
+//! output. Bare verbs: commands from the application. Getters.
 //!
 //! ```text
 //!  socket bytes > handle_read > (frame, stream) > Event > poll_event > a waker, a cancel, a handler
@@ -32,20 +32,26 @@
 //! Each file uses files below it only:
 //!
 //! ```text
-//!  commands   inbound          what handles do; what each frame means
-//!      timeouts                what each timer means
+//!  commands   inbound          commands of handles; the meaning of each frame
+//!             negotiation      of flow control by credits
+//!      timeouts                the meaning of each timer
 //!       ending                 how a stream ends, here and at the peer
 //!     connection               every field of the connection, and operations on them
 //!      outbound                order of frames on the wire
 //!       table                  streams by id and by key
 //!       stream                 one stream: state, role, send half, receive half
 //!  state  role  send_half  recv_half  idle
-//!  recv_flow  method  timers  queue  transmit  traffic  event  error  id  config
+//!  violations
+//!  recv_flow  arrival  method  timers  queue  transmit  traffic  event  error  id  config
+//!  allowance  credit
 //! ```
 
+mod allowance;
+mod arrival;
 mod commands;
 mod config;
 mod connection;
+mod credit;
 mod ending;
 mod error;
 mod event;
@@ -53,7 +59,9 @@ mod id;
 mod idle;
 mod inbound;
 mod method;
+mod negotiation;
 mod outbound;
+mod peer;
 mod queue;
 mod recv_flow;
 mod recv_half;
@@ -67,7 +75,10 @@ mod tests;
 mod timeouts;
 mod timers;
 mod transmit;
+mod violations;
 
+#[cfg(feature = "tokio")]
+pub(crate) use arrival::{Arrival, Check};
 pub use commands::Open;
 pub use config::{Config, ServerLimits};
 pub use connection::Connection;

@@ -1,9 +1,9 @@
-//! What waits to be written: one batch that leaves with the next write, and behind it the streams that
-//! have more, each in its turn. Owns the order of frames on the wire and the bounds of what waits.
+//! Data to be written, with backpressure: one batch for the next write, and the streams that have more
+//! queued, which are served round-robin. Owns the order of frames on the wire and the bounds of queued data.
 //!
-//! A frame joins the batch at once while the batch is small and no stream has anything queued: every
-//! frame, as long as the socket keeps up. When it does not, data waits at its stream, and an Rst
-//! overtakes it: it joins the batch, and what its stream had queued is dropped.
+//! A frame is appended to the batch at once while the batch is small and no stream has anything queued: every
+//! frame, as long as the socket keeps up. When it does not, data is queued at its stream, and an Rst
+//! overtakes it: it is appended to the batch, and the data that its stream had queued is dropped.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -20,20 +20,24 @@ use super::table::Table;
 use super::transmit::Transmit;
 use crate::Message;
 
-/// Bytes that one write should have. Beyond them data waits at its stream.
+/// The target size of one write, in bytes. Beyond it data is queued at its stream.
 pub(crate) const BATCH: usize = 64 * 1024;
-/// Bytes that a stream may add in its turn.
+/// The number of bytes that a stream may add in its turn.
 const TURN: usize = 16 * 1024;
 /// Payloads from this size on are not copied.
 const LARGE: usize = 16 * 1024;
 
+/// The id of a frame that is about no stream.
+const CONNECTION: i32 = 0;
+
 #[derive(Debug)]
 pub(super) struct Outbound {
-    /// Bytes of a frame that the peer is assumed to take: a longer one is refused, as an error of its call.
+    /// The largest frame that the peer is assumed to accept: a longer one is refused, as an error of its
+    /// call.
     frame_len: usize,
-    /// Bound of what one stream has queued.
+    /// The bound of the bytes that one stream has queued.
     stream_buffer: usize,
-    /// Bound of what waits in all.
+    /// The bound of all queued bytes.
     buffer: usize,
     batch: Transmit,
     /// Streams that have frames queued, each once.
@@ -42,9 +46,11 @@ pub(super) struct Outbound {
     queued: usize,
     /// Frames in the batch that reply to protocol violations rather than serve a stream.
     replies: usize,
+    /// Bytes in the batch of frames other than data.
+    control: usize,
     /// The batch has an Rst in it.
     urgent: bool,
-    /// An open or a Send waits until less than `buffer` waits in all.
+    /// An open or a Send waits until less than `buffer` is queued in total.
     room_wanted: bool,
 }
 
@@ -58,12 +64,13 @@ impl Outbound {
             turns: VecDeque::new(),
             queued: 0,
             replies: 0,
+            control: 0,
             urgent: false,
             room_wanted: false,
         }
     }
 
-    /// Returns the bytes that wait, in the batch and at the streams.
+    /// Returns the number of queued bytes, in the batch and at the streams.
     pub(super) fn bytes(&self) -> usize {
         self.batch.len().saturating_add(self.queued)
     }
@@ -76,32 +83,38 @@ impl Outbound {
         self.replies
     }
 
+    pub(super) fn control(&self) -> usize {
+        self.control
+    }
+
     pub(super) fn is_urgent(&self) -> bool {
         self.urgent
     }
 
-    /// Returns whether there is room to open a stream. If not, [`take_room`](Self::take_room) says when.
+    /// Returns whether there is room to open a stream. If not, [`take_room`](Self::take_room) reports when
+    /// there is.
     pub(super) fn has_room(&mut self) -> bool {
         let room = self.bytes() < self.buffer;
         self.room_wanted |= !room;
         room
     }
 
-    /// Returns whether there is room for a message of `stream`. If not, a Send of the stream waits for it.
-    pub(super) fn has_room_for(&mut self, stream: &mut Stream) -> bool {
-        let room = self.has_room() && stream.send().queued_bytes() < self.stream_buffer;
+    /// Returns whether there is room for a message of `stream`, which has `credit` at the peer. If not, a Send of the stream
+    /// waits for it.
+    pub(super) fn has_room_for(&mut self, stream: &mut Stream, credit: bool) -> bool {
+        let room = credit && self.has_room() && stream.send().queued_bytes() < self.stream_buffer;
         if !room {
             stream.send_mut().wait();
         }
         room
     }
 
-    /// Returns whether there is room again that was wanted; once.
+    /// Returns whether there is room again for a waiting open or Send; once.
     pub(super) fn take_room(&mut self) -> bool {
         self.room_wanted && self.bytes() < self.buffer && mem::take(&mut self.room_wanted)
     }
 
-    /// Returns whether a Send of `stream` is to be woken, now that the stream had a turn.
+    /// Returns whether a Send of `stream` is to be woken after the stream's turn.
     pub(super) fn wakes_sender(&self, stream: &mut Stream) -> bool {
         stream.send().queued_bytes() <= self.stream_buffer / 2 && stream.send_mut().take_waiting()
     }
@@ -125,7 +138,7 @@ impl Outbound {
         Ok(())
     }
 
-    /// Queues a frame behind what its stream has queued, if a peer with these limits takes it.
+    /// Queues a frame behind the stream's queued frames, if a peer with these limits accepts it.
     pub(super) fn frame(
         &mut self,
         key: StreamKey,
@@ -135,22 +148,39 @@ impl Outbound {
     ) -> Result<(), EncodeError> {
         self.urgent |= frame.frame_type == FrameType::Rst;
         if stream.send().is_empty() {
-            return self.batch.put(|out| stream.method().put_frame(stream.id(), frame, limits, out));
+            return self.put_control(|out| stream.method().put_frame(stream.id().get(), frame, limits, out));
         }
         let mut encoded = BytesMut::new();
-        stream.method().put_frame(stream.id(), frame, limits, &mut encoded)?;
+        stream.method().put_frame(stream.id().get(), frame, limits, &mut encoded)?;
         self.enqueue(key, stream, QueuedFrame::Encoded(encoded.freeze()));
         Ok(())
     }
 
-    /// Queues a frame for a stream that is not there: a reply to a protocol violation.
+    /// Queues a frame for an unknown stream: a reply to a protocol violation.
     pub(super) fn reply(&mut self, id: StreamId, method: &Method, frame: &Frame<'_>) {
         self.replies = self.replies.saturating_add(1);
-        // Never refused: its strings are bounded, and its text is far below the bound of a frame.
-        let _ = self.batch.put(|out| method.put_frame(id, frame, &Limits::FORMAT, out));
+        // Never fails: its strings are bounded, and its text is far below the limit of a frame.
+        let _ = self.put_control(|out| method.put_frame(id.get(), frame, &Limits::FORMAT, out));
     }
 
-    /// Drops what the stream has queued.
+    /// Queues a frame about the connection itself.
+    pub(super) fn notice(&mut self, method: &Method, frame: &Frame<'_>) {
+        // Never refused: it is short.
+        let _ = self.put_control(|out| method.put_frame(CONNECTION, frame, &Limits::FORMAT, out));
+    }
+
+    /// Appends a frame that is not data to the batch.
+    pub(super) fn put_control(
+        &mut self,
+        put: impl FnOnce(&mut BytesMut) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        let before = self.batch.len();
+        self.batch.put(put)?;
+        self.control = self.control.saturating_add(self.batch.len().saturating_sub(before));
+        Ok(())
+    }
+
+    /// Drops the stream's queued frames.
     pub(super) fn purge(&mut self, stream: &mut Stream) {
         self.queued = self.queued.saturating_sub(stream.send_mut().purge());
     }
@@ -166,6 +196,7 @@ impl Outbound {
             }
         }
         self.replies = 0;
+        self.control = 0;
         self.urgent = false;
         if self.batch.is_empty() {
             self.batch.recycle();

@@ -1,4 +1,4 @@
-//! A first-in, first-out queue that counts the bytes that its items are charged.
+//! A FIFO queue that counts the bytes charged for its items.
 
 use std::collections::VecDeque;
 
@@ -64,5 +64,10 @@ impl<T: Item> Queue<T> {
 }
 
 fn charge(item: &impl Item) -> usize {
-    item.len().max(MIN_CHARGE)
+    charge_of(item.len())
+}
+
+/// Returns what a message of `len` bytes is charged.
+pub(super) fn charge_of(len: usize) -> usize {
+    len.max(MIN_CHARGE)
 }

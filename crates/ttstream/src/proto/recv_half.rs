@@ -1,5 +1,5 @@
-//! What one stream receives: messages that were not yet taken, header and trailer of the peer, and the
-//! Recv that waits. Every change of what is held is reported to the connection's [`RecvFlow`].
+//! The receiving half of a stream: messages that were not yet taken, header and trailer of the peer, and the
+//! pending Recv. Every change of the held bytes is reported to the connection's flow control, [`RecvFlow`].
 
 use std::mem;
 use std::time::Instant;
@@ -16,24 +16,24 @@ use crate::Traffic;
 pub(super) struct RecvHalf {
     messages: Queue<Bytes>,
     received: Traffic,
-    /// Strings of the frame with which the peer opened or answered the stream.
+    /// Strings of the peer's header frame.
     header: Option<Metadata>,
-    /// Strings of the frame with which the peer ended its direction.
+    /// Strings of the peer's trailer frame.
     trailer: Option<Metadata>,
-    /// `None` if a Recv may wait for as long as the stream lives.
+    /// `None` without a Recv timeout.
     timeout: Option<Box<Timeout>>,
     blocking: Blocking,
-    /// A Recv waits, or a task that wants the header.
+    /// A Recv is pending, or a wait for the header.
     waiting: bool,
-    /// What arrives is dropped.
+    /// Incoming messages are dropped.
     discard: bool,
 }
 
-/// The limit of each Recv, and the one in progress.
+/// The timeout of each Recv, and the pending Recv.
 #[derive(Debug)]
 struct Timeout {
     config: RecvTimeout,
-    /// Until when the Recv in progress may wait.
+    /// When the pending Recv times out.
     until: Option<Instant>,
     /// A Recv that leaves the stream usable has timed out and has not returned yet.
     expired: bool,
@@ -54,22 +54,26 @@ impl RecvHalf {
         }
     }
 
-    /// Returns the messages that were received, taken or not.
+    /// Returns the number of messages received, taken or not.
     pub(super) fn received(&self) -> Traffic {
         self.received
     }
 
-    /// Returns the bytes that are held, each message charged at least 256.
+    /// Returns the number of bytes held, each message charged at least 256.
     pub(super) fn bytes(&self) -> usize {
         self.messages.bytes()
     }
 
-    /// Whether the stream is live and at its window.
+    /// Returns whether the stream is live and at its window.
     pub(super) fn is_blocking(&self) -> bool {
         self.blocking.get()
     }
 
-    /// Whether what arrives is dropped.
+    pub(super) fn blocking_mut(&mut self) -> &mut Blocking {
+        &mut self.blocking
+    }
+
+    /// Returns whether incoming messages are dropped.
     pub(super) fn discards(&self) -> bool {
         self.discard
     }
@@ -80,28 +84,29 @@ impl RecvHalf {
         flow.charge(charge, self.messages.bytes(), &mut self.blocking);
     }
 
+    #[inline]
     pub(super) fn pop(&mut self, flow: &mut RecvFlow) -> Option<Bytes> {
         let (message, charge) = self.messages.pop()?;
         flow.credit(charge, self.messages.bytes(), &mut self.blocking);
         Some(message)
     }
 
-    /// Drops the messages that are held.
+    /// Drops the held messages.
     pub(super) fn clear(&mut self, flow: &mut RecvFlow) {
         let charge = self.messages.clear();
         flow.credit(charge, 0, &mut self.blocking);
     }
 
-    /// Drops the messages that are held and all that arrive.
+    /// Drops the held messages and all further ones.
     pub(super) fn discard_incoming(&mut self, flow: &mut RecvFlow) {
         self.clear(flow);
         self.discard = true;
     }
 
-    /// The stream has ended: it receives nothing more, so it blocks nothing. Returns when the timer of the
-    /// Recv in progress was armed for.
+    /// Ends the half: it receives nothing more, so it does not block the connection. Returns when the timer
+    /// of the pending Recv was armed for.
     pub(super) fn end(&mut self, flow: &mut RecvFlow) -> Option<Instant> {
-        flow.unblock(&mut self.blocking);
+        flow.end(&mut self.blocking);
         self.timeout.as_mut().and_then(|timeout| timeout.until.take())
     }
 
@@ -110,7 +115,7 @@ impl RecvHalf {
         self.header.as_ref()
     }
 
-    /// Keeps the header. Returns `false`, and changes nothing, if there is one.
+    /// Sets the header. Returns `false`, and changes nothing, if there is one.
     pub(super) fn set_header(&mut self, header: impl FnOnce() -> Metadata) -> bool {
         let first = self.header.is_none();
         if first {
@@ -119,7 +124,7 @@ impl RecvHalf {
         first
     }
 
-    /// Returns the header and keeps an empty one.
+    /// Returns the header and leaves an empty one.
     pub(super) fn take_header(&mut self) -> Option<Metadata> {
         self.header.as_mut().map(mem::take)
     }
@@ -132,12 +137,12 @@ impl RecvHalf {
         self.trailer = Some(trailer);
     }
 
-    /// A task waits for something to arrive, without a limit.
+    /// Records that a task waits for a change, without a timeout.
     pub(super) fn wait(&mut self) {
         self.waiting = true;
     }
 
-    /// A Recv waits. Returns when it times out, if a timer is to be armed for it.
+    /// Records a pending Recv. Returns when it times out, if a timer is to be armed for it.
     pub(super) fn wait_with_timeout(&mut self, now: Instant) -> Option<Instant> {
         self.waiting = true;
         let timeout = self.timeout.as_deref_mut().filter(|timeout| timeout.until.is_none())?;
@@ -145,7 +150,7 @@ impl RecvHalf {
         timeout.until
     }
 
-    /// The Recv in progress is over. Returns when its timer was armed for.
+    /// Ends the pending Recv. Returns when its timer was armed for.
     pub(super) fn stop_waiting(&mut self) -> Option<Instant> {
         self.waiting = false;
         let timeout = self.timeout.as_deref_mut()?;
@@ -153,32 +158,32 @@ impl RecvHalf {
         timeout.until.take()
     }
 
-    /// Returns whether a task waits. It is woken now, so the next call returns `false`.
+    /// Returns whether a task waits, which is then woken: the next call returns `false`.
     pub(super) fn take_waiting(&mut self) -> bool {
         mem::take(&mut self.waiting)
     }
 
-    /// Returns the limit of each Recv.
+    /// Returns the timeout of each Recv.
     pub(super) fn timeout(&self) -> Option<RecvTimeout> {
         self.timeout.as_ref().map(|timeout| timeout.config)
     }
 
-    /// The timer of the Recv in progress has fired. Returns its limit unless a message has arrived, which
-    /// the Recv will return though its task has not run yet.
+    /// Records that the timer of the pending Recv has fired. Returns its timeout, unless a message has
+    /// arrived, which the Recv will return when its task runs.
     pub(super) fn timer_fired(&mut self) -> Option<RecvTimeout> {
         let timeout = self.timeout.as_deref_mut()?;
         timeout.until = None;
         (self.messages.bytes() == 0).then_some(timeout.config)
     }
 
-    /// The Recv in progress is to return that it has timed out.
+    /// Makes the pending Recv return its timeout.
     pub(super) fn expire(&mut self) {
         if let Some(timeout) = &mut self.timeout {
             timeout.expired = true;
         }
     }
 
-    /// Returns whether the Recv in progress has timed out; once.
+    /// Returns whether the pending Recv has timed out; once.
     pub(super) fn take_expired(&mut self) -> bool {
         self.timeout.as_mut().is_some_and(|timeout| mem::take(&mut timeout.expired))
     }

@@ -1,4 +1,4 @@
-//! What only one of the two ends of a stream has: the client's call, the server's handler.
+//! The state that only one end of a stream has: the client's call, the server's handler.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::Metadata;
 
-/// Meta frames of a stream that are kept until they are taken; later ones are dropped.
+/// The largest number of queued meta frames of a stream; later ones are dropped.
 const MAX_METAS: usize = 8;
 
 /// The client's end of a stream.
@@ -17,11 +17,11 @@ const MAX_METAS: usize = 8;
 pub(super) struct Call {
     service: Arc<str>,
     deadline: Option<Box<Deadline>>,
-    /// Few streams get meta frames, so the queue is allocated when it is needed.
+    /// Allocated on first use, since few streams get meta frames.
     metas: Option<Box<Metas>>,
 }
 
-/// Meta frames that were not taken yet: strings and payload of each.
+/// Queued meta frames: strings and payload of each.
 #[derive(Debug, Default)]
 struct Metas(VecDeque<(Metadata, Bytes)>);
 
@@ -33,14 +33,14 @@ struct Deadline {
 }
 
 impl Call {
-    /// `deadline` with the time that is left until then.
+    /// Returns the client's end of a stream. `deadline` includes the time left until then.
     #[inline]
     pub(super) fn new(service: Arc<str>, deadline: Option<(Instant, Duration)>) -> Self {
         let deadline = deadline.map(|(at, timeout)| Box::new(Deadline { at, timeout }));
         Self { service, deadline, metas: None }
     }
 
-    /// Returns the name that a cancel puts on its path.
+    /// Returns the name that a cancel adds to its path.
     pub(super) fn service(&self) -> &Arc<str> {
         &self.service
     }
@@ -54,7 +54,7 @@ impl Call {
         self.deadline.as_ref().map(|deadline| deadline.timeout)
     }
 
-    /// Keeps a meta frame. Returns `false` if there are too many.
+    /// Queues a meta frame. Returns `false` if there are too many.
     pub(super) fn push_meta(&mut self, meta: impl FnOnce() -> (Metadata, Bytes)) -> bool {
         let metas = &mut self.metas.get_or_insert_default().0;
         let room = metas.len() < MAX_METAS;
@@ -72,21 +72,27 @@ impl Call {
 /// The server's end of a stream.
 #[derive(Debug)]
 pub(super) struct Handling {
-    /// The time that the client's header frame said was left until its deadline.
+    /// The time left until the client's deadline, from its header frame.
     timeout: Option<Duration>,
+    /// What the header counts for in the connection's sum, in bytes.
+    header_charge: u32,
     finished: bool,
 }
 
 impl Handling {
-    pub(super) fn new(timeout: Option<Duration>) -> Self {
-        Self { timeout, finished: false }
+    pub(super) fn new(timeout: Option<Duration>, header_charge: u32) -> Self {
+        Self { timeout, header_charge, finished: false }
+    }
+
+    pub(super) fn header_charge(&self) -> u32 {
+        self.header_charge
     }
 
     pub(super) fn timeout(&self) -> Option<Duration> {
         self.timeout
     }
 
-    /// The handler has returned or was dropped. Returns `false` if it had before.
+    /// Records that the handler has returned or was dropped. Returns `false` if it had before.
     pub(super) fn finish(&mut self) -> bool {
         !mem::replace(&mut self.finished, true)
     }

@@ -1,5 +1,5 @@
-//! What one stream sends: frames that wait for the socket, and which frames have left. Knows neither the
-//! stream's state nor the connection's queue.
+//! The sending half of a stream: queued frames, and which frames were sent. Knows neither the stream's state
+//! nor the connection's queue.
 
 use std::mem;
 
@@ -11,19 +11,19 @@ use crate::Traffic;
 
 #[derive(Debug)]
 pub(super) struct SendHalf {
-    /// Few streams have frames waiting, so the queue is allocated when it is needed.
+    /// Allocated on first use, since few streams have queued frames.
     queue: Option<Box<Queue<QueuedFrame>>>,
     sent: Traffic,
-    /// Strings of the header frame that is still to be sent; `None` for none.
+    /// Strings of the header frame, until it is sent; `None` for none.
     header: Option<Box<Metadata>>,
     header_sent: bool,
     /// This side's last frame has been queued.
     trailer_sent: bool,
-    /// A Send waits for room.
+    /// A Send waits for room (backpressure).
     waiting: bool,
 }
 
-/// A frame that waits for its stream's turn.
+/// A frame that is queued until its stream's turn.
 #[derive(Debug)]
 pub(super) enum QueuedFrame {
     /// Payload of a data frame.
@@ -41,7 +41,7 @@ impl Item for QueuedFrame {
 }
 
 impl SendHalf {
-    /// `header_sent` at the client, whose header frame opens the stream.
+    /// Returns an empty half. `header_sent` on a client, whose header frame opens the stream.
     #[inline]
     pub(super) fn new(header_sent: bool) -> Self {
         Self {
@@ -54,7 +54,7 @@ impl SendHalf {
         }
     }
 
-    /// Returns the messages that were sent or queued.
+    /// Returns the number of messages sent or queued.
     pub(super) fn sent(&self) -> Traffic {
         self.sent
     }
@@ -64,12 +64,12 @@ impl SendHalf {
         self.sent.count(len);
     }
 
-    /// Returns the bytes that wait, each frame charged at least 256.
+    /// Returns the number of queued bytes, each frame charged at least 256.
     pub(super) fn queued_bytes(&self) -> usize {
         self.queue.as_ref().map_or(0, |queue| queue.bytes())
     }
 
-    /// Whether no frame waits.
+    /// Returns whether no frame is queued.
     pub(super) fn is_empty(&self) -> bool {
         self.queue.as_ref().is_none_or(|queue| queue.is_empty())
     }
@@ -84,14 +84,14 @@ impl SendHalf {
         self.queue.as_mut()?.pop()
     }
 
-    /// Drops the frames that wait; returns their charge in bytes. A trailer would be the last of them, so
-    /// then it was not sent.
+    /// Drops the queued frames; returns their charge in bytes. If the trailer was queued, it was the last of
+    /// them, so it counts as not sent.
     pub(super) fn purge(&mut self) -> usize {
         self.trailer_sent &= self.is_empty();
         self.queue.take().map_or(0, |mut queue| queue.clear())
     }
 
-    /// Adds strings to the header frame that is still to be sent. Returns `false` if it has been sent.
+    /// Adds strings to the header frame. Returns `false` if it was already sent.
     pub(super) fn add_header(&mut self, header: &Metadata) -> bool {
         if !self.header_sent {
             let strings = self.header.get_or_insert_default();
@@ -100,7 +100,7 @@ impl SendHalf {
         !self.header_sent
     }
 
-    /// Returns the strings of the header frame, which is now to be sent; `None` if it has been sent.
+    /// Returns the strings of the header frame, which is now to be sent; `None` if it was already sent.
     pub(super) fn take_header(&mut self) -> Option<Metadata> {
         if mem::replace(&mut self.header_sent, true) {
             return None;
@@ -108,17 +108,17 @@ impl SendHalf {
         Some(self.header.take().map_or_else(Metadata::new, |header| *header))
     }
 
-    /// The last frame is queued now. Returns `false` if it was before.
+    /// Records that the last frame is queued. Returns `false` if it was before.
     pub(super) fn mark_trailer_sent(&mut self) -> bool {
         !mem::replace(&mut self.trailer_sent, true)
     }
 
-    /// A Send waits for room.
+    /// Records that a Send waits for room (backpressure).
     pub(super) fn wait(&mut self) {
         self.waiting = true;
     }
 
-    /// Returns whether a Send waits. It is woken now, so the next call returns `false`.
+    /// Returns whether a Send waits, which is then woken: the next call returns `false`.
     pub(super) fn take_waiting(&mut self) -> bool {
         mem::take(&mut self.waiting)
     }

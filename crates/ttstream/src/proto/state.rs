@@ -1,4 +1,4 @@
-//! Where a stream is in its life and how it ended. Owns the transitions; the first outcome stays.
+//! The phase of a stream's life and its outcome. Owns the transitions; the first outcome stays.
 
 use kerrors::{Error, Side};
 use stream_core::StreamPhase;
@@ -11,23 +11,23 @@ pub(super) struct StreamState(Inner);
 #[derive(Debug)]
 enum Inner {
     Open,
-    /// With the outcome of the client's direction: an error is one that the client's trailer reports.
+    /// With the outcome of the client's direction: an error was reported by the client's trailer.
     HalfClosed(Result<(), Box<Error>>),
     Ended(Box<Result<(), Error>>),
 }
 
 impl StreamState {
-    /// The state of a stream that has just been opened.
+    /// Returns the state of a new stream.
     pub(super) fn open() -> Self {
         Self(Inner::Open)
     }
 
-    /// Client: this side has ended its direction. Returns whether the state changed; it does only from open.
+    /// Client: ends the client's direction. Returns whether the state changed, which it does only from open.
     pub(super) fn close_local(&mut self) -> bool {
         self.half_close(Ok(()))
     }
 
-    /// Server: the client has ended its direction with `outcome`. Returns whether the state changed; it does
+    /// Server: ends the client's direction with `outcome`. Returns whether the state changed, which it does
     /// only from open.
     pub(super) fn close_remote(&mut self, outcome: Result<(), Error>) -> bool {
         self.half_close(outcome)
@@ -63,11 +63,15 @@ impl StreamState {
         matches!(self.0, Inner::Open)
     }
 
+    pub(super) fn is_half_closed(&self) -> bool {
+        matches!(self.0, Inner::HalfClosed(_))
+    }
+
     pub(super) fn is_ended(&self) -> bool {
         matches!(self.0, Inner::Ended(_))
     }
 
-    /// Returns what the stream ended with; `None` if it has not.
+    /// Returns the outcome of the stream; `None` if it has not ended.
     pub(super) fn outcome(&self) -> Option<&Result<(), Error>> {
         match &self.0 {
             Inner::Open | Inner::HalfClosed(_) => None,
@@ -75,7 +79,7 @@ impl StreamState {
         }
     }
 
-    /// Whether `side` may send.
+    /// Returns whether `side` may send.
     pub(super) fn can_send(&self, side: Side) -> bool {
         match (&self.0, side) {
             (Inner::Open, _) | (Inner::HalfClosed(_), Side::Server) => true,
@@ -83,7 +87,7 @@ impl StreamState {
         }
     }
 
-    /// Whether data for `side` still means something: not after the client's trailer, not after the end.
+    /// Returns whether `side` accepts data: not after the client's trailer, not after the end.
     pub(super) fn can_receive(&self, side: Side) -> bool {
         match (&self.0, side) {
             (Inner::Open, _) | (Inner::HalfClosed(_), Side::Client) => true,

@@ -1,5 +1,5 @@
-//! One stream: its state, what it sends, what it receives. Knows nothing of other streams; what a
-//! transition means for the connection is decided in [`ending`](super::ending).
+//! One stream: its state, sending half and receiving half. Knows nothing of other streams; the effects of a
+//! transition on the connection are in [`ending`](super::ending).
 
 use std::mem;
 use std::sync::Arc;
@@ -19,14 +19,14 @@ use super::send_half::SendHalf;
 use super::state::StreamState;
 use crate::Metadata;
 use crate::Traffic;
-use stream_core::StreamPhase;
+use stream_core::{Retryable, StreamPhase};
 
 /// State and traffic of a stream at one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamSnapshot {
     /// The stream.
     pub key: StreamKey,
-    /// Where it is in its life.
+    /// The phase of its life.
     pub phase: StreamPhase,
     /// Messages sent or queued.
     pub sent: Traffic,
@@ -46,8 +46,10 @@ pub(super) struct Stream {
     idle: Option<Box<IdleWatch>>,
     /// An Rst frame was received or queued: none may follow.
     reset: bool,
-    /// No handle is left.
+    /// All handles were dropped.
     released: bool,
+    /// Client: whether it may be opened again, once it has ended.
+    retryable: Retryable,
 }
 
 #[derive(Debug)]
@@ -56,7 +58,7 @@ enum Role {
     Server(Handling),
 }
 
-/// When the timers of a stream were armed for.
+/// The instants that the timers of a stream were armed for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ArmedTimers {
     pub(super) deadline: Option<Instant>,
@@ -65,7 +67,7 @@ pub(super) struct ArmedTimers {
 }
 
 impl Stream {
-    /// A stream that this side opens.
+    /// Returns a stream that this side opens.
     #[inline]
     pub(super) fn client(
         id: StreamId,
@@ -76,7 +78,7 @@ impl Stream {
         Self::new(id, method, Role::Client(call), SendHalf::new(true), RecvHalf::new(None, recv_timeout))
     }
 
-    /// A stream that the peer has opened with `header`.
+    /// Returns a stream that the peer has opened with `header`.
     #[inline]
     pub(super) fn server(
         id: StreamId,
@@ -92,7 +94,18 @@ impl Stream {
     #[inline]
     fn new(id: StreamId, method: Arc<Method>, role: Role, send: SendHalf, recv: RecvHalf) -> Self {
         let state = StreamState::open();
-        Self { id, method, state, role, send, recv, idle: None, reset: false, released: false }
+        Self {
+            id,
+            method,
+            state,
+            role,
+            send,
+            recv,
+            idle: None,
+            reset: false,
+            released: false,
+            retryable: Retryable::Never,
+        }
     }
 
     pub(super) fn id(&self) -> StreamId {
@@ -162,9 +175,15 @@ impl Stream {
         self.state.is_ended()
     }
 
-    /// Returns what the stream ended with; `None` if it has not.
+    /// Returns the outcome of the stream; `None` if it has not ended.
     pub(super) fn outcome(&self) -> Option<&Result<(), Error>> {
         self.state.outcome()
+    }
+
+    /// Returns the error that the stream ended with, if it holds the cause of a cancel, which is a value of the user.
+    pub(super) fn cause(&self) -> Option<&Error> {
+        let error = self.outcome()?.as_ref().err();
+        error.filter(|error| std::error::Error::source(error).is_some())
     }
 
     /// Returns how the peer's direction ended; `None` if more may arrive.
@@ -173,7 +192,8 @@ impl Stream {
     }
 
     /// # Errors
-    /// What the stream ended with, or 12005, if this side may not send.
+    /// The error that the stream ended with, or [`ILLEGAL_OPERATION`](kerrors::Code::ILLEGAL_OPERATION), if
+    /// this side may not send.
     pub(super) fn check_send(&self) -> Result<(), Error> {
         let side = self.side();
         if self.state.can_send(side) {
@@ -185,17 +205,27 @@ impl Stream {
         }
     }
 
-    /// Whether an arriving message is kept.
+    /// Returns whether an incoming message is kept.
     pub(super) fn takes_data(&self) -> bool {
         self.state.can_receive(self.side()) && !self.recv.discards()
     }
 
-    /// Client: ends its direction. Returns whether the state changed.
+    /// Returns whether the peer may still send data, wanted or not.
+    pub(super) fn may_get_data(&self) -> bool {
+        match &self.role {
+            Role::Client(_) => !self.is_ended(),
+            // The end of a server's stream is not always known to its client before the handler returns.
+            Role::Server(handling) => !self.state.is_half_closed() && !handling.is_finished(),
+        }
+    }
+
+    /// Client: ends the client's direction. Returns whether the state changed.
     pub(super) fn close_local(&mut self) -> bool {
         self.side() == Side::Client && self.state.close_local()
     }
 
-    /// Server: the client has ended its direction, with these strings. Returns whether the state changed.
+    /// Server: ends the client's direction, with the strings of its trailer. Returns whether the state
+    /// changed.
     pub(super) fn close_remote(&mut self, outcome: Result<(), Error>, trailer: Metadata) -> bool {
         let changed = self.side() == Side::Server && self.state.close_remote(outcome);
         if changed {
@@ -215,7 +245,7 @@ impl Stream {
         })
     }
 
-    /// Server: the handler has returned. Returns whether it is the first time.
+    /// Server: records that the handler has returned. Returns whether this was the first time.
     pub(super) fn finish(&mut self) -> bool {
         match &mut self.role {
             Role::Client(_) => false,
@@ -223,7 +253,15 @@ impl Stream {
         }
     }
 
-    /// An Rst frame was received or is to be queued. Returns `false` if one was before.
+    /// Server: returns what the header counts for in the connection's sum, in bytes.
+    pub(super) fn header_charge(&self) -> usize {
+        match &self.role {
+            Role::Client(_) => 0,
+            Role::Server(handling) => handling.header_charge() as usize,
+        }
+    }
+
+    /// Records that an Rst frame was received or is to be queued. Returns `false` if one was before.
     pub(super) fn mark_reset(&mut self) -> bool {
         !mem::replace(&mut self.reset, true)
     }
@@ -232,18 +270,32 @@ impl Stream {
         self.reset
     }
 
-    /// No handle is left.
+    /// Client: the stream is about to end so that it may be opened again, unless it has ended before or part of a
+    /// response was received.
+    pub(super) fn mark_retryable(&mut self, retryable: Retryable) {
+        let is_answered = self.recv.header().is_some() || self.recv.received().messages > 0;
+        if !self.is_ended() && !is_answered {
+            self.retryable = retryable;
+        }
+    }
+
+    /// Client: returns whether the stream may be opened again.
+    pub(super) fn retryable(&self) -> Retryable {
+        self.retryable
+    }
+
+    /// Records that all handles were dropped.
     pub(super) fn release(&mut self) {
         self.released = true;
     }
 
-    /// Whether neither frames nor handles can reach the stream, and nothing of it waits to be written.
+    /// Returns whether neither frames nor handles can reach the stream, and none of its frames are queued.
     pub(super) fn is_gone(&self) -> bool {
         self.released && !self.is_routed() && self.send.is_empty()
     }
 
-    /// Whether its frames still mean something: until its end at the client, until its handler has returned
-    /// at the server.
+    /// Returns whether frames are routed to the stream: on a client until its end, on a server until its
+    /// handler has returned.
     fn is_routed(&self) -> bool {
         match &self.role {
             Role::Client(_) => !self.is_ended(),
@@ -255,7 +307,7 @@ impl Stream {
         StreamError::recv_timeout(self.side(), timeout)
     }
 
-    /// Plans the next check whether the stream is idle. Returns when it is due.
+    /// Schedules the next check of the idle timeout. Returns when it is due.
     pub(super) fn plan_idle_check(&mut self, timeout: Duration, now: Instant) -> Option<Instant> {
         self.idle.get_or_insert_default().plan(timeout, now)
     }
@@ -266,7 +318,7 @@ impl Stream {
         self.idle.get_or_insert_default().check(messages)
     }
 
-    /// Receives a message, if it is to be kept.
+    /// Receives a message, unless incoming messages are dropped.
     pub(super) fn receive(&mut self, message: Bytes, flow: &mut RecvFlow) {
         if self.takes_data() {
             self.recv.push(message, flow);

@@ -9,13 +9,13 @@ use slab::Slab;
 use super::id::{StreamId, StreamKey};
 use super::stream::Stream;
 
-/// Streams that a peer has reset and that are remembered, so that data which still arrives can be answered.
+/// The largest number of reset streams that are remembered, so that later data can be answered with an Rst.
 const MAX_RESETS: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Table {
     streams: Slab<Stream>,
-    /// Bounded, so that ids which a peer chooses to collide cost little.
+    /// With a random hasher and a bounded size, so that a peer cannot force costly collisions.
     ids: HashMap<StreamId, StreamKey, RandomState>,
     resets: VecDeque<(StreamId, StreamError, CancelPath)>,
 }
@@ -40,7 +40,7 @@ impl Table {
         self.ids.get(&id).copied()
     }
 
-    /// Frames no longer find the stream; its handles still do.
+    /// Stops routing frames to the stream; its handles still find it.
     pub(super) fn unroute(&mut self, key: StreamKey) {
         if self.ids.get(&key.id()) == Some(&key) {
             self.ids.remove(&key.id());
@@ -54,12 +54,12 @@ impl Table {
         }
     }
 
-    /// Streams that frames can still reach.
+    /// Returns the number of streams that frames can still reach.
     pub(super) fn routed(&self) -> usize {
         self.ids.len()
     }
 
-    /// Streams that frames or handles can still reach.
+    /// Returns the number of streams that frames or handles can still reach.
     pub(super) fn len(&self) -> usize {
         self.streams.len()
     }
@@ -75,7 +75,7 @@ impl Table {
         self.resets.push_back((id, error, path));
     }
 
-    /// Returns what the peer has reset the stream with, and the path to answer with; once.
+    /// Returns the error that the peer has reset the stream with, and the path for the reply; once.
     pub(super) fn take_reset(&mut self, id: StreamId) -> Option<(StreamError, CancelPath)> {
         let at = self.resets.iter().position(|(reset, ..)| *reset == id)?;
         self.resets.remove(at).map(|(_, error, path)| (error, path))

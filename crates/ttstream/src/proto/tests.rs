@@ -1,4 +1,4 @@
-//! The state of a stream, transition by transition, and the memory that an idle stream costs.
+//! The transitions of a stream's state, and the memory of an idle stream.
 
 use kerrors::{Code, Error, Side, StreamError};
 
@@ -6,7 +6,7 @@ use super::state::StreamState;
 use super::stream::Stream;
 use stream_core::StreamPhase;
 
-/// Bytes of a stream on a 64-bit machine. A server keeps one for each idle stream.
+/// The size of a stream on a 64-bit machine, in bytes. A server has one for each idle stream.
 const STREAM: usize = 232;
 
 /// A transition and what it returns.
@@ -44,8 +44,8 @@ fn code(outcome: Result<(), Error>) -> Result<(), Code> {
     outcome.map_err(|error| error.stream().expect("an error of a stream").code())
 }
 
-/// What a state says of itself: the phase, its outcome, the outcome of what a server receives, and for
-/// client and server whether it can send and receive.
+/// The getters of a state: phase, outcome, receive outcome of a server, and whether client and server can
+/// send and receive.
 #[derive(Debug, PartialEq)]
 struct Seen {
     phase: StreamPhase,
@@ -135,7 +135,7 @@ fn a_stream_state_changes_forward_only_and_its_first_outcome_stays() {
 }
 
 #[test]
-fn a_phase_displays_as_its_words() {
+fn stream_phase_displays_its_name() {
     let rows = [
         (StreamPhase::Open, "open"),
         (StreamPhase::HalfClosed, "half closed"),
@@ -148,7 +148,7 @@ fn a_phase_displays_as_its_words() {
 
 #[test]
 #[cfg(target_pointer_width = "64")]
-fn an_idle_stream_costs_no_more_memory_than_before() {
+fn an_idle_stream_stays_within_its_memory_budget() {
     let size = size_of::<Stream>();
     assert!(size <= STREAM, "a stream has {size} bytes, more than {STREAM}");
 }

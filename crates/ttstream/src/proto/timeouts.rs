@@ -1,9 +1,10 @@
-//! What happens when a timer fires: a stream's deadline, the timeout of a Recv, the check whether a stream
-//! is idle, and the end of the time that the connection may stay unread.
+//! The effects of timers: a stream's deadline, the timeout of a Recv, the idle timeout, and the slow consumer
+//! timeout.
 
 use std::time::Instant;
 
 use kerrors::{Code, StreamError};
+use stream_core::memory::NO_MEMORY;
 
 use super::connection::Connection;
 use super::error::ConnectionError;
@@ -12,7 +13,7 @@ use super::timers::Timer;
 use crate::cancel::Reason;
 
 impl Connection {
-    /// Fires every timer that is due at `now`. The connection may be [closed](Self::closed) by it.
+    /// Fires every timer that is due at `now`. This may [close](Self::closed) the connection.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(timer) = self.pop_due(now) {
             match timer {
@@ -20,6 +21,7 @@ impl Connection {
                 Timer::Recv(key) => self.handle_recv_timeout(key),
                 Timer::Idle(key) => self.handle_idle_check(key, now),
                 Timer::Stall => self.handle_stall(now),
+                Timer::Arrival => self.handle_arrival_check(now),
             }
         }
     }
@@ -28,7 +30,7 @@ impl Connection {
         let Some(stream) = self.stream_mut(key) else { return };
         let Some(timeout) = stream.recv_mut().timer_fired() else { return };
         if stream.receive_outcome().is_some() {
-            // The Recv returns how the peer's direction ended, though its task has not run yet.
+            // The Recv will return how the peer's direction ended when its task runs.
             return;
         }
         if timeout.disable_cancel_remote {
@@ -49,25 +51,55 @@ impl Connection {
         self.end_by_timeout(key, StreamError::idle_timeout(self.side(), timeout));
     }
 
-    /// The connection was unread for too long: ends the streams that are at their window, and, if the
-    /// connection is at its own, the stream that holds most.
+    /// Closes the connection if the frame that is arriving does so too slowly.
+    fn handle_arrival_check(&mut self, now: Instant) {
+        if self.check_arrival(now).is_err() {
+            self.handle_closed(&StreamError::from(&ConnectionError::SlowFrame));
+        }
+    }
+
+    /// Ends slow consumers after the connection was paused for too long: the streams at their window. If the connection is at
+    /// its own, makes room: by the messages of a stream that was ended as a slow consumer before, or else by an end of the
+    /// stream that holds most.
     fn handle_stall(&mut self, now: Instant) {
-        self.stall_expired();
-        for key in self.keys() {
-            if self.stream(key).is_some_and(|stream| stream.recv().is_blocking()) {
-                self.end_at_fault(key, StreamError::new(Code::SLOW_CONSUMER));
-            }
+        self.end_stall(now);
+        let is_blocking =
+            |key: &StreamKey| self.stream(*key).is_some_and(|stream| stream.recv().is_blocking());
+        let blocking: Vec<StreamKey> = self.keys().into_iter().filter(is_blocking).collect();
+        for key in &blocking {
+            self.end_at_fault(*key, StreamError::new(Code::SLOW_CONSUMER));
         }
         if !self.is_over_receive_window() {
             return;
         }
-        match self.fullest_stream() {
-            Some(key) => {
-                self.end_at_fault(key, StreamError::new(Code::SLOW_CONSUMER));
-                self.arm_stall_if_paused(now);
+        if blocking.is_empty() {
+            match (self.fullest_slow_consumer(), self.fullest_stream()) {
+                (Some(key), _) => self.discard(key),
+                (None, Some(key)) => self.end_at_fault(key, StreamError::new(Code::SLOW_CONSUMER)),
+                (None, None) => {
+                    return self.handle_closed(&StreamError::from(&ConnectionError::BudgetExhausted));
+                }
             }
-            None => self.handle_closed(&StreamError::from(&ConnectionError::BudgetExhausted)),
         }
+        self.arm_stall_if_paused(now, None);
+    }
+
+    /// Ends the stream that holds most, because the memory budget is used up, and drops what it holds. Returns the bytes that
+    /// are free now; `None` if a part of a frame is more than any stream holds, and more than `part`: then the connection is to be
+    /// closed.
+    pub fn shed(&mut self, part: usize) -> Option<usize> {
+        let before = self.received_bytes();
+        let held = |key: StreamKey| self.stream(key).map_or(0, |stream| stream.recv().bytes());
+        let keys = [self.fullest_stream(), self.fullest_slow_consumer()];
+        let fullest = keys.into_iter().flatten().max_by_key(|key| held(*key));
+        if self.partial_bytes() > fullest.map_or(part, |key| held(key).max(part)) {
+            self.set_partial_bytes(0);
+            return None;
+        }
+        let Some(key) = fullest else { return Some(0) };
+        self.end_at_fault(key, StreamError::new(Code::SLOW_CONSUMER).with_cause(NO_MEMORY));
+        self.discard(key);
+        Some(before.saturating_sub(self.received_bytes()))
     }
 
     /// Returns the live stream that holds most.

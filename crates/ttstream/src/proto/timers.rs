@@ -1,21 +1,23 @@
-//! What is due when. Knows instants and keys, no clock.
+//! A queue of timers. Knows instants and keys, no clock.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::id::StreamKey;
 
-/// What is due at an instant.
+/// A timer of a stream or of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
     /// The stream's deadline.
     Stream(StreamKey),
-    /// The timeout of the Recv in progress.
+    /// The timeout of the pending Recv.
     Recv(StreamKey),
-    /// The next check whether the stream is idle.
+    /// The next check of the stream's idle timeout.
     Idle(StreamKey),
-    /// The end of the time that the connection may stay unread.
+    /// The slow consumer timeout: the end of the time that the connection may stay paused.
     Stall,
+    /// The next check of the frame that is arriving.
+    Arrival,
 }
 
 #[derive(Debug, Default)]

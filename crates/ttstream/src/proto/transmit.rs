@@ -9,7 +9,7 @@ use ttheader_codec::EncodeError;
 
 use crate::buffer_pool;
 
-/// Buffers below this capacity stay with their connection.
+/// Buffers below this capacity are kept by their connection.
 const KEPT: usize = 16 * 1024;
 
 /// Bytes for one vectored write: a buffer, then large payloads, each with a buffer behind it.
@@ -22,22 +22,22 @@ pub struct Transmit {
 }
 
 impl Transmit {
-    /// Returns the number of frames that it was made of.
+    /// Returns the number of frames that were put into it.
     pub fn frames(&self) -> usize {
         self.frames
     }
 
-    /// Returns the bytes that are left to write.
+    /// Returns the number of bytes left to write.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether all is written.
+    /// Returns whether everything is written.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Fills `slices` with what is left, from the first byte on. Returns how many were filled.
+    /// Fills `slices` with the bytes left, from the first on. Returns the number of slices filled.
     pub fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let rest = self.rest.iter().flat_map(|(payload, buffer)| [&payload[..], &buffer[..]]);
         let parts = std::iter::once(&self.head[..]).chain(rest).filter(|part| !part.is_empty());
@@ -77,7 +77,7 @@ impl Transmit {
         }
     }
 
-    /// Lets `put` append one frame to the last buffer, and counts what it appended.
+    /// Lets `put` append one frame to the last buffer, and counts the appended bytes.
     #[inline]
     pub(super) fn put(
         &mut self,

@@ -1,7 +1,7 @@
-//! Ping-pong calls: one request, one response, on a connection of their own. Beside the streams, since a
-//! service has both; recognized by a connection's first bytes.
+//! Ping-pong calls: one request, one response, on connections of their own. On the same port as streams;
+//! detected by a connection's first bytes.
 //!
-//! Knows the envelope of a Thrift message, since it holds the method's name; not its body.
+//! Knows the envelope of a Thrift message, which contains the method's name; not its body.
 
 mod call;
 mod serve;
@@ -10,13 +10,23 @@ mod wire;
 pub(crate) use call::Calls;
 pub(crate) use serve::serve_calls;
 
-/// How a ping-pong call travels.
+/// The protocol of ping-pong calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallProtocol {
-    /// TTHeader around a framed Thrift message: carries metainfo and business errors.
+    /// TTHeader around a framed Thrift message: with metainfo and business errors.
     #[default]
     Ttheader,
-    /// A Thrift message behind its length, and nothing else.
+    /// A Thrift message with its length, without metainfo and business errors.
     Framed,
+}
+
+impl CallProtocol {
+    /// What observers know it by: Kitex's name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ttheader => "TTHeader",
+            Self::Framed => "Framed",
+        }
+    }
 }

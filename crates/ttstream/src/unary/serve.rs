@@ -1,7 +1,7 @@
-//! Serves the calls of one connection, one after the other.
+//! Serves the ping-pong calls of one connection, sequentially.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use kerrors::{ApplicationException, Code, MessageKind, StreamError};
@@ -10,13 +10,15 @@ use stream_core::cancel::{Reason, Scope};
 use stream_core::handler::ServerHandle;
 use stream_core::io::{Address, Io, ReadBuffer, write_all};
 use stream_core::transport::Accepted;
-use ttheader_codec::Limits;
+use ttheader_codec::key::IDL_SERVICE;
+use ttheader_codec::{Limits, key};
 
 use super::CallProtocol;
 use super::wire::{Message, Outgoing, Refused, decode, encode, peek_refused};
-use crate::{Metadata, head, status};
+use crate::proto::{Arrival, Check, ConnectionError};
+use crate::{Metadata, clock, head, status};
 
-/// Bytes of later calls that are read while one is served.
+/// The number of bytes of later calls that are read while one is served.
 const READ_AHEAD: usize = 64 * 1024;
 
 /// Serves calls until the peer closes the connection or violates the protocol.
@@ -29,26 +31,56 @@ pub(crate) async fn serve_calls(
 ) -> io::Result<()> {
     let Accepted { io, read } = accepted;
     let (peer, buffer) = (io.peer_addr().clone(), ReadBuffer::new(read));
-    let mut connection =
-        Connection { server: server.clone(), io, buffer, limits, write_timeout, protocol, peer };
+    let mut connection = Connection {
+        server: server.clone(),
+        io,
+        buffer,
+        arrival: Arrival::default(),
+        due: None,
+        limits,
+        write_timeout,
+        protocol,
+        peer,
+    };
+    let mut draining = false;
     loop {
+        // What has begun to come is served.
+        if draining && connection.buffer.is_empty() {
+            return Ok(());
+        }
         let message = tokio::select! {
             biased;
             message = connection.next_message() => message?,
-            () = server.draining() => return Ok(()),
+            () = server.draining(), if !draining => {
+                draining = true;
+                continue;
+            }
+            () = server.closing() => return Ok(()),
         };
         match message {
             None => return Ok(()),
-            Some(Next::Message(message)) => connection.serve(message).await?,
+            Some(Next::Message(message)) => {
+                if connection.serve(message).await? == Then::Close {
+                    return Ok(());
+                }
+            }
             Some(Next::Refused(refused, text)) => connection.refuse(refused, text).await?,
         }
     }
 }
 
-/// What comes next on a connection.
+/// What becomes of a connection after a call.
+#[derive(PartialEq, Eq)]
+enum Then {
+    Next,
+    /// The client was notified.
+    Close,
+}
+
+/// The next message of a connection.
 enum Next {
     Message(Message),
-    /// A message that exceeds a limit, and the text that says which.
+    /// A message that exceeds a limit, and the text that describes it.
     Refused(Refused, String),
 }
 
@@ -56,6 +88,9 @@ struct Connection {
     server: ServerHandle,
     io: Io,
     buffer: ReadBuffer,
+    /// How fast the message arrives that is read, and when that is to be checked.
+    arrival: Arrival,
+    due: Option<Instant>,
     limits: Limits,
     write_timeout: Duration,
     protocol: CallProtocol,
@@ -64,29 +99,70 @@ struct Connection {
 
 impl Connection {
     async fn next_message(&mut self) -> io::Result<Option<Next>> {
+        // The time for the message began when the last response was written.
+        let mut completed = true;
         loop {
             match decode(self.protocol, self.buffer.bytes(), &self.limits) {
                 Ok(Some(message)) => {
                     self.buffer.shrink();
                     return Ok(Some(Next::Message(message)));
                 }
-                Ok(None) if self.buffer.fill(&self.io).await? == 0 => return Ok(None),
+                Ok(None) if self.fill(completed, !self.buffer.is_empty()).await? == 0 => return Ok(None),
                 Ok(None) => {}
                 Err(error) if error.is_over_limit() => {
                     let (text, limits) = (error.to_string(), &self.limits);
                     let refused = peek_refused(self.protocol, self.buffer.bytes(), limits, error);
                     match refused.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))? {
                         Some(refused) => return Ok(Some(Next::Refused(refused, text))),
-                        None if self.buffer.fill(&self.io).await? == 0 => return Ok(None),
+                        None if self.fill(completed, !self.buffer.is_empty()).await? == 0 => return Ok(None),
                         None => {}
                     }
                 }
                 Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
             }
+            completed = false;
         }
     }
 
-    /// Passes over a message that exceeds a limit, without keeping it, and answers that call alone.
+    /// Reads more. Returns 0 if the peer has closed the connection, or was idle for the server's idle timeout. `completed`
+    /// if a message was processed since the last call, `partial` if the next one has begun to arrive.
+    ///
+    /// # Errors
+    /// Those of the socket, and a message that arrives too slowly.
+    async fn fill(&mut self, completed: bool, partial: bool) -> io::Result<usize> {
+        let now = clock::now();
+        let check = self.arrival.on_processed(self.buffer.len(), completed, partial, now);
+        self.due = check.or(self.due);
+        let idle_at = now.checked_add(self.server.config().idle_timeout);
+        loop {
+            let read = self.buffer.fill(&self.io);
+            let read = match if partial { self.due } else { idle_at } {
+                Some(at) => tokio::time::timeout_at(at.into(), read).await,
+                None => Ok(read.await),
+            };
+            match read {
+                Ok(read) => {
+                    self.arrival.on_bytes(self.buffer.len());
+                    return read;
+                }
+                Err(_) if !partial => return Ok(0),
+                Err(_) => self.check_arrival()?,
+            }
+        }
+    }
+
+    fn check_arrival(&mut self) -> io::Result<()> {
+        self.due = match self.arrival.check(false, clock::now()) {
+            Check::Idle => None,
+            Check::Again(at) => Some(at),
+            Check::TooSlow => {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, ConnectionError::SlowFrame));
+            }
+        };
+        Ok(())
+    }
+
+    /// Skips a message that exceeds a limit without buffering it, and answers that call with an error.
     async fn refuse(&mut self, refused: Refused, text: String) -> io::Result<()> {
         let Refused { name, kind, sequence_id, len } = refused;
         let mut left = len;
@@ -98,7 +174,7 @@ impl Connection {
             if left == 0 {
                 break;
             }
-            if self.buffer.fill(&self.io).await? == 0 {
+            if self.fill(false, true).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
@@ -118,21 +194,34 @@ impl Connection {
         write_all(&self.io, &mut out, self.write_timeout).await
     }
 
-    async fn serve(&mut self, message: Message) -> io::Result<()> {
-        let Message { name, kind, sequence_id, metadata, timeout, body } = message;
+    async fn serve(&mut self, message: Message) -> io::Result<Then> {
+        let Message { name, kind, sequence_id, mut metadata, timeout, body, from } = message;
         let scope = Scope::new();
         let method = Bytes::copy_from_slice(name.as_bytes());
-        let head = head::received(method, metadata, timeout, self.peer.clone());
-        let call = UnaryCall { head, body, scope: scope.clone() };
+        let protocol = self.protocol.name();
+        let service = metadata.remove(IDL_SERVICE).unwrap_or_default();
+        let mut head = head::received(service, method, metadata, timeout, self.peer.clone(), protocol);
+        head.caller = from;
+        let local = self.io.local_addr().clone();
+        let call = UnaryCall { head, body, scope: scope.clone(), local };
         let has_response = kind != MessageKind::Oneway;
         let response = self.run(call, &scope, has_response).await;
         scope.cancel(&Reason::Stream(StreamError::new(Code::HANDLER_RETURNED)));
         if !has_response {
-            return Ok(());
+            return Ok(Then::Next);
+        }
+        let mut response = response;
+        let then = match self.server.is_handing_over() && self.protocol == CallProtocol::Ttheader {
+            true => Then::Close,
+            false => Then::Next,
+        };
+        if then == Then::Close {
+            response.metadata.insert(key::CONNECTION_RESET, "1");
         }
         let mut out = BytesMut::new();
         put_response(self.protocol, &name, sequence_id, response, &self.limits, &mut out);
-        write_all(&self.io, &mut out, self.write_timeout).await
+        write_all(&self.io, &mut out, self.write_timeout).await?;
+        Ok(then)
     }
 
     async fn run(
@@ -145,7 +234,7 @@ impl Connection {
         let handling = server.serve_unary(call);
         let watch = async {
             tokio::select! {
-                // The client of a oneway call may go as soon as the call is sent.
+                // The client of a oneway call may disconnect as soon as the call is sent.
                 () = closed(io, buffer), if has_response => {}
                 () = server.closing() => {}
             }
@@ -160,7 +249,7 @@ impl Connection {
     }
 }
 
-/// A result with no field set: what stands beside a business error.
+/// A result without fields, which accompanies a business error.
 const EMPTY_RESULT: &[u8] = &[0];
 
 fn put_response(
@@ -171,7 +260,8 @@ fn put_response(
     limits: &Limits,
     out: &mut BytesMut,
 ) {
-    let UnaryResponse { mut metadata, backward, result } = response;
+    let UnaryResponse { mut metadata, trailer, backward, result } = response;
+    metadata.extend(trailer.iter().map(|(key, value)| (key.clone(), value.clone())));
     head::put_backward(&mut metadata, &backward);
     let (kind, body) = match result {
         Ok(body) => (MessageKind::Reply, body),
@@ -182,10 +272,10 @@ fn put_response(
     };
     let message = Outgoing { name, kind, sequence_id, metadata: &metadata, body: &body, request: None };
     if let Err(error) = encode(protocol, &message, limits, out) {
-        let text = format!("answer cannot be sent: {error}");
+        let text = format!("response cannot be sent: {error}");
         let body = ApplicationException::new(ApplicationException::INTERNAL_ERROR, text).encode_body();
         let (kind, metadata) = (MessageKind::Exception, &Metadata::new());
-        // Bounded by the format alone: the caller waits for an answer.
+        // Limited by the format only, since the caller waits for a response.
         let _ = encode(
             protocol,
             &Outgoing { name, kind, sequence_id, metadata, body: &body, request: None },
@@ -195,7 +285,7 @@ fn put_response(
     }
 }
 
-/// Waits until the peer has closed the connection, as far as can be seen without reading too much.
+/// Waits until the peer has closed the connection, as far as a bounded read-ahead can detect it.
 async fn closed(io: &Io, buffer: &mut ReadBuffer) {
     while buffer.len() < READ_AHEAD {
         if !matches!(buffer.fill(io).await, Ok(1..)) {

@@ -1,4 +1,4 @@
-//! Messages of ping-pong calls: bytes to message and back, for both ways to travel. No IO.
+//! Messages of ping-pong calls: decoding and encoding, for both protocols. No IO.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::Metadata;
 
 const FRAMED: &[u8] = b"framed";
 
-/// A message that arrived.
+/// A received message.
 #[derive(Debug)]
 pub(super) struct Message {
     pub(super) name: String,
@@ -23,11 +23,13 @@ pub(super) struct Message {
     pub(super) sequence_id: i32,
     pub(super) metadata: Metadata,
     pub(super) timeout: Option<Duration>,
-    /// The struct behind the envelope.
+    /// The name of the service that sent it, if its header says so.
+    pub(super) from: Option<Bytes>,
+    /// The struct after the envelope.
     pub(super) body: Bytes,
 }
 
-/// Why bytes are no message. Fatal for the connection.
+/// The error of bytes that are not a message. Fatal for the connection.
 #[derive(Debug, Error)]
 pub(crate) enum WireError {
     #[error(transparent)]
@@ -49,7 +51,7 @@ impl WireError {
     }
 }
 
-/// A message that exceeds a limit, and is passed over.
+/// A message that exceeds a limit, and is skipped.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) name: String,
@@ -59,11 +61,11 @@ pub(super) struct Refused {
     pub(super) len: usize,
 }
 
-/// Returns what is known of the message that `buf` begins with, which [`decode`] refused with `error` because
-/// it exceeds `limits`; `None` if too little of it has come.
+/// Returns the known facts of the message at the front of `buf`, which [`decode`] refused with `error`
+/// because it exceeds `limits`; `None` if more bytes are needed.
 ///
 /// # Errors
-/// Where the message ends, or what it is, cannot be known.
+/// The end or the kind of the message cannot be determined.
 pub(super) fn peek_refused(
     protocol: CallProtocol,
     buf: &[u8],
@@ -103,10 +105,10 @@ fn peek_framed(buf: &[u8], error: WireError) -> Result<Option<Refused>, WireErro
     }
 }
 
-/// Bytes in which the name of a message that is too large must have come.
+/// The number of bytes that must contain the name of a message that is too large.
 const MAX_BEGIN: usize = 64 * 1024;
 
-/// Takes the next whole message out of `buf`.
+/// Removes the next whole message from `buf`.
 pub(super) fn decode(
     protocol: CallProtocol,
     buf: &mut BytesMut,
@@ -115,7 +117,7 @@ pub(super) fn decode(
     match protocol {
         CallProtocol::Ttheader => decode_ttheader(buf, limits),
         CallProtocol::Framed => match take_framed(buf, limits)? {
-            Some(payload) => Message::read(&payload, Metadata::new(), None).map(Some),
+            Some(payload) => Message::read(&payload, Metadata::new()).map(Some),
             None => Ok(None),
         },
     }
@@ -125,6 +127,7 @@ fn decode_ttheader(buf: &mut BytesMut, limits: &Limits) -> Result<Option<Message
     let Some(frame) = decode_frame(buf, limits)? else { return Ok(None) };
     let header = frame.header();
     let timeout = header.int(key::RPC_TIMEOUT).and_then(|ms| std::str::from_utf8(ms).ok()?.parse().ok());
+    let from = header.int(key::FROM_SERVICE).filter(|name| !name.is_empty()).map(Bytes::copy_from_slice);
     let metadata = Metadata::copied_from(header.string_count(), header.strings());
     let payload = match frame.payload.first_chunk() {
         Some([0x80, 0x01]) | None => frame.payload,
@@ -133,7 +136,8 @@ fn decode_ttheader(buf: &mut BytesMut, limits: &Limits) -> Result<Option<Message
             take_framed(&mut framed, limits)?.ok_or(ExceptionError::Truncated)?
         }
     };
-    Message::read(&payload, metadata, timeout.map(Duration::from_millis)).map(Some)
+    let message = Message::read(&payload, metadata)?;
+    Ok(Some(Message { timeout: timeout.map(Duration::from_millis), from, ..message }))
 }
 
 fn take_framed(buf: &mut BytesMut, limits: &Limits) -> Result<Option<Bytes>, WireError> {
@@ -150,11 +154,11 @@ fn take_framed(buf: &mut BytesMut, limits: &Limits) -> Result<Option<Bytes>, Wir
 }
 
 impl Message {
-    fn read(payload: &Bytes, metadata: Metadata, timeout: Option<Duration>) -> Result<Self, WireError> {
+    fn read(payload: &Bytes, metadata: Metadata) -> Result<Self, WireError> {
         let (MessageBegin { name, kind, sequence_id }, body) = MessageBegin::read(payload)?;
         let name = String::from_utf8_lossy(name).into_owned();
         let body = payload.slice_ref(body);
-        Ok(Self { name, kind, sequence_id, metadata, timeout, body })
+        Ok(Self { name, kind, sequence_id, metadata, timeout: None, from: None, body })
     }
 }
 
@@ -169,7 +173,7 @@ pub(super) struct Outgoing<'a> {
     pub(super) request: Option<RequestInts<'a>>,
 }
 
-/// What only a request's header says.
+/// The integers that only a request's header has.
 #[derive(Debug)]
 pub(super) struct RequestInts<'a> {
     pub(super) from: &'a str,
@@ -177,8 +181,8 @@ pub(super) struct RequestInts<'a> {
     pub(super) timeout: Option<Duration>,
 }
 
-/// Appends the message to `out`, which stays as it was if that fails: for one, because a peer with these
-/// limits would not take it.
+/// Appends the message to `out`, which is unchanged on an error, for example if a peer with these limits
+/// would not accept the message.
 pub(super) fn encode(
     protocol: CallProtocol,
     message: &Outgoing<'_>,

@@ -1,5 +1,5 @@
-//! Frames as a test sees them: decoded and owned. Owns the rule that every direction of every stream
-//! keeps, whatever happens; knows nothing of connections.
+//! Decoded, owned frames for tests. Owns the invariant of every direction of every stream; knows nothing of
+//! connections.
 
 use std::collections::BTreeMap;
 
@@ -11,28 +11,30 @@ use ttheader_codec::{FrameType, Head, Limits, decode_frame, encode_header, key};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) id: i32,
-    /// Value of the frame type key, whether such a type exists or not.
+    /// Value of the frame type key, possibly of an unknown type.
     pub(crate) kind: Bytes,
     pub(crate) method: Bytes,
-    /// What is left until the deadline, as it stands there.
+    /// The time left until the deadline, as on the wire.
     pub(crate) timeout: Option<Bytes>,
+    /// The window of flow control by credits, as on the wire.
+    pub(crate) credits: Option<Bytes>,
     pub(crate) strings: Vec<(Bytes, Bytes)>,
     pub(crate) payload: Bytes,
 }
 
 impl Seen {
-    /// A frame without strings and payload, of method `M`.
+    /// Returns a frame without strings and payload, of method `M`.
     pub(crate) fn new(id: i32, frame_type: FrameType) -> Self {
         Self::unknown(id, frame_type.as_bytes())
     }
 
-    /// A frame of a type that perhaps does not exist.
+    /// Returns a frame of a type that may be unknown.
     pub(crate) fn unknown(id: i32, kind: &'static [u8]) -> Self {
         let (kind, method) = (Bytes::from_static(kind), Bytes::from_static(b"M"));
-        Self { id, kind, method, timeout: None, strings: Vec::new(), payload: Bytes::new() }
+        Self { id, kind, method, timeout: None, credits: None, strings: Vec::new(), payload: Bytes::new() }
     }
 
-    /// What a proxy sends that ends a stream.
+    /// Returns the Rst frame of a proxy that ends a stream.
     pub(crate) fn rst(id: i32, code: i32, text: &str, path: &'static str) -> Self {
         let rst =
             Self::new(id, FrameType::Rst).payload(ApplicationException::new(code, text).encode("M", id));
@@ -49,12 +51,18 @@ impl Seen {
         self
     }
 
+    pub(crate) fn credits(mut self, window: impl Into<Bytes>) -> Self {
+        self.credits = Some(window.into());
+        self
+    }
+
     pub(crate) fn encode(&self) -> Bytes {
         let mut out = BytesMut::new();
         let strings = self.strings.iter().map(|(key, value)| (&key[..], &value[..]));
         let timeout = self.timeout.iter().map(|timeout| (key::RPC_TIMEOUT, &timeout[..]));
         let ints = [(key::FRAME_TYPE, &self.kind[..]), (key::TO_METHOD, &self.method[..])];
-        let ints = ints.into_iter().chain(timeout);
+        let credits = self.credits.iter().map(|window| (key::FLOW_CREDITS, &window[..]));
+        let ints = ints.into_iter().chain(timeout).chain(credits);
         encode_header(&mut out, Head::streaming(self.id), strings, ints, self.payload.len()).unwrap();
         out.extend_from_slice(&self.payload);
         out.freeze()
@@ -69,7 +77,7 @@ impl Seen {
         found.and_then(|(_, value)| std::str::from_utf8(value).ok())
     }
 
-    /// The error that a trailer or an Rst frame holds.
+    /// Returns the error in a trailer or an Rst frame.
     pub(crate) fn exception(&self) -> Option<ApplicationException> {
         ApplicationException::decode(&self.payload).ok()
     }
@@ -86,7 +94,7 @@ impl Seen {
     }
 }
 
-/// Takes frames out of the bytes that pass, and keeps them.
+/// Decodes and records the frames of passing bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Tap {
     partial: BytesMut,
@@ -95,7 +103,7 @@ pub(crate) struct Tap {
 }
 
 impl Tap {
-    /// Bytes have passed; gives the frames that they complete.
+    /// Records passing bytes; returns the frames that they complete.
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> &[Seen] {
         let known = self.frames.len();
         self.partial.extend_from_slice(bytes);
@@ -109,6 +117,7 @@ impl Tap {
                         kind: copy(header.int(key::FRAME_TYPE).unwrap_or_default()),
                         method: copy(header.to_method().unwrap_or_default()),
                         timeout: header.int(key::RPC_TIMEOUT).map(copy),
+                        credits: header.int(key::FLOW_CREDITS).map(copy),
                         strings,
                         payload: frame.payload.clone(),
                     });
@@ -124,42 +133,47 @@ impl Tap {
         &self.frames
     }
 
-    /// The frames of one stream.
+    /// Returns the frames of one stream.
     pub(crate) fn of(&self, id: i32) -> impl DoubleEndedIterator<Item = &Seen> {
         self.frames.iter().filter(move |seen| seen.id == id)
     }
 
-    /// The frames of one stream as a word: `HDDT`.
+    /// Returns the frames of one stream as letters: `HDDT`.
     pub(crate) fn word(&self, id: i32) -> String {
         self.of(id).map(Seen::letter).collect()
     }
 
-    /// The last frame of one type of one stream.
+    /// Returns the last frame of one type of one stream.
     pub(crate) fn last(&self, id: i32, frame_type: FrameType) -> Option<&Seen> {
         self.of(id).rfind(|seen| seen.frame_type() == Some(frame_type))
     }
 
-    /// The rule: whole frames; of each stream one header first, then data, then at most one trailer and
-    /// at most one Rst, and nothing behind them.
+    /// Checks the invariant: whole frames; per stream one header first, then data, then at most one trailer
+    /// and at most one Rst, and nothing after them.
     pub(crate) fn check(&self, sender: Side) {
-        assert!(!self.broken, "{sender:?} wrote what is no frame");
+        assert!(!self.broken, "{sender:?} wrote an invalid frame");
         let mut words = BTreeMap::<i32, String>::new();
         for seen in &self.frames {
             words.entry(seen.id).or_default().push(seen.letter());
         }
         for (id, word) in words {
-            assert!(is_legal(sender, &word), "{sender:?} wrote {word} on stream {id}");
+            assert!(is_legal(sender, id, &word), "{sender:?} wrote {word} on stream {id}");
         }
     }
 }
 
-fn is_legal(sender: Side, word: &str) -> bool {
+fn is_legal(sender: Side, id: i32, word: &str) -> bool {
+    if id == 0 {
+        // Grants of credit, and a server's notice of its shutdown.
+        return word.chars().all(|letter| letter == 'M' || letter == 'R' && sender == Side::Server);
+    }
     let body = word.strip_prefix('H').map(|rest| rest.trim_start_matches('D'));
     match (sender, body) {
-        // A cancel may follow the half close, and for peers that know no Rst the half close follows it.
+        // A cancel may follow the half close, and for peers that do not know Rst a half close follows the
+        // cancel.
         (Side::Client, Some(end)) => matches!(end, "" | "T" | "R" | "RT" | "TR"),
         (Side::Client, None) => false,
-        // A refused stream gets an Rst alone, one that was canceled before its answer a trailer alone.
+        // A refused stream gets only an Rst, one that was canceled before its response only a trailer.
         (Side::Server, body) => matches!(body.unwrap_or(word), "" | "T" | "R"),
     }
 }

@@ -1,5 +1,5 @@
-//! Two peers on one table: a client's connection, a server's, a wire in each direction and a clock that
-//! only a test moves. After the harness of the same name in quinn.
+//! Two peers in one test: a client's connection, a server's, a wire in each direction and a virtual clock.
+//! Modeled on the test harness of quinn-proto.
 #![allow(dead_code, reason = "each test file uses its own part of the harness")]
 
 pub(crate) mod frames;
@@ -19,21 +19,21 @@ use ttstream::proto::{
 };
 use wire::Wire;
 
-/// One end: a connection, and what a driver would hold for it.
+/// One end: a connection, and the state that a driver would hold for it.
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) conn: Connection,
-    /// Everything that it told, in order.
+    /// All its events, in order.
     pub(crate) events: Vec<Event>,
-    /// Why it could not go on.
+    /// The error that closed it.
     pub(crate) error: Option<ConnectionError>,
-    /// It has paused, and not said since that it may be read again.
+    /// It was paused, and not resumed since.
     unread: bool,
     out: Transmit,
     buf: BytesMut,
 }
 
-/// What a stream is opened with.
+/// The parameters of a new stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dial {
     pub(crate) method: &'static str,
@@ -80,7 +80,7 @@ impl Pair {
         }
     }
 
-    /// A pair with one stream that the server has accepted: the client's key of it, and the server's.
+    /// Returns a pair with one accepted stream: the client's key and the server's.
     pub(crate) fn opened(dial: &Dial) -> (Self, StreamKey, StreamKey) {
         let mut pair = Self::default();
         let key = pair.open(dial);
@@ -100,7 +100,7 @@ impl Pair {
         }
     }
 
-    /// What `side` writes to.
+    /// Returns the wire that `side` writes to.
     pub(crate) fn wire_from(&mut self, side: Side) -> &mut Wire {
         match side {
             Side::Client => &mut self.to_server,
@@ -124,7 +124,7 @@ impl Pair {
         self.client.conn.open(&open, self.now)
     }
 
-    /// The server's key of the client's stream.
+    /// Returns the server's key of the client's stream.
     pub(crate) fn accepted(&self, key: StreamKey) -> StreamKey {
         let opened = self.server.events.iter().rev().find_map(|event| match event {
             Event::Opened(opened) if opened.id() == key.id() => Some(*opened),
@@ -142,7 +142,7 @@ impl Pair {
         self.peer(side).conn.recv(key, now)
     }
 
-    /// Moves bytes both ways until nothing moves any more. No time passes.
+    /// Moves bytes both ways until nothing changes. No time passes.
     pub(crate) fn drive(&mut self) {
         loop {
             let mut moved = self.client.flush(&mut self.to_server, self.now);
@@ -158,7 +158,7 @@ impl Pair {
         self.server.collect();
     }
 
-    /// Time passes, and whatever is due happens when it is due.
+    /// Lets time pass; timers fire when they are due.
     pub(crate) fn advance(&mut self, duration: Duration) {
         let end = self.now + duration;
         self.drive();
@@ -171,7 +171,7 @@ impl Pair {
         self.now = end;
     }
 
-    /// The link breaks: what is under way is lost, and both ends notice.
+    /// Loses the connection: bytes in flight are lost, and both ends notice.
     pub(crate) fn lose(&mut self) {
         self.to_server.cut_off_after(0);
         self.to_client.cut_off_after(0);
@@ -181,7 +181,7 @@ impl Pair {
         }
     }
 
-    /// One batch of `side`'s leaves.
+    /// Writes one batch of `side`.
     pub(crate) fn write_batch(&mut self, side: Side) {
         let (peer, wire) = match side {
             Side::Client => (&mut self.client, &mut self.to_server),
@@ -193,16 +193,16 @@ impl Pair {
         }
     }
 
-    /// When something happens by itself.
+    /// Returns when the next event is due without further input.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         let arrivals = [&self.to_server, &self.to_client].map(Wire::next_arrival);
         let timers = [&self.client, &self.server].map(|peer| peer.conn.poll_timeout());
-        // What has arrived at a connection that is not read waits for another reason than time.
+        // Bytes for a paused connection do not wait for time.
         let arrivals = arrivals.into_iter().flatten().filter(|at| *at > self.now);
         arrivals.chain(timers.into_iter().flatten()).min()
     }
 
-    /// Whether nothing is under way.
+    /// Returns whether no bytes are in flight.
     pub(crate) fn is_idle(&self) -> bool {
         let ways =
             [(&self.client, &self.to_server, &self.server), (&self.server, &self.to_client, &self.client)];
@@ -212,14 +212,15 @@ impl Pair {
         })
     }
 
-    /// The rules of the wire held in both directions.
+    /// Checks the invariant of the wire in both directions.
     pub(crate) fn check_wire(&self) {
         self.to_server.sent.check(Side::Client);
         self.to_client.sent.check(Side::Server);
     }
 
-    /// Nothing is left: no stream, no byte, no timer.
-    pub(crate) fn check_empty(&self) {
+    /// Checks that nothing is left: no stream, no byte, no timer once that of the last partial frame has fired.
+    pub(crate) fn check_empty(&mut self) {
+        self.advance(Duration::from_secs(10));
         for (side, peer) in [("client", &self.client), ("server", &self.server)] {
             let conn = &peer.conn;
             assert_eq!(conn.held_streams(), 0, "{side} holds streams");
@@ -227,11 +228,11 @@ impl Pair {
             assert_eq!(conn.received_bytes(), 0, "{side} holds received bytes");
             assert_eq!(conn.poll_timeout(), None, "{side} has a timer");
             assert!(!conn.has_transmit(), "{side} has something to write");
-            assert!(!conn.is_paused(), "{side} is not read");
+            assert!(!conn.is_paused(), "{side} is paused");
         }
     }
 
-    /// An end that cannot go on closes its socket, and the other end sees that.
+    /// An end that fails closes its socket, and the other end sees that.
     fn close_other_end(&mut self) {
         let closed = [&self.client, &self.server].iter().any(|peer| peer.conn.closed().is_some());
         if closed && !self.lost {
@@ -268,7 +269,7 @@ impl Peer {
         }
     }
 
-    /// One vectored write, as much of it as the wire takes.
+    /// Makes one vectored write, of as many bytes as the wire accepts.
     fn write(&mut self, wire: &mut Wire, now: Instant) {
         let written = gather(&self.out, wire.room());
         wire.write(&written, now);
@@ -291,7 +292,7 @@ impl Peer {
         moved
     }
 
-    /// Keeps what the connection tells.
+    /// Records the events of the connection.
     pub(crate) fn collect(&mut self) {
         while let Some(event) = self.conn.poll_event() {
             self.unread &= event != Event::Resumed;

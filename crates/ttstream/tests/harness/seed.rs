@@ -1,4 +1,4 @@
-//! Chance that can be replayed: everything random in a schedule comes from one seed.
+//! Replayable randomness: everything random in a schedule comes from one seed.
 
 use std::env;
 use std::ops::Range;
@@ -27,7 +27,7 @@ impl Seed {
         range.start + self.below(range.len())
     }
 
-    /// True once in `times`.
+    /// Returns `true` with a probability of one in `times`.
     pub(crate) fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
@@ -36,7 +36,7 @@ impl Seed {
         &from[self.below(from.len())]
     }
 
-    /// A number that is often small and sometimes anything up to `bound`.
+    /// Returns a number that is usually small and sometimes anything up to `bound`.
     pub(crate) fn size(&mut self, bound: usize) -> usize {
         match self.below(4) {
             0 => self.below(2),
@@ -46,22 +46,22 @@ impl Seed {
     }
 }
 
-/// Runs `play` for many seeds: `STREAM_CORE_SCHEDULES` of them if it is set, and `STREAM_CORE_SEED`
-/// alone if that is. A failure says which seed it was.
+/// Runs `play` for many seeds: `STREAM_CORE_SCHEDULES` of them if it is set, and only `STREAM_CORE_SEED` if
+/// that is set. A failure prints its seed.
 pub(crate) fn replayable(schedules: u64, play: impl Fn(u64)) {
     let number = |name: &str| env::var(name).ok().map(|value| value.parse::<u64>().expect("a number"));
     if let Some(seed) = number("STREAM_CORE_SEED") {
         return play(seed);
     }
     for seed in 0..number("STREAM_CORE_SCHEDULES").unwrap_or(schedules) {
-        let _told = TellSeed(seed);
+        let _printed = PrintSeed(seed);
         play(seed);
     }
 }
 
-struct TellSeed(u64);
+struct PrintSeed(u64);
 
-impl Drop for TellSeed {
+impl Drop for PrintSeed {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("replay with STREAM_CORE_SEED={}", self.0);

@@ -1,5 +1,5 @@
-//! One direction between two peers: bytes under way. Can be cut into chunks, delayed, held, narrowed,
-//! cut off, and edited frame by frame. Knows nothing of connections.
+//! One direction between two peers: bytes in flight. Can be cut into chunks, delayed, held, narrowed, cut
+//! off, and edited frame by frame. Knows nothing of connections.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -9,28 +9,28 @@ use bytes::{Bytes, BytesMut};
 
 use super::frames::{Seen, Tap};
 
-/// What a proxy makes of a frame: nothing, itself, something else, more.
+/// A proxy: maps a frame to none, itself, another one or several.
 pub(crate) type Edit = Box<dyn FnMut(Seen) -> Vec<Seen> + Send>;
 
 pub(crate) struct Wire {
-    /// What the sender wrote, before any edit.
+    /// The frames that the sender wrote, before any edit.
     pub(crate) sent: Tap,
-    /// What the receiver was given.
+    /// The frames that the receiver got.
     pub(crate) received: Tap,
-    /// How long bytes are under way.
+    /// The time that bytes are in flight.
     pub(crate) latency: Duration,
-    /// Sizes of the chunks that bytes arrive in, again and again; none: as they were written.
+    /// Sizes of the chunks that bytes arrive in, cyclically; none: as they were written.
     pub(crate) cuts: Vec<usize>,
-    /// Nothing arrives while it is set.
+    /// While it is set, nothing arrives.
     pub(crate) held: bool,
-    /// Bytes that may be under way: the socket's buffers.
+    /// The number of bytes that may be in flight: the socket's buffers.
     pub(crate) window: usize,
     /// A proxy in the middle.
     pub(crate) edit: Option<Edit>,
     chunks: VecDeque<(Instant, Bytes)>,
     under_way: usize,
     next_cut: usize,
-    /// Bytes that still get through; none: all.
+    /// The number of bytes that are still delivered; none: all.
     left: Option<usize>,
 }
 
@@ -53,12 +53,12 @@ impl Default for Wire {
 }
 
 impl Wire {
-    /// How many bytes it takes now.
+    /// Returns the number of bytes it accepts now.
     pub(crate) fn room(&self) -> usize {
         self.window.saturating_sub(self.under_way)
     }
 
-    /// The sender has written.
+    /// Adds bytes written by the sender.
     pub(crate) fn write(&mut self, bytes: &[u8], now: Instant) {
         let frames = self.sent.feed(bytes);
         let Some(edit) = &mut self.edit else { return self.push(bytes, now) };
@@ -68,17 +68,17 @@ impl Wire {
         }
     }
 
-    /// Something in the middle has written.
+    /// Adds bytes written by a proxy.
     pub(crate) fn inject(&mut self, bytes: &[u8], now: Instant) {
         self.push(bytes, now);
     }
 
-    /// `bytes` more get through, of what is under way and of what comes.
+    /// Delivers only `bytes` more, including those in flight.
     pub(crate) fn cut_off_after(&mut self, bytes: usize) {
         self.left = Some(bytes);
     }
 
-    /// Gives the next chunk if it has arrived.
+    /// Reads the next chunk if it has arrived.
     pub(crate) fn read(&mut self, into: &mut BytesMut, now: Instant) -> bool {
         if self.held || self.next_arrival().is_none_or(|at| at > now) {
             return false;
@@ -94,12 +94,12 @@ impl Wire {
         true
     }
 
-    /// When the next chunk arrives, if it is not held.
+    /// Returns when the next chunk arrives, if it is not held.
     pub(crate) fn next_arrival(&self) -> Option<Instant> {
         self.chunks.front().filter(|_| !self.held).map(|(at, _)| *at)
     }
 
-    /// Whether nothing is under way.
+    /// Returns whether no bytes are in flight.
     pub(crate) fn is_empty(&self) -> bool {
         self.chunks.is_empty()
     }

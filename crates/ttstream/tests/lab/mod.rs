@@ -1,5 +1,5 @@
-//! One row of the table played on two connections: how a stream gets where its end begins, and what
-//! ends it. Knows nothing of what should be seen then.
+//! Plays one row of the table on two connections: brings a stream to its state, and ends it. Knows nothing of
+//! the expected outcome.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -20,7 +20,7 @@ use super::table::{Mode, Row, State, Way};
 
 const TIMEOUT: Duration = Duration::from_millis(100);
 
-/// One stream between two peers, on its way to its end.
+/// One stream between two peers.
 pub(crate) struct Lab {
     pub(crate) pair: Pair,
     pub(crate) way: Way,
@@ -30,7 +30,7 @@ pub(crate) struct Lab {
     handler: Option<StreamKey>,
     /// The handler has returned.
     pub(crate) returned: bool,
-    /// What a Recv said that timed out and kept the stream.
+    /// The error of a Recv that timed out and kept the stream.
     pub(crate) kept: Option<Error>,
 }
 
@@ -184,7 +184,7 @@ impl Lab {
         self.finish(&finish);
     }
 
-    /// Everything that is held arrives.
+    /// Delivers all held bytes.
     pub(crate) fn settle(&mut self) {
         self.pair.drive();
         self.pair.to_server.held = false;
@@ -192,7 +192,7 @@ impl Lab {
         self.pair.drive();
     }
 
-    /// The handler sees that its stream has ended, and ends with what it saw.
+    /// The handler sees that its stream has ended, and returns the error that it saw.
     pub(crate) fn react(&mut self) {
         let Some(handler) = self.handler.filter(|_| !self.returned) else { return };
         let Some(Err(error)) = self.pair.server.conn.outcome(handler) else { return };
@@ -258,33 +258,34 @@ impl Lab {
         self.pair.advance(TIMEOUT);
     }
 
-    /// ServiceA's call to ServiceB, under whose handler our stream was opened, ends: what our stream is told.
+    /// Ends ServiceA's call to ServiceB, under whose handler the stream was opened. Returns the reason that
+    /// the stream is canceled with.
     fn cascade(&self) -> Reason {
-        let told = Arc::new(Listener::default());
+        let listener = Arc::new(Listener::default());
         let scope = Scope::new();
-        let _registration = scope.register(told.clone(), self.key.token()).unwrap();
+        let _registration = scope.register(listener.clone(), self.key.token()).unwrap();
         scope.cancel(&match self.way {
             Way::Foreign => Reason::Foreign(Arc::new(io::Error::other("grpc: canceled"))),
             way => Reason::Stream(end_of_front(way)),
         });
-        let (token, reason) = told.0.lock().unwrap().take().expect("our stream is told");
+        let (token, reason) = listener.0.lock().unwrap().take().expect("the stream is canceled");
         assert_eq!(StreamKey::from_token(token), Some(self.key));
         reason
     }
 }
 
-/// A target that keeps what it is told.
+/// A target that records its cancel.
 #[derive(Default)]
 struct Listener(Mutex<Option<(u64, Reason)>>);
 
 impl Target for Listener {
     fn cancel(&self, token: u64, reason: &Reason) {
         let before = self.0.lock().unwrap().replace((token, reason.clone()));
-        assert!(before.is_none(), "told twice");
+        assert!(before.is_none(), "canceled twice");
     }
 }
 
-/// What the handler of ServiceB sees when ServiceA's call to it ends.
+/// Returns the error that the handler of ServiceB sees when ServiceA's call to it ends.
 fn end_of_front(way: Way) -> StreamError {
     let mut front = Pair::default();
     let key = front.open(&Dial::default());
@@ -341,7 +342,7 @@ fn gateway(id: i32) -> Bytes {
     Seen::rst(id, 12009, "gateway says no", "Gateway").encode()
 }
 
-/// How a handler's error leaves, as Kitex has it.
+/// Returns the end of a failed handler, as Kitex encodes its error.
 fn failed(text: &str) -> Finish {
     let text = format!("biz error: {text}");
     let exception = ApplicationException::new(ApplicationException::INTERNAL_ERROR, text);

@@ -1,5 +1,5 @@
-//! A schedule: two peers whose users, wires and clock do anything in any order. After each step the
-//! promises are checked that the model keeps; at the end that nothing is left.
+//! A random schedule: two peers whose users, wires and clock do anything in any order. The invariants of the
+//! model are checked after each step; at the end, that nothing is left.
 
 mod model;
 
@@ -22,17 +22,17 @@ use model::End;
 const STEPS: usize = 80;
 const MAX_MESSAGE: usize = 3000;
 
-/// What may go wrong between the peers.
+/// The faults between the peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Weather {
+pub(crate) enum Faults {
     /// Delays, chunks, narrow and stuck wires.
     Slow,
-    /// The same, proxies that reset streams, and links that break.
-    Stormy,
+    /// The same, proxies that reset streams, and lost connections.
+    ResetsAndLosses,
 }
 
 /// Plays the schedule of one seed.
-pub(crate) fn play(seed: u64, weather: Weather) {
+pub(crate) fn play(seed: u64, faults: Faults) {
     let mut seed = Seed::new(seed);
     let [(client, _), (server, limits)] = [config(&mut seed), config(&mut seed)];
     let bounds = [client.clone(), server.clone()];
@@ -43,13 +43,13 @@ pub(crate) fn play(seed: u64, weather: Weather) {
         limits,
         ends: Vec::new(),
         waits_open: false,
-        weather,
+        faults,
     };
     for _ in 0..STEPS {
         world.step();
         world.check();
     }
-    world.come_to_rest();
+    world.finish_all();
 }
 
 fn config(seed: &mut Seed) -> (Config, ServerLimits) {
@@ -71,7 +71,9 @@ fn config(seed: &mut Seed) -> (Config, ServerLimits) {
         .send_buffer(send_buffer)
         .slow_consumer_timeout(slow_consumer_timeout)
         .slow_consumer_timeout_exclusive(slow_consumer_timeout_exclusive)
-        .stream_idle_timeout(stream_idle_timeout);
+        .stream_idle_timeout(stream_idle_timeout)
+        .flow_credits(!seed.once_in(4));
+    let config = if seed.once_in(3) { config.slow_consumer_rate(seed.within(0..1_000_000)) } else { config };
     (config, ServerLimits { max_concurrent_streams, recv_timeout })
 }
 
@@ -83,7 +85,7 @@ struct World {
     /// Both ends of each stream, the client's first: [client, server], [client, server].
     ends: Vec<[Option<End>; 2]>,
     waits_open: bool,
-    weather: Weather,
+    faults: Faults,
 }
 
 impl World {
@@ -104,7 +106,7 @@ impl World {
                 self.pair.advance(Duration::from_millis(u64::try_from(ms).unwrap()));
             }
             34..=37 => self.change_wire(),
-            _ if self.weather == Weather::Stormy => self.storm(),
+            _ if self.faults == Faults::ResetsAndLosses => self.inject_fault(),
             _ => {}
         }
         if !self.seed.once_in(3) {
@@ -126,7 +128,7 @@ impl World {
         }
     }
 
-    /// One end that has a handle, either side.
+    /// Returns one end that has a handle, of either side.
     fn any_end(&mut self) -> Option<(usize, usize)> {
         let at = self.seed.below(self.ends.len().max(1));
         let side = self.seed.below(2);
@@ -135,7 +137,7 @@ impl World {
     }
 
     fn end(&mut self, (at, side): (usize, usize)) -> &mut End {
-        self.ends[at][side].as_mut().expect("it is there")
+        self.ends[at][side].as_mut().expect("the end exists")
     }
 
     fn send(&mut self) {
@@ -157,7 +159,7 @@ impl World {
         }
     }
 
-    /// One Recv; gives whether it gave something.
+    /// Calls Recv once; returns whether it returned a message.
     fn recv_at(&mut self, place: (usize, usize)) -> bool {
         self.take_events();
         self.refresh(place);
@@ -174,7 +176,7 @@ impl World {
         more
     }
 
-    /// Recv has said that nothing comes any more: the peer's trailer is there, and every message was.
+    /// Checks a clean end: the peer's trailer has arrived, and every message was received.
     fn check_clean_end(&mut self, (at, side): (usize, usize)) {
         let [client, server] = &self.ends[at];
         let (here, there) = if side == 0 { (client, server) } else { (server, client) };
@@ -182,14 +184,14 @@ impl World {
         let id = here.key.id().get();
         let wire = if side == 0 { &self.pair.to_client } else { &self.pair.to_server };
         assert!(wire.received.last(id, FrameType::Trailer).is_some(), "{here:?}: no trailer");
-        assert!(there.closed || self.weather == Weather::Stormy, "{here:?}: {there:?} goes on");
-        // A client that a proxy has reset closes its direction as one that has nothing more to say does.
-        if self.weather == Weather::Slow {
+        assert!(there.closed || self.faults == Faults::ResetsAndLosses, "{here:?}: {there:?} continues");
+        // A client that was reset by a proxy closes its direction like one that has nothing more to send.
+        if self.faults == Faults::Slow {
             assert_eq!(here.received, there.sent, "{here:?}: messages of {there:?} are lost");
         }
     }
 
-    /// The key of one client that has a handle and no end yet.
+    /// Returns one client's end that has a handle and has not ended.
     fn any_client(&mut self) -> Option<&mut End> {
         let at = self.seed.below(self.ends.len().max(1));
         let end = self.ends.get_mut(at)?[0].as_mut()?;
@@ -271,7 +273,7 @@ impl World {
         let Some((at, side)) = self.any_end() else { return };
         let key = self.end((at, side)).key;
         if side == 0 {
-            // One task takes the stream's messages and its header, so it has given up its Recv.
+            // One task takes the stream's messages and its header, so its Recv was dropped.
             self.pair.client.conn.stop_recv(key);
             self.end((at, side)).waits_recv = self.pair.client.conn.header(key).is_pending();
             return;
@@ -291,7 +293,7 @@ impl World {
         (wire.window, wire.latency, wire.held, wire.cuts) = (window, latency, held, cuts);
     }
 
-    fn storm(&mut self) {
+    fn inject_fault(&mut self) {
         match self.seed.below(24) {
             0 | 1 => return self.pair.lose(),
             2 => return self.pair.server.conn.end_all("ServiceB"),
@@ -302,7 +304,7 @@ impl World {
         let id = self.end((at, side)).key.id().get();
         let now = self.pair.now();
         let wire = self.pair.wire_from(*self.seed.pick(&[Side::Client, Side::Server]));
-        // Only between frames: what is under way may be cut anywhere.
+        // Only between frames: bytes in flight may be cut anywhere.
         if wire.is_empty() && wire.window == usize::MAX {
             wire.inject(&Seen::rst(id, 12009, "storm", "Gateway").encode(), now);
         }
@@ -343,7 +345,7 @@ impl World {
         }
     }
 
-    /// Looks at one end's outcome.
+    /// Checks one end's outcome.
     fn refresh(&mut self, place: (usize, usize)) {
         let end = self.end(place);
         let (side, key) = (end.side, end.key);
@@ -361,23 +363,23 @@ impl World {
         }
         for (bounds, peer) in self.bounds.iter().zip([&self.pair.client, &self.pair.server]) {
             let received = peer.conn.received_bytes();
-            assert!(received <= bounds.receive_window + MAX_MESSAGE, "{received} bytes wait to be taken");
+            assert!(received <= bounds.receive_window + MAX_MESSAGE, "{received} bytes are held");
         }
         let (running, bound) = (self.pair.server.conn.live_streams(), self.limits.max_concurrent_streams);
         assert!(running <= bound, "{running} of {bound} handlers run");
     }
 
-    /// The wires flow, everybody takes what is there, every handler returns: every stream comes to its
-    /// end, nobody waits, and nothing is left.
-    fn come_to_rest(&mut self) {
+    /// Releases the wires, receives everything and returns every handler: every stream ends, no task waits,
+    /// and nothing is left.
+    fn finish_all(&mut self) {
         for side in [Side::Client, Side::Server] {
             let wire = self.pair.wire_from(side);
             (wire.window, wire.latency, wire.held) = (usize::MAX, Duration::ZERO, false);
         }
         self.take_everything();
-        assert!(!self.waits_open, "nobody woke who waits to open");
+        assert!(!self.waits_open, "a waiting open was not woken");
         for end in self.ends.iter().flatten().flatten().filter(|end| !end.released) {
-            assert!(!end.waits_send, "{end:?}: nobody woke its Send");
+            assert!(!end.waits_send, "{end:?}: its Send was not woken");
         }
         for at in 0..self.ends.len() {
             self.finish_at(at, &Finish::default());
@@ -398,7 +400,7 @@ impl World {
         self.pair.check_empty();
     }
 
-    /// Each pass frees what it takes, so what is behind it moves with the next.
+    /// Each pass makes room for the messages behind it, which the next pass receives.
     fn take_everything(&mut self) {
         let mut busy = true;
         while busy {

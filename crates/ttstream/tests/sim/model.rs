@@ -1,5 +1,5 @@
-//! What one end of a stream has been promised: the messages in order, one outcome, a wake for each wait.
-//! Knows what verbs answered, not how a connection works.
+//! The invariants of one end of a stream: messages in order, one outcome, a wake for each wait. Knows the
+//! results of commands, not how a connection works.
 
 use std::task::Poll;
 
@@ -7,23 +7,23 @@ use bytes::Bytes;
 use kerrors::{Error, Side, StreamError};
 use ttstream::proto::StreamKey;
 
-/// One end of a stream, as its handle has seen it.
+/// One end of a stream, as seen by its handle.
 #[derive(Debug)]
 pub(crate) struct End {
     pub(crate) side: Side,
     pub(crate) key: StreamKey,
-    /// Messages that Send took.
+    /// The number of messages that Send accepted.
     pub(crate) sent: u32,
-    /// Messages that Recv gave.
+    /// The number of messages that Recv returned.
     pub(crate) received: u32,
-    /// What it ended with, as text; empty for a clean end.
+    /// The text of its outcome; empty for a clean end.
     pub(crate) outcome: Option<String>,
     /// Its own direction is closed: by a half close, or because the handler returned.
     pub(crate) closed: bool,
     pub(crate) released: bool,
-    /// Nobody takes what arrives.
+    /// Incoming messages are discarded.
     pub(crate) discard_incoming: bool,
-    /// Told to wait, and not woken since.
+    /// Recv was pending, and not woken since.
     pub(crate) waits_recv: bool,
     pub(crate) waits_send: bool,
 }
@@ -44,14 +44,14 @@ impl End {
         }
     }
 
-    /// The next message to send: its number, then padding.
+    /// Returns the next message to send: its number, then padding.
     pub(crate) fn message(&self, size: usize) -> Vec<u8> {
         let mut message = self.sent.to_be_bytes().to_vec();
         message.resize(size.max(4), 0);
         message
     }
 
-    /// The outcome is what it was, if it was there.
+    /// Checks that the first outcome stays.
     pub(crate) fn saw_outcome(&mut self, outcome: Option<Result<(), Error>>) {
         let outcome =
             outcome.map(|outcome| outcome.map_or_else(|error| error.to_string(), |()| String::new()));
@@ -72,10 +72,10 @@ impl End {
         }
     }
 
-    /// Recv answered; gives whether it told of a clean end.
+    /// Checks a result of Recv; returns whether it is a clean end.
     pub(crate) fn saw_recv(&mut self, result: Poll<Result<Option<Bytes>, Error>>) -> bool {
         let ready = !matches!(result, Poll::Pending);
-        assert!(!(self.waits_recv && ready), "{self:?}: nobody woke its Recv for {result:?}");
+        assert!(!(self.waits_recv && ready), "{self:?}: its Recv was not woken for {result:?}");
         match result {
             Poll::Pending => {
                 assert_eq!(self.outcome, None, "{self:?}: waits after the end");
@@ -96,11 +96,11 @@ impl End {
         false
     }
 
-    /// Send and Recv say what the stream ended with.
+    /// Checks that Send and Recv return the outcome of the stream.
     fn saw_error(&self, error: &Error) {
         let text = error.to_string();
         match self.outcome.as_deref() {
-            // A clean end and a half close have no error of their own.
+            // A clean end and a half close have no errors.
             Some("") | None if self.closed || self.outcome.is_some() => {
                 assert!(text.ends_with("stream is closed send"), "{self:?}: {text}");
             }

@@ -1,48 +1,48 @@
-//! How streams end: the table's columns and the words in its cells. Knows no connection, so that the
-//! same rows can be put to any two peers.
+//! The columns and values of the table of stream ends. Knows no connection, so that the same rows can be
+//! played on any two peers.
 #![allow(dead_code, reason = "each user of the table takes its own columns")]
 
 pub(crate) mod ends;
 pub(crate) mod rows;
 
-use kerrors::{Kind, Side};
+use kerrors::{ErrorKind, Side};
 
-/// Who streams.
+/// The streaming direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// The server: header, one request and trailer leave the client at once.
     Down,
-    /// The client; the server answers once, as it returns.
+    /// The client; the server sends one response, as it returns.
     Up,
     /// Both.
     Bidi,
 }
 
-/// How far the stream is when its end begins. Messages that arrived are not taken yet.
+/// The state of the stream when its end begins. Received messages are not taken yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// The client has opened; for an end that begins at the client or between, nothing has arrived.
+    /// The client has opened the stream; if the end begins on the client or a proxy, nothing has arrived.
     Fresh,
-    /// The server has answered with its header, no message has passed but a unary request.
+    /// The server has sent its header; no message has passed except a unary request.
     Answered,
-    /// Who streams has sent two messages.
+    /// The streaming side has sent two messages.
     Flowing,
     /// The same, and the client has closed its direction.
     HalfClosed,
-    /// As `Flowing`; then the handler has returned, and its trailer is under way.
+    /// As `Flowing`; then the handler has returned, and its trailer is in flight.
     Finishing,
 }
 
-/// What ends the stream, or tries to.
+/// The cause that ends the stream, or tries to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     /// The client cancels.
     Cancel,
-    /// The client cancels and says why: "user pressed stop".
+    /// The client cancels with a cause: "user pressed stop".
     Cause,
     /// The client's deadline of 100 ms passes.
     Deadline,
-    /// A Recv of the client's waits for 100 ms.
+    /// A Recv of the client times out after 100 ms.
     RecvTimeout,
     /// The same, and the stream is to stay usable.
     RecvTimeoutKeep,
@@ -70,7 +70,7 @@ pub(crate) enum Way {
     LateDeadline,
     /// The same, and the connection is lost.
     LateLost,
-    /// Bytes that are no frame arrive at one end.
+    /// Invalid bytes arrive at one end.
     GarbageTo(Side),
     /// A proxy sends an Rst frame to one end: 12009 "gateway says no", path Gateway.
     RstTo(Side),
@@ -82,11 +82,11 @@ pub(crate) enum Way {
     RstThenData,
     /// An Rst frame without a payload, and without a path.
     BareRstTo(Side),
-    /// An Rst frame whose payload is no exception.
+    /// An Rst frame with an invalid payload.
     OddRstTo(Side),
-    /// A header frame for a stream that has one.
+    /// A second header frame of a stream.
     HeaderTo(Side),
-    /// A data frame that no peer should send: before the header, or after the trailer.
+    /// A data frame that violates the protocol: before the header, or after the trailer.
     DataTo(Side),
     /// A frame of type 9.
     UnknownTo(Side),
@@ -94,58 +94,58 @@ pub(crate) enum Way {
     MetaTo(Side),
     /// The trailer of the other end holds an exception: 6 "peer failed".
     TrailerTo(Side),
-    /// The trailer of the other end holds bytes that are no exception.
+    /// The trailer of the other end has an invalid payload.
     OddTrailerTo(Side),
-    /// The server's trailer holds a biz error whose extra is no JSON.
+    /// The server's trailer has a biz error whose extra is invalid JSON.
     OddBiz,
-    /// Messages arrive and one end takes none.
+    /// One end is a slow consumer: messages arrive and it takes none.
     Slow(Side),
-    /// A Recv of the handler's waits for 100 ms.
+    /// A Recv of the handler times out after 100 ms.
     HandlerRecvTimeout,
-    /// A Send of one end's could not queue its message within 100 ms.
+    /// A Send of one end times out after 100 ms.
     SendTimeout(Side),
-    /// No message has passed for 100 ms, and one end is not to bear that.
+    /// The idle timeout of one end passes: no message for 100 ms.
     Idle(Side),
-    /// The server, ServiceB, ends everything as it shuts down.
+    /// The server, ServiceB, ends all streams as it shuts down.
     EndAll,
-    /// The server runs as many handlers as it may.
+    /// The server runs the largest number of handlers.
     Refused,
-    /// The server is shutting down.
+    /// The server is draining in a graceful shutdown.
     Draining,
 }
 
-/// What one end sees.
+/// The outcome that one end sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// It never learned that there is a stream.
+    /// It never saw the stream.
     Unaware,
-    /// The stream goes on.
+    /// The stream continues.
     Live,
-    /// It holds no handle any more.
+    /// It has dropped its handle.
     Gone,
-    /// Recv says that nothing comes any more, Send that it is closed.
+    /// Recv returns the clean end, Send that the stream is closed.
     Clean,
-    /// Send and Recv say this biz error.
+    /// Send and Recv return this biz error.
     Biz(&'static str),
-    /// Send and Recv say this error.
-    Error(Told),
-    /// Recv says this error, the stream goes on.
-    RecvError(Told),
+    /// Send and Recv return this error.
+    Error(SeenError),
+    /// Recv returns this error, the stream continues.
+    RecvError(SeenError),
 }
 
 /// An error, column by column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct SeenError {
     pub(crate) code: i32,
-    pub(crate) kind: Kind,
+    pub(crate) kind: ErrorKind,
     pub(crate) side: Option<Side>,
     /// As it is printed: `ServiceA -> ServiceB`.
     pub(crate) path: &'static str,
     pub(crate) text: &'static str,
 }
 
-impl Told {
-    /// The whole sentence.
+impl SeenError {
+    /// Returns the whole error text.
     pub(crate) fn sentence(&self) -> String {
         let side = match self.side {
             Some(Side::Client) => "[client-side stream] ",
@@ -158,8 +158,8 @@ impl Told {
     }
 }
 
-/// One row: where the stream is, what both ends see, which frames each has sent when all is over, and
-/// how many messages each end could still take before its end.
+/// One row: the state of the stream, the outcomes of both ends, the frames that each has sent in the end, and
+/// the number of messages that each end could still take before its end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
     pub(crate) mode: Mode,

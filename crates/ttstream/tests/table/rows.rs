@@ -1,7 +1,7 @@
-//! The rows. A function stands for rows whose frames are the same and whose words differ.
+//! The rows. A function returns rows whose frames are the same and whose errors differ.
 //!
-//! `left` is what Recv still gives before the end: all that arrived, but nothing once the end has dropped
-//! it, as a cancel does on the side where it begins and at the handler that it ends.
+//! `left` is the number of messages that Recv still returns before the end: all received ones, but none once
+//! the end has dropped them, as a cancel does on the side where it begins and for the handler that it ends.
 
 use kerrors::Side;
 
@@ -26,8 +26,8 @@ const B2: Place = (Mode::Bidi, Flowing);
 const B3: Place = (Mode::Bidi, HalfClosed);
 const B4: Place = (Mode::Bidi, Finishing);
 
-/// The client's side ends the stream: an Rst leaves at once, then a trailer unless it has left before.
-/// The handler ends with the error that it sees. One that has returned learns of nothing.
+/// The client's side ends the stream: an Rst is sent at once, then a trailer unless it was sent before. The
+/// handler ends with the error that it sees; one that has returned sees nothing.
 pub(crate) fn canceled(client: End, server: End) -> Vec<Row> {
     let (seen, late) = ((client, server), (client, RETURNED));
     vec![
@@ -48,7 +48,7 @@ pub(crate) fn canceled(client: End, server: End) -> Vec<Row> {
     ]
 }
 
-/// A Recv has told of its timeout, and nothing has happened.
+/// A Recv has returned its timeout, and nothing else has happened.
 pub(crate) fn kept() -> Vec<Row> {
     let (on, over) = ((End::Live, End::Live), (End::Clean, RETURNED));
     vec![
@@ -69,7 +69,7 @@ pub(crate) fn kept() -> Vec<Row> {
     ]
 }
 
-/// The handler returns: its trailer follows what it has sent, behind a header in any case.
+/// The handler returns: its trailer follows its messages, always after a header.
 pub(crate) fn returned(client: End) -> Vec<Row> {
     let seen = (client, RETURNED);
     vec![
@@ -87,7 +87,7 @@ pub(crate) fn returned(client: End) -> Vec<Row> {
     ]
 }
 
-/// The connection ends: nothing more is sent, and what had arrived at the client stays to be taken.
+/// The connection is lost: nothing more is sent, and messages received by the client can still be taken.
 pub(crate) fn lost(client: End, server: End) -> Vec<Row> {
     let seen = (client, server);
     vec![
@@ -102,7 +102,7 @@ pub(crate) fn lost(client: End, server: End) -> Vec<Row> {
     ]
 }
 
-/// The same while frames are under way, which are lost with it.
+/// The same while frames are in flight, which are lost with it.
 pub(crate) fn lost_under_way(client: End) -> Vec<Row> {
     vec![
         row(D0, (client, End::Unaware), ("HDT", ""), [0, 0]),
@@ -114,7 +114,7 @@ pub(crate) fn lost_under_way(client: End) -> Vec<Row> {
     ]
 }
 
-/// What comes behind the server's trailer changes nothing.
+/// Frames after the server's trailer have no effect.
 pub(crate) fn too_late() -> Vec<Row> {
     trailer(End::Clean)
 }
@@ -128,7 +128,7 @@ pub(crate) fn trailer(client: End) -> Vec<Row> {
     ]
 }
 
-/// The client is reset, and says no more than that it closes; the server's end goes on.
+/// The client is reset, and sends only its trailer; the server's end continues.
 pub(crate) fn reset_client(client: End) -> Vec<Row> {
     let seen = (client, End::Live);
     vec![
@@ -146,7 +146,7 @@ pub(crate) fn reset_client(client: End) -> Vec<Row> {
     ]
 }
 
-/// The server is reset, and the client learns of it from the handler's trailer, if not before.
+/// The server is reset, and the client sees it in the handler's trailer, if not before.
 pub(crate) fn reset_server(client: End, server: End) -> Vec<Row> {
     let seen = (client, server);
     vec![
@@ -164,7 +164,7 @@ pub(crate) fn reset_server(client: End, server: End) -> Vec<Row> {
     ]
 }
 
-/// The reset client meets data that goes on arriving, and stops its sender by one Rst.
+/// The reset client receives further data, and stops its sender with one Rst.
 pub(crate) fn reset_then_data() -> Vec<Row> {
     let seen = (GATEWAY_HERE, GATEWAY_BY_A);
     vec![
@@ -176,7 +176,7 @@ pub(crate) fn reset_then_data() -> Vec<Row> {
     ]
 }
 
-/// The server breaks a rule of one stream: the client resets it, and what had arrived stays.
+/// The server violates the protocol of one stream: the client resets it, and received messages are kept.
 pub(crate) fn server_violation(client: End, server: End) -> Vec<Row> {
     let seen = (client, server);
     vec![
@@ -191,7 +191,7 @@ pub(crate) fn server_violation(client: End, server: End) -> Vec<Row> {
     ]
 }
 
-/// The same before the server has answered.
+/// The same before the server has sent its header.
 pub(crate) fn early_violation(client: End, server: End) -> Vec<Row> {
     let seen = (client, server);
     vec![
@@ -201,7 +201,7 @@ pub(crate) fn early_violation(client: End, server: End) -> Vec<Row> {
     ]
 }
 
-/// The client breaks a rule of one stream: the server's Rst says all, no trailer follows.
+/// The client violates the protocol of one stream: the server sends an Rst, and no trailer follows.
 pub(crate) fn client_violation(client: End, server: End) -> Vec<Row> {
     let seen = (client, server);
     vec![
@@ -231,7 +231,8 @@ pub(crate) fn harmless() -> Vec<Row> {
     ]
 }
 
-/// What arrives at the client before the answer's header: a header is that header, data is kept.
+/// Frames that arrive at the client before the response's header: a header is taken as that header, data is
+/// kept.
 pub(crate) fn before_the_answer(kept: usize) -> Vec<Row> {
     let seen = (End::Live, End::Live);
     vec![
@@ -241,7 +242,7 @@ pub(crate) fn before_the_answer(kept: usize) -> Vec<Row> {
     ]
 }
 
-/// The client's direction is over: what it goes on sending is dropped.
+/// The client's direction has ended: its further frames are dropped.
 pub(crate) fn behind_the_half_close() -> Vec<Row> {
     let seen = (End::Live, End::Live);
     vec![
@@ -255,7 +256,7 @@ pub(crate) fn behind_the_half_close() -> Vec<Row> {
     ]
 }
 
-/// The client's trailer says that something went wrong: its direction ends so, the stream goes on.
+/// The client's trailer has an error: its direction ends with it, the stream continues.
 pub(crate) fn bad_half_close(server: End) -> Vec<Row> {
     let seen = (End::Live, server);
     vec![
@@ -266,9 +267,9 @@ pub(crate) fn bad_half_close(server: End) -> Vec<Row> {
     ]
 }
 
-/// Nobody takes what arrives: the stream ends, and what had arrived stays.
+/// Slow consumer: received messages are not taken, the stream ends, and the messages are kept.
 pub(crate) fn slow(side: Side) -> Vec<Row> {
-    let (client, server) = ((SLOW_HERE, SLOW_BY_A), (SLOW_TOLD, SLOW_THERE));
+    let (client, server) = ((SLOW_HERE, SLOW_BY_A), (SLOW_BY_RST, SLOW_THERE));
     match side {
         Side::Client => vec![
             row(D2, client, ("HDTR", "HDDT"), [2, 0]),
@@ -286,7 +287,7 @@ pub(crate) fn slow(side: Side) -> Vec<Row> {
     }
 }
 
-/// The handler takes every request, and waits too long for the next.
+/// The handler takes every request, and its wait for the next times out.
 pub(crate) fn waited(client: End, server: End) -> Vec<Row> {
     let seen = (client, server);
     vec![
@@ -297,12 +298,12 @@ pub(crate) fn waited(client: End, server: End) -> Vec<Row> {
     ]
 }
 
-/// The server ends what runs: its Rst says all, and the handler takes no request any more.
+/// The server ends its streams with an Rst, and the handler receives no further requests.
 pub(crate) fn ended(client: End, server: End) -> Vec<Row> {
     client_violation(client, server).into_iter().map(|row| Row { left: [row.left[0], 0], ..row }).collect()
 }
 
-/// The server takes no more streams.
+/// The server refuses new streams.
 pub(crate) fn refused(client: End) -> Vec<Row> {
     let seen = (client, End::Unaware);
     vec![
@@ -312,12 +313,12 @@ pub(crate) fn refused(client: End) -> Vec<Row> {
     ]
 }
 
-/// Every row with what ends it.
+/// Returns every row with its cause.
 pub(crate) fn all() -> Vec<(Way, Vec<Row>)> {
     [by_users(), by_the_link(), by_bounds()].concat()
 }
 
-/// A caller or a handler ends the stream, or one above it.
+/// Ends by a caller or a handler, of the stream or of a parent.
 fn by_users() -> Vec<(Way, Vec<Row>)> {
     vec![
         (Way::Cancel, canceled(CANCELED_HERE, CANCELED_BY_A)),
@@ -339,7 +340,7 @@ fn by_users() -> Vec<(Way, Vec<Row>)> {
     ]
 }
 
-/// The link breaks, or frames pass that no peer should send.
+/// Ends by a lost connection or a protocol violation.
 fn by_the_link() -> Vec<(Way, Vec<Row>)> {
     use Side::{Client, Server};
     vec![
@@ -369,7 +370,7 @@ fn by_the_link() -> Vec<(Way, Vec<Row>)> {
         (Way::UnknownTo(Client), early_violation(UNKNOWN_HERE, UNKNOWN_BY_A)),
         (Way::UnknownTo(Client), server_violation(UNKNOWN_HERE, UNKNOWN_BY_A)),
         (Way::UnknownTo(Client), too_late()),
-        (Way::UnknownTo(Server), client_violation(UNKNOWN_TOLD, UNKNOWN_THERE)),
+        (Way::UnknownTo(Server), client_violation(UNKNOWN_BY_RST, UNKNOWN_THERE)),
         (Way::UnknownTo(Server), too_late()),
         (Way::MetaTo(Client), harmless()),
         (Way::MetaTo(Server), harmless()),
@@ -381,20 +382,20 @@ fn by_the_link() -> Vec<(Way, Vec<Row>)> {
     ]
 }
 
-/// A bound or a time of one end's own ends the stream, or a shutdown.
+/// Ends by a limit or timeout of one end, or by graceful shutdown.
 fn by_bounds() -> Vec<(Way, Vec<Row>)> {
     use Side::{Client, Server};
     vec![
         (Way::Slow(Client), slow(Client)),
         (Way::Slow(Server), slow(Server)),
-        (Way::HandlerRecvTimeout, waited(RECV_TIMEOUT_TOLD, RECV_TIMEOUT_THERE)),
+        (Way::HandlerRecvTimeout, waited(RECV_TIMEOUT_BY_RST, RECV_TIMEOUT_THERE)),
         (Way::SendTimeout(Client), server_violation(SEND_TIMEOUT_HERE, SEND_TIMEOUT_OF_A)),
         (Way::SendTimeout(Client), early_violation(SEND_TIMEOUT_HERE, SEND_TIMEOUT_OF_A)),
-        (Way::SendTimeout(Server), client_violation(SEND_TIMEOUT_TOLD, SEND_TIMEOUT_THERE)),
+        (Way::SendTimeout(Server), client_violation(SEND_TIMEOUT_BY_RST, SEND_TIMEOUT_THERE)),
         (Way::SendTimeout(Server), too_late()),
         (Way::Idle(Client), server_violation(IDLE_HERE, IDLE_OF_A)),
         (Way::Idle(Client), early_violation(IDLE_HERE, IDLE_OF_A)),
-        (Way::Idle(Server), client_violation(IDLE_TOLD, IDLE_THERE)),
+        (Way::Idle(Server), client_violation(IDLE_BY_RST, IDLE_THERE)),
         (Way::Idle(Server), too_late()),
         (Way::EndAll, ended(ENDED_BY_B, LOST_BELOW)),
         (Way::EndAll, too_late()),

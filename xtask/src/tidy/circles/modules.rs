@@ -34,7 +34,7 @@ pub(super) struct Module<'a> {
     pub(super) globs: Vec<Vec<String>>,
 }
 
-/// What a name in a module stands for.
+/// The meaning of a name in a module.
 #[derive(Debug)]
 pub(super) enum Name {
     Item,
@@ -140,7 +140,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A re-export is no use of its own: whoever uses it uses what it stands for.
+    /// A re-export is not a use: a user of it uses the re-exported item.
     fn import_as(&mut self, name: &Ident, to: &Ident, mut path: Vec<String>, public: bool) {
         let to = match (name == "self", name == to, path.last()) {
             (true, true, Some(last)) => Ident::new(last, name.span()),

@@ -54,7 +54,7 @@ impl Crate<'_> {
         }
     }
 
-    /// What `name` stands for in `module`; `last` if the path ends there, else a module is meant.
+    /// The meaning of `name` in `module`; `last` if the path ends there, else a module is meant.
     fn look_up(&self, module: Id, name: &str, last: bool, depth: usize) -> Option<Found> {
         let depth = depth.checked_sub(1)?;
         let names = self.modules[module].names.get(name).map_or(&[][..], |names| names);

@@ -1,46 +1,46 @@
-//! Arguments of the loop: its shape, what it measures, what it holds.
+//! Arguments of the bare loop.
 
 use clap::{Args, ValueEnum};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Shape {
-    /// One task at each end that does everything.
+    /// One task at each end for everything.
     Loop,
     /// A task for each stream at each end, a reader and a writer.
     Tasks,
 }
 
-/// The words of `bare bench`.
+/// The arguments of `bare bench`.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// What each stream does.
+    /// The operation of each stream.
     #[arg(long, value_enum, default_value = "echo")]
     pub(crate) what: What,
-    /// Streams that are busy at once.
+    /// Number of concurrently busy streams.
     #[arg(long, default_value_t = 100)]
     pub(crate) c: usize,
-    /// Bytes of payload.
+    /// Size of the payload, in bytes.
     #[arg(long, default_value_t = 1024)]
     pub(crate) b: usize,
-    /// Seconds.
+    /// Duration in seconds.
     #[arg(long, default_value_t = 4)]
     pub(crate) t: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum What {
-    /// One stream each, one message on its way.
+    /// One stream each, one message in flight.
     Echo,
-    /// One endless answer each.
+    /// One endless response each.
     Down,
-    /// Header, request and trailer; header, answer and trailer; again and again.
+    /// Repeated: header, request and trailer; header, response and trailer.
     Open,
 }
 
-/// The words of `bare hold`.
+/// The arguments of `bare hold`.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct HoldArgs {
-    /// Streams.
+    /// Number of streams.
     #[arg(long, default_value_t = 10_000)]
     pub(crate) c: usize,
     /// Seconds to hold them.

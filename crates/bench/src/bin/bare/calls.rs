@@ -1,4 +1,4 @@
-//! The request of each kind of call, and the answer to it.
+//! The request of each kind of call, and its response.
 
 use bytes::Bytes;
 use interop::lab::{Req, Resp};
@@ -7,7 +7,7 @@ use interop::words::Words;
 use crate::args::{BenchArgs, What};
 use crate::wire::Method;
 
-/// The method that is called, and what with.
+/// Returns the method and the request of a call.
 pub(crate) fn request(BenchArgs { what, b, .. }: BenchArgs) -> (Method, Req) {
     let words = |msg: String| Req { msg: Some(msg.into()), seq: Some(0), payload: None };
     match what {
@@ -20,8 +20,8 @@ pub(crate) fn request(BenchArgs { what, b, .. }: BenchArgs) -> (Method, Req) {
     }
 }
 
-/// What a request of Down asks for, and the first message of the answer.
-pub(crate) fn answer(req: &Req) -> (Words, Resp) {
+/// Returns the words of a request of Down, and the first message of the response.
+pub(crate) fn respond(req: &Req) -> (Words, Resp) {
     let words = Words::parse(req.msg.as_deref().unwrap_or_default());
     let payload = Bytes::from(vec![0; words.size]);
     (words, Resp { msg: Some("pk=;tk=".into()), seq: Some(0), payload: Some(payload) })

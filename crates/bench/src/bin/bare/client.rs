@@ -1,4 +1,4 @@
-//! The end that asks, and counts.
+//! The client of the bare loop, which also measures.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use crate::calls::request;
 use crate::pump::Pump;
 use crate::wire::{Frame, Method, take_frame};
 
-/// Keeps every stream busy for a while and prints what they did.
+/// Keeps every stream busy for the duration and prints the result.
 pub(crate) async fn bench(addr: SocketAddr, args: BenchArgs) -> io::Result<()> {
     let mut pump = Pump::new(TcpStream::connect(addr).await?)?;
     let mut lanes = Lanes::new(args);
@@ -36,7 +36,7 @@ pub(crate) async fn bench(addr: SocketAddr, args: BenchArgs) -> io::Result<()> {
     Ok(())
 }
 
-/// What is under way. Stream `i` belongs to lane `i % lanes`.
+/// The operations in flight. Stream `i` belongs to lane `i % lanes`.
 struct Lanes {
     what: What,
     method: Method,
@@ -107,7 +107,7 @@ pub(crate) async fn hold(addr: SocketAddr, args: HoldArgs) -> io::Result<()> {
         method.put_data(id, &request, &mut pump.output);
         method.put_bare(id, FrameType::Trailer, &mut pump.output);
     }
-    // Nothing comes back: this ends when all is written and the time is over.
+    // Nothing is received: this ends when everything is written and the time is over.
     let _ = tokio::time::timeout(Duration::from_secs(1), async {
         while pump.turn(false).await? {}
         io::Result::Ok(())

@@ -1,12 +1,11 @@
-//! The bare loop: what anyone could reach on this wire, with no RPC around it.
+//! The bare loop: the upper bound of performance on this wire, without RPC.
 //!
-//! It does, for each message and at both ends: read the frame's header, take the payload out of the read
+//! For each message and at both ends it does: read the frame's header, take the payload out of the read
 //! buffer without a copy, decode the Thrift struct, encode a Thrift struct, write a frame's header. Many
-//! streams share the one connection; what one read brought is answered by one write.
+//! streams share one connection; the responses to one read are one write.
 //!
-//! It does not: keep a state for a stream, hold any stream's limit or budget, wake a task, deliver to a
-//! handler, cancel, time out, close in order, say what went wrong. One task does it all at each end, so no
-//! message ever waits for another task to run.
+//! It has no stream state, limits, flow control, wakes, handlers, cancels, timeouts, graceful close or error
+//! reporting. One task does everything at each end, so no message waits for another task.
 
 mod args;
 mod calls;
@@ -29,10 +28,10 @@ use crate::args::{BenchArgs, HoldArgs, Shape};
 struct Words {
     #[command(subcommand)]
     role: Role,
-    /// What runs the loop.
+    /// The runtime of the loop.
     #[arg(long, value_enum, default_value = "workers", global = true)]
     runtime: Kind,
-    /// What it is made of.
+    /// Its structure.
     #[arg(long, value_enum, default_value = "loop", global = true)]
     shape: Shape,
     /// Address of the server.
@@ -42,7 +41,7 @@ struct Words {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Kind {
-    /// A runtime of two workers, as `lab-peer` has it on two cores.
+    /// A runtime with two workers, as `lab-peer` has it on two cores.
     Workers,
     /// A runtime on the current thread.
     Current,
@@ -50,7 +49,7 @@ enum Kind {
 
 #[derive(Debug, Subcommand)]
 enum Role {
-    /// Answers.
+    /// Sends responses.
     Server,
     /// Measures throughput.
     Bench(BenchArgs),
@@ -61,7 +60,7 @@ enum Role {
 fn main() -> io::Result<()> {
     let Words { role, runtime, shape, addr } = Words::parse();
     let runtime = runtime.build()?;
-    // On a worker, if there are any: what `block_on` runs itself is polled by none of them.
+    // On a worker, if there are any: the future of `block_on` is not polled by a worker.
     let ended = match role {
         Role::Server => runtime.block_on(runtime.spawn(server::run(addr, shape))),
         Role::Bench(args) => match shape {

@@ -1,5 +1,5 @@
-//! A socket with a buffer each way. Reading never waits for writing, so that two ends which both have much
-//! to say cannot wait for each other.
+//! A socket with a buffer for each direction. Reading never waits for writing, so that two ends that both
+//! send much cannot deadlock.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-/// Bytes that one read may bring.
+/// The space for one read, in bytes.
 const READ: usize = 64 * 1024;
 
 #[derive(Debug)]
@@ -23,8 +23,8 @@ impl Pump {
         Ok(Self { socket, input: BytesMut::with_capacity(READ), output: BytesMut::with_capacity(READ) })
     }
 
-    /// Writes what is there to be written, waits until there is something to read, or, if there is `more` to
-    /// write, until it can be written, and reads. `false` at the end.
+    /// Writes the buffered bytes, waits until the socket is readable, or, if there is `more` to write,
+    /// writable, and reads. Returns `false` at the end.
     pub(crate) async fn turn(&mut self, more: bool) -> io::Result<bool> {
         self.write()?;
         let interest = if more || !self.output.is_empty() {

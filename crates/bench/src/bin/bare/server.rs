@@ -1,4 +1,4 @@
-//! The end that answers.
+//! The server of the bare loop.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,12 +13,12 @@ use tokio::sync::oneshot;
 use ttheader_codec::FrameType;
 
 use crate::args::Shape;
-use crate::calls::answer;
+use crate::calls::respond;
 use crate::pump::Pump;
 use crate::tasks;
 use crate::wire::{Frame, Method, take_frame};
 
-/// Bytes of an endless answer that are made at once.
+/// The number of bytes of an endless response that are encoded at once.
 const BATCH: usize = 64 * 1024;
 
 /// Serves until it is killed.
@@ -36,17 +36,17 @@ pub(crate) async fn run(addr: SocketAddr, shape: Shape) -> io::Result<()> {
 
 async fn serve(socket: TcpStream) -> io::Result<()> {
     let mut pump = Pump::new(socket)?;
-    let mut answers = Answers::new();
-    while pump.turn(answers.endless.is_some()).await? {
+    let mut responses = Responses::new();
+    while pump.turn(responses.endless.is_some()).await? {
         while let Some(frame) = take_frame(&mut pump.input) {
-            answers.take(frame, &mut pump);
+            responses.take(frame, &mut pump);
         }
-        answers.go_on(&mut pump);
+        responses.go_on(&mut pump);
     }
     Ok(())
 }
 
-struct Answers {
+struct Responses {
     bidi: Method,
     down: Method,
     endless: Option<(i32, Resp)>,
@@ -54,7 +54,7 @@ struct Answers {
     idle: HashMap<i32, oneshot::Sender<()>>,
 }
 
-impl Answers {
+impl Responses {
     fn new() -> Self {
         Self { bidi: Method::bidi(), down: Method::down(), endless: None, idle: HashMap::new() }
     }
@@ -69,14 +69,14 @@ impl Answers {
                 self.bidi.put_data(id, &Resp { msg, seq, payload }, out);
             }
             (FrameType::Data, false) => {
-                self.answer(id, &Req::decode(payload).expect("the peer is ours"), pump);
+                self.respond(id, &Req::decode(payload).expect("the peer is ours"), pump);
             }
             _ => {}
         }
     }
 
-    fn answer(&mut self, id: i32, req: &Req, pump: &mut Pump) {
-        let (words, resp) = answer(req);
+    fn respond(&mut self, id: i32, req: &Req, pump: &mut Pump) {
+        let (words, resp) = respond(req);
         if words.idle {
             let (sender, ended) = oneshot::channel();
             tokio::spawn(ended);
@@ -93,7 +93,7 @@ impl Answers {
         }
     }
 
-    /// More of the endless answer, if there is one and the socket has taken what there was.
+    /// Encodes more of the endless response, if there is one and everything before is written.
     fn go_on(&mut self, pump: &mut Pump) {
         let Some((id, resp)) = &mut self.endless else { return };
         while pump.output.len() < BATCH {

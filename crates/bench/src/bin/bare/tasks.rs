@@ -1,7 +1,6 @@
-//! The bare loop with what no RPC can do without: a task for each caller and for each handler. Whoever sends
-//! encodes into one buffer under a lock, a writer writes all that is there, a reader wakes the task that a
-//! frame is for. Still no state of a stream, no limit but that a writer which falls behind is waited for, no
-//! cancel, no error.
+//! The bare loop with the minimum of an RPC: a task for each caller and for each handler. Senders encode into
+//! one buffer under a lock, a writer writes the buffer, a reader wakes the task of a frame. Still no stream
+//! state, no limit except backpressure by the writer, no cancels, no errors.
 
 use std::collections::HashMap;
 use std::io;
@@ -21,15 +20,15 @@ use tokio::sync::{Notify, mpsc};
 use ttheader_codec::FrameType;
 
 use crate::args::{BenchArgs, What};
-use crate::calls::{answer, request};
+use crate::calls::{request, respond};
 use crate::wire::{Frame, Method, take_frame};
 
-/// Bytes that may wait before senders do.
+/// Backpressure: the number of buffered bytes at which senders wait.
 const BATCH: usize = 64 * 1024;
-/// Messages that may wait for a task.
+/// The largest number of queued messages of a task.
 const INBOX: usize = 64;
 
-/// What waits to be written, and who waits for it.
+/// Bytes to be written, and the tasks that wait for room.
 #[derive(Default)]
 struct Outbox {
     bytes: Mutex<BytesMut>,
@@ -57,12 +56,12 @@ impl Outbox {
         }
     }
 
-    /// Writes for ever.
+    /// Writes forever.
     async fn write(&self, mut socket: OwnedWriteHalf) -> io::Result<()> {
         let mut batch = BytesMut::new();
         loop {
             self.filled.notified().await;
-            // Whoever is ready to run may add to the batch first.
+            // Ready tasks may add to the batch first.
             tokio::task::yield_now().await;
             mem::swap(&mut batch, &mut *self.bytes.lock().expect("no task panics under it"));
             socket.write_all(&batch).await?;
@@ -72,7 +71,7 @@ impl Outbox {
     }
 }
 
-/// Reads for ever; `take` gets each frame.
+/// Reads forever; `take` gets each frame.
 async fn read(mut socket: OwnedReadHalf, mut take: impl FnMut(Frame)) -> io::Result<()> {
     let mut input = BytesMut::new();
     loop {
@@ -131,7 +130,7 @@ async fn handle(
         return;
     }
     let Some(payload) = inbox.recv().await else { return };
-    let (words, mut resp) = answer(&Req::decode(payload).expect("the peer is ours"));
+    let (words, mut resp) = respond(&Req::decode(payload).expect("the peer is ours"));
     outbox.send(|out| down.put_bare(id, FrameType::Header, out));
     for seq in (0..).take_while(|seq| words.n < 0 || *seq < words.n) {
         resp.seq = Some(seq);
@@ -141,7 +140,7 @@ async fn handle(
     outbox.send(|out| down.put_bare(id, FrameType::Trailer, out));
 }
 
-/// Runs a task for each caller and prints what they did.
+/// Runs a task for each caller and prints the result.
 pub(crate) async fn bench(addr: SocketAddr, args: BenchArgs) -> io::Result<()> {
     let (input, outbox) = open(TcpStream::connect(addr).await?)?;
     let (inboxes, receivers): (Vec<_>, Vec<_>) = (0..args.c).map(|_| mpsc::channel(INBOX)).unzip();
@@ -153,7 +152,7 @@ pub(crate) async fn bench(addr: SocketAddr, args: BenchArgs) -> io::Result<()> {
     let lanes = args.c;
     tokio::spawn(read(input, move |frame| {
         let lane = usize::try_from(frame.id - 1).expect("ids are ours") % lanes;
-        // One that has all it can hold is an endless answer's: nobody counts what it loses.
+        // Only an endless response can have a full queue: its lost messages are not counted.
         let _ = inboxes[lane].try_send(frame);
     }));
     tokio::time::sleep(Duration::from_secs(args.t)).await;

@@ -1,22 +1,22 @@
-//! Frames of the lab service to bytes and back. Knows no socket.
+//! Encodes and decodes frames of the lab service. Knows no socket.
 
 use bytes::{Buf, Bytes, BytesMut};
 use kitex::kitex_thrift::Payload;
 use ttheader_codec::{FrameType, Head, HeaderTemplate, LENGTH_LEN, Limits, encode_header, key, peek_frame};
 
-/// A method, and the header that its data frames share.
+/// A method, and the common header of its data frames.
 #[derive(Debug)]
 pub(crate) struct Method {
     name: &'static [u8],
     data: HeaderTemplate,
 }
 
-/// A frame that has arrived.
+/// A received frame.
 #[derive(Debug)]
 pub(crate) struct Frame {
     pub(crate) id: i32,
     pub(crate) frame_type: FrameType,
-    /// Of `Bidi`, not of `Down`.
+    /// Whether the method is `Bidi` and not `Down`.
     pub(crate) echo: bool,
     pub(crate) payload: Bytes,
 }
@@ -43,7 +43,7 @@ impl Method {
         let start = out.len();
         self.data.write(id, 0, out).expect("it fits a frame");
         message.encode(out).expect("it fits a frame");
-        // How long the message is, is known now.
+        // The length of the message is known now.
         let length = u32::try_from(out.len() - start - LENGTH_LEN).expect("it fits a frame");
         out[start..start + LENGTH_LEN].copy_from_slice(&length.to_be_bytes());
     }
@@ -54,7 +54,7 @@ impl Method {
     }
 }
 
-/// Takes the next whole frame out of `input`.
+/// Removes the next whole frame from `input`.
 pub(crate) fn take_frame(input: &mut BytesMut) -> Option<Frame> {
     let header = peek_frame(input, &Limits::default()).expect("the peer is ours")?;
     let (id, header_len, payload_len) = (header.sequence_id, header.header_len, header.payload_len);

@@ -1,4 +1,4 @@
-//! The client: how it reaches its server, and the streams that it only holds.
+//! The client: its connection, and the subcommand that holds idle streams.
 
 pub(crate) mod bench;
 pub(crate) mod latency;
@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::lab::{LabClient, Req};
 use crate::server::WINDOWS;
 
-/// Where a client is bound for.
+/// The server of a client.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Target {
     /// Address of the server.
@@ -24,7 +24,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// A client with one connection.
+    /// Returns a client with one connection.
     pub(crate) async fn client(&self) -> Result<LabClient<Channel>, Failure> {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.addr))?
             .initial_stream_window_size(WINDOWS.0)
@@ -34,12 +34,12 @@ impl Target {
     }
 }
 
-/// The words of `tonic-peer hold`.
+/// The arguments of `tonic-peer hold`.
 #[derive(Debug, Args)]
 pub(crate) struct HoldArgs {
     #[command(flatten)]
     target: Target,
-    /// Streams.
+    /// Number of streams.
     #[arg(long, default_value_t = 10_000)]
     c: i64,
     /// Seconds to hold them.
@@ -47,7 +47,7 @@ pub(crate) struct HoldArgs {
     t: u64,
 }
 
-/// Holds idle streams, and exits without a word to anyone.
+/// Holds idle streams, and exits without closing them.
 pub(crate) async fn hold(args: HoldArgs) -> Result<(), Failure> {
     let mut client = args.target.client().await?;
     let mut streams = Vec::new();

@@ -1,5 +1,5 @@
-//! The lab service as Protobuf: the fields of `crates/interop/idl/lab.thrift`, and what tonic's generator
-//! writes of its methods.
+//! The lab service as Protobuf: the fields of `crates/interop/idl/lab.thrift`, and the generated code of its
+//! methods.
 
 use bytes::Bytes;
 use prost::Message;

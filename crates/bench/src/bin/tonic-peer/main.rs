@@ -1,9 +1,9 @@
-//! The lab service on tonic: the words of `lab-peer` and its lines, as far as a bench needs them.
+//! The lab service on tonic: the part of `lab-peer`'s arguments and lines that benchmarks need.
 //!
-//! Set for speed where tonic leaves a choice: no Nagle at either end, windows of 1 MiB a stream and 16 MiB a
-//! connection (what we buffer by default), no timeout, no limit of streams that a bench could reach, payloads
-//! as `Bytes`, so that prost copies none. Echo is the handler's own stream mapped, without a task or a
-//! channel between. One connection, and as many workers as there are cores.
+//! Tuned for speed: no Nagle at either end, flow control windows of 1 MiB per stream and 16 MiB per
+//! connection (our defaults), no timeouts, no limit of streams that a bench could reach, payloads as `Bytes`,
+//! so that prost does not copy them. Echo maps the handler's own stream, without a task or a channel between.
+//! One connection, and one worker per core.
 
 mod client;
 mod failure;
@@ -27,7 +27,7 @@ enum Role {
     Server(server::ServerArgs),
     /// Measures throughput.
     Bench(client::bench::BenchArgs),
-    /// Opens streams and drops each; when the last handler learns of it, its server prints.
+    /// Opens streams and drops each; the last server prints when its handler is canceled.
     Lat(client::latency::LatArgs),
     /// Holds many idle streams.
     Hold(client::HoldArgs),

@@ -1,4 +1,5 @@
-//! The server: what a bench asks of the lab service, and the line that each stream's handler ends with.
+//! The server: the part of the lab service that benchmarks use, and the line of each stream's handler at its
+//! end.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -17,10 +18,10 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::failure::Failure;
 use crate::lab::{Lab, LabServer, Req, Resp};
 
-/// Window of a stream, and of a connection.
+/// Flow control windows of a stream and of a connection.
 pub(crate) const WINDOWS: (u32, u32) = (1024 * 1024, 16 * 1024 * 1024);
 
-/// The words of `tonic-peer server`.
+/// The arguments of `tonic-peer server`.
 #[derive(Debug, Args)]
 pub(crate) struct ServerArgs {
     /// Address to listen on.
@@ -47,7 +48,7 @@ struct Peer;
 
 #[tonic::async_trait]
 impl Lab for Peer {
-    type DownStream = Answers;
+    type DownStream = Responses;
     type BidiStream = Echo;
 
     async fn ping(&self, request: Request<Req>) -> Result<Response<Resp>, Status> {
@@ -68,8 +69,8 @@ impl Lab for Peer {
         Ok(Response::new(Resp { msg, seq, payload: Bytes::new() }))
     }
 
-    async fn down(&self, request: Request<Req>) -> Result<Response<Answers>, Status> {
-        Ok(Response::new(Answers::new(&request.into_inner())))
+    async fn down(&self, request: Request<Req>) -> Result<Response<Responses>, Status> {
+        Ok(Response::new(Responses::new(&request.into_inner())))
     }
 
     async fn bidi(&self, request: Request<Streaming<Req>>) -> Result<Response<Echo>, Status> {
@@ -98,7 +99,7 @@ impl Drop for Handler {
     }
 }
 
-/// Each request as an answer.
+/// Responds with each request.
 pub(crate) struct Echo {
     requests: Streaming<Req>,
     handler: Handler,
@@ -117,10 +118,10 @@ impl Stream for Echo {
     }
 }
 
-/// The answers of Down: `n`, `size` and `idle` of the words.
-pub(crate) struct Answers {
+/// The responses of Down: supports `n`, `size` and `idle`.
+pub(crate) struct Responses {
     words: Words,
-    /// Of an idle one, which tells when it learns that nobody wants it any more.
+    /// Prints when an idle handler is canceled.
     idle: Option<Idle>,
     next: Resp,
     handler: Handler,
@@ -134,7 +135,7 @@ impl Drop for Idle {
     }
 }
 
-impl Answers {
+impl Responses {
     fn new(req: &Req) -> Self {
         let words = Words::parse(&req.msg);
         let payload = Bytes::from(vec![0; words.size]);
@@ -143,17 +144,17 @@ impl Answers {
     }
 }
 
-impl Stream for Answers {
+impl Stream for Responses {
     type Item = Result<Resp, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if self.words.n < 0 || self.next.seq < self.words.n {
-            let answer = self.next.clone();
+            let response = self.next.clone();
             self.next.seq += 1;
             self.handler.messages += 1;
-            return Poll::Ready(Some(Ok(answer)));
+            return Poll::Ready(Some(Ok(response)));
         }
-        // Nothing is to wake an idle one: it is dropped when its client has gone.
+        // An idle stream is never woken: it is dropped when its client has closed it.
         if self.idle.is_some() { Poll::Pending } else { Poll::Ready(None) }
     }
 }

@@ -1,6 +1,6 @@
-//! Words of a text, their stems, and which words have no content. Knows nothing of what a text is for.
+//! Words of a text, their stems, and the list of words without content. Knows nothing of the use of a text.
 
-/// The words with content, without their endings: "skies" and "sky" are one, "baking" and "bake" too.
+/// Returns the stems of words with content: "skies" and "sky" are the same, "baking" and "bake" too.
 pub(super) fn stems(text: &str) -> impl Iterator<Item = String> {
     words(text).filter(|word| !WITHOUT_CONTENT.contains(&word.as_str())).map(|word| stem(&word))
 }
@@ -30,7 +30,7 @@ fn stem(word: &str) -> String {
     stem
 }
 
-/// Endings, the longest first, and what stays in their place.
+/// Endings, the longest first, and their replacements.
 const ENDINGS: &[(&str, &str)] =
     &[("ies", "y"), ("ing", ""), ("ers", "er"), ("es", ""), ("ed", ""), ("s", "")];
 

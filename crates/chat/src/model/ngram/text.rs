@@ -1,15 +1,15 @@
-//! What the model has read: tokens in order, where sentences and paragraphs lie, and what follows what.
-//! Owns the format of the text; knows nothing of prompts or of chance.
+//! The training text of the model: tokens in order, sentences, paragraphs, and the successors of each pair of
+//! tokens. Owns the format of the text; knows nothing of prompts or of sampling.
 //!
-//! A line that begins with `#` opens a section and lists words that a question about it may use. Empty
-//! lines part paragraphs. A token is a word or a punctuation mark.
+//! A line that begins with `#` opens a section and lists words that a question about it may use. Empty lines
+//! separate paragraphs. A token is a word or a punctuation mark.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use super::stem::stems;
 
-/// A text that was read.
+/// A parsed text.
 pub(super) struct Text {
     pub(super) tokens: Vec<&'static str>,
     pub(super) sentences: Vec<Sentence>,
@@ -25,11 +25,11 @@ pub(super) struct Sentence {
     pub(super) paragraph: usize,
     pub(super) stems: HashSet<String>,
     pub(super) opens: Opens,
-    /// Says "this" or "it" of something in the sentence before.
+    /// Refers to the previous sentence by "this" or "it".
     pub(super) leans: bool,
 }
 
-/// What begins with a sentence.
+/// The unit that a sentence opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Opens {
     Nothing,
@@ -37,7 +37,7 @@ pub(super) enum Opens {
     Section,
 }
 
-/// A few sentences on one thought.
+/// A few related sentences.
 pub(super) struct Paragraph {
     pub(super) section: usize,
     pub(super) stems: HashSet<String>,
@@ -69,8 +69,8 @@ impl Text {
         text
     }
 
-    /// Where in the text a token follows the last `order` tokens (two or more) of `context` within one
-    /// sentence.
+    /// Returns the places in the text where a token follows the last `order` tokens (two or more) of
+    /// `context` within one sentence.
     pub(super) fn after(&self, context: &[&'static str], order: usize) -> impl Iterator<Item = usize> {
         let places = match context {
             [.., a, b] if order <= context.len() => self.after_two.get(&[*a, *b]),
@@ -80,7 +80,7 @@ impl Text {
         places.into_iter().flatten().copied().filter(move |&place| self.within_sentence(place).ends_with(end))
     }
 
-    /// The tokens of the sentence before `place`.
+    /// Returns the tokens of the sentence before `place`.
     fn within_sentence(&self, place: usize) -> &[&'static str] {
         &self.tokens[self.sentences[self.sentence_at[place]].tokens.start..place]
     }
@@ -118,12 +118,12 @@ impl Text {
                 opens = Opens::Nothing;
             }
         }
-        // A sentence without its full stop could never end.
+        // A sentence without a full stop could never end.
         self.tokens.truncate(first);
         self.sentence_at.truncate(first);
     }
 
-    /// Notes what follows each two tokens within a sentence.
+    /// Records the successors of each pair of tokens within a sentence.
     fn count(&mut self) {
         for sentence in &self.sentences {
             for next in sentence.tokens.clone().skip(2) {
@@ -133,22 +133,22 @@ impl Text {
     }
 }
 
-/// Whether a sentence is over with this token.
+/// Returns whether a token ends a sentence.
 pub(super) fn ends_sentence(token: &str) -> bool {
     matches!(token, "." | "?" | "!")
 }
 
-/// Whether a token stands right behind the word before it.
+/// Returns whether a token is appended to the previous word without a space.
 pub(super) fn is_mark(token: &str) -> bool {
     matches!(token, "." | "?" | "!" | "," | ";" | ":")
 }
 
-/// Whether the first words of a sentence point back.
+/// Returns whether the first words of a sentence refer to the previous one.
 fn leans(sentence: &[&str]) -> bool {
     sentence.iter().take(3).any(|word| POINTING_BACK.contains(&word.to_lowercase().as_str()))
 }
 
-/// A word, and the mark at its end if there is one.
+/// Returns a word, and the mark at its end if there is one.
 fn split_mark(word: &'static str) -> impl Iterator<Item = &'static str> {
     let body = word.trim_end_matches(|c: char| is_mark(c.encode_utf8(&mut [0; 4])));
     [body, &word[body.len()..]].into_iter().filter(|part| !part.is_empty())

@@ -7,15 +7,15 @@ use fastrand::Rng;
 use super::stem::{stems, words};
 use super::text::Text;
 
-/// A prompt, held against a text.
+/// The relevance of the paragraphs of a text for a prompt.
 pub(super) struct Topics {
     stems: HashSet<String>,
     weights: Vec<f64>,
 }
 
 impl Topics {
-    /// If the prompt shares no word with the text, the subject is drawn by chance: a reply should still
-    /// stay with one.
+    /// Scores a text for a prompt. If they share no word, the subject is random, so that a reply still has
+    /// one subject.
     pub(super) fn of(prompt: &str, text: &Text, rng: &mut Rng) -> Self {
         let stems: HashSet<String> = stems(prompt).take(MAX_WORDS).collect();
         let scores = if stems.is_empty() { heading_scores(prompt, text) } else { scores(&stems, text) };
@@ -30,19 +30,19 @@ impl Topics {
         Self { stems, weights }
     }
 
-    /// How much a paragraph matters, from almost nothing to 1.
+    /// Returns the weight of a paragraph, from almost 0 to 1.
     pub(super) fn weight(&self, paragraph: usize) -> f64 {
         self.weights[paragraph]
     }
 
-    /// How many of the prompt's words are among these.
+    /// Returns the number of the prompt's words among these.
     pub(super) fn shared(&self, stems: &HashSet<String>) -> u32 {
         self.stems.iter().map(|stem| u32::from(stems.contains(stem))).sum()
     }
 }
 
-/// A word in the heading counts three times as much as one in the paragraph, and a rare word more than
-/// one that is everywhere.
+/// Returns the scores of the paragraphs. A word in the heading counts three times as much as one in the
+/// paragraph, and a rare word more than a frequent one.
 fn scores(prompt: &HashSet<String>, text: &Text) -> Vec<f64> {
     let mut scores = vec![0.0; text.paragraphs.len()];
     for stem in prompt {
@@ -71,9 +71,9 @@ fn heading_scores(prompt: &str, text: &Text) -> Vec<f64> {
     text.paragraphs.iter().map(|paragraph| shared(paragraph.section)).collect()
 }
 
-/// What a paragraph weighs that has nothing to do with the prompt. Above zero, so that a sentence that
-/// began well can end with words from elsewhere.
+/// The weight of an unrelated paragraph. Above zero, so that a sentence can end with words from any
+/// paragraph.
 const OFF_TOPIC: f64 = 0.00005;
 
-/// Words with content of a prompt that are looked at.
+/// The largest number of words with content of a prompt that are used.
 const MAX_WORDS: usize = 200;

@@ -1,8 +1,8 @@
 //! Writes a reply, one token at a time. Owns the sampling; knows nothing of time or of streams.
 //!
-//! A token is drawn from all places in the text that follow the same two to four tokens, weighted by
-//! how much the paragraph around each place matters for the prompt. The model is thus an n-gram model
-//! with back-off whose counts belong to the prompt.
+//! A token is drawn from all places in the text that follow the same two to four tokens, weighted by the
+//! relevance of the paragraph around each place for the prompt. The model is thus an n-gram model with
+//! back-off whose counts depend on the prompt.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -18,14 +18,14 @@ pub(super) struct Writer {
     text: Arc<Text>,
     topics: Topics,
     rng: Rng,
-    /// Tokens after which the next end of a sentence ends the reply.
+    /// The number of tokens after which the next end of a sentence ends the reply.
     enough: usize,
     written: usize,
     /// The sentence so far.
     sentence: Vec<&'static str>,
-    /// Where the last token was found.
+    /// The place of the last token in the text.
     place: Option<usize>,
-    /// How many tokens in a row came from one sentence of the text.
+    /// The number of consecutive tokens from one sentence of the text.
     run: usize,
     used: HashSet<usize>,
 }
@@ -37,7 +37,13 @@ impl Writer {
         Self { text, topics, rng, enough, written: 0, sentence, place: None, run: 0, used }
     }
 
-    /// The next token as it is to be appended, with the space before it; `None` once the reply is over.
+    /// The reply ends with the sentence in which it has so many tokens.
+    pub(super) fn with_length(mut self, length: Option<usize>) -> Self {
+        self.enough = length.unwrap_or(self.enough);
+        self
+    }
+
+    /// Returns the next token to append, with the space before it; `None` at the end of the reply.
     pub(super) fn next(&mut self) -> Option<String> {
         let place = if self.sentence.is_empty() {
             if self.written >= self.enough {
@@ -60,12 +66,13 @@ impl Writer {
         Some(format!("{space}{token}"))
     }
 
-    /// Where a new sentence starts: about the prompt, not used before, and best where the text goes on.
+    /// Returns the start of a new sentence: related to the prompt, not used before, preferably the text's
+    /// next one.
     fn first_place(&mut self) -> usize {
         let next = self.place.map(|place| self.text.sentence_at(place) + 1);
         let candidates = self.text.sentences.iter().enumerate().map(|(at, sentence)| {
             let mut weight = self.topics.weight(sentence.paragraph).powi(2);
-            // Above all the first sentence should take up the question's own words.
+            // The first sentence should use the question's own words.
             let other_words = if self.written == 0 { 0.005 } else { 1.0 };
             weight *= other_words + f64::from(self.topics.shared(&sentence.stems)).powi(2);
             weight *= match (self.written, sentence.opens) {
@@ -87,12 +94,12 @@ impl Writer {
         draw(&mut self.rng, candidates.collect())
     }
 
-    /// Where the sentence goes on. After a word that links, such as "of the", much can follow, and two
-    /// or three tokens of context tell enough. After another word they do not tell whether it is a
-    /// subject or an object, and so more are asked for.
+    /// Returns the place where the sentence continues. After a linking word, such as "of the", many words can
+    /// follow, and two or three tokens of context are sufficient. After another word they do not determine
+    /// whether it is a subject or an object, so more are required.
     fn next_place(&mut self) -> usize {
         let on = self.place.map_or(0, |place| place + 1);
-        // A turn too early can leave a sentence without its verb, and the text's own one is sure to end.
+        // An early change of the source can lose the verb, and the text's own sentence always ends.
         if !TURNS.contains(&self.sentence.len()) {
             return on;
         }
@@ -130,26 +137,27 @@ fn draw(rng: &mut Rng, candidates: Vec<(usize, f64)>) -> usize {
         .map_or(last, |(place, _)| place)
 }
 
-/// Tokens of a reply before its last sentence ends.
+/// The number of tokens of a reply before its last sentence ends.
 const ENOUGH: Range<usize> = 60..160;
 
-/// Tokens that a sentence must have, and must not have yet, to go on elsewhere than in the text.
+/// The lengths of a sentence, in tokens, at which it may continue at another place of the text.
 const TURNS: Range<usize> = 5..40;
 
-/// Tokens in a row from the text after which the next sentence must not be the text's next one: a reply
-/// is no copy.
+/// The number of consecutive tokens from the text after which the next sentence must not be the text's next
+/// one, so that a reply is not a copy.
 const LONG_RUN: usize = 20;
 
-/// Tokens in a row from one sentence of the text before two tokens of context may do.
+/// The number of consecutive tokens from one sentence of the text before two tokens of context are
+/// sufficient.
 const SHORT_RUN: usize = 3;
 
-/// How often two tokens of context do.
+/// The probability that two tokens of context are sufficient.
 const BACK_OFF: f64 = 0.5;
 
-/// How much a sentence of the text counts that has been followed for a while.
+/// The weight of a sentence of the text that was followed for a while.
 const GO_ON: f64 = 0.25;
 
-/// How much a sentence of the text counts that the reply has used before.
+/// The weight of a sentence of the text that the reply has used before.
 const AGAIN: f64 = 0.01;
 
 /// Words, and a mark, after which a new part of the sentence begins.

@@ -1,4 +1,4 @@
-//! What an event of a chat completion says. Owns its JSON; knows nothing of where it came from.
+//! Parses an event of a chat completion. Owns its JSON; knows nothing of its source.
 
 use serde_json::Value;
 
@@ -10,12 +10,12 @@ pub(super) enum Chunk {
     Done,
     /// Text to append, often empty, and whether the model finishes here.
     Piece {
-        /// What to append.
+        /// The text to append.
         text: String,
         /// The model gave a reason to finish.
         finishes: bool,
     },
-    /// The endpoint gave up.
+    /// The endpoint reported an error.
     Error(String),
     /// Not a chat completion.
     Unknown(String),
@@ -35,7 +35,7 @@ impl Chunk {
             return error_message(&value)
                 .map_or_else(|| Self::Unknown("it has no choices".into()), Self::Error);
         };
-        // A report of usage has no choice at all.
+        // A report of usage has no choices.
         let choice = choices.first().unwrap_or(&Value::Null);
         let text = choice.pointer("/delta/content").and_then(Value::as_str).unwrap_or_default().to_owned();
         let finishes = choice.get("finish_reason").is_some_and(Value::is_string);
@@ -43,7 +43,7 @@ impl Chunk {
     }
 }
 
-/// The error that a JSON body reports, in one of the shapes that servers use:
+/// Returns the error in a JSON body, in one of the forms that servers use:
 /// `{"error": {"message": ".."}}`, `{"error": ".."}`, `{"message": ".."}`, `{"detail": ".."}`.
 pub(super) fn error_message(value: &Value) -> Option<String> {
     let reported = match value.get("error") {

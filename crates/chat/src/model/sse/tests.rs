@@ -1,11 +1,11 @@
-//! Events from bytes, whole and in pieces.
+//! Events of whole and split bodies.
 
 use bytes::Bytes;
 
 use super::{Events, MAX_EVENT_LEN, TooLarge};
 
 #[test]
-fn a_body_becomes_events() {
+fn sse_body_is_split_into_events() {
     let rows: &[(&str, &[&str])] = &[
         ("data: a\n\n", &["a"]),
         ("data:a\n\ndata: b\n\n", &["a", "b"]),
@@ -34,7 +34,7 @@ fn a_body_becomes_events() {
 }
 
 #[test]
-fn an_event_may_be_as_long_as_the_bound_but_no_longer() {
+fn sse_event_length_is_bounded() {
     let events = |len: usize| {
         let mut events = Events::default();
         events.feed(Bytes::from(format!("data:{}\n\n", "x".repeat(len))));
@@ -46,7 +46,7 @@ fn an_event_may_be_as_long_as_the_bound_but_no_longer() {
 }
 
 #[test]
-fn an_event_of_many_lines_or_many_chunks_is_bounded_too() {
+fn sse_event_of_many_lines_or_chunks_is_bounded() {
     for piece in ["data: 0123456789abcdef\n", "data without an end"] {
         let mut events = Events::default();
         let mut fed = 0;
@@ -63,7 +63,7 @@ fn an_event_of_many_lines_or_many_chunks_is_bounded_too() {
 }
 
 #[test]
-fn comments_without_end_are_forgotten() {
+fn sse_comments_are_not_buffered() {
     let mut events = Events::default();
     for _ in 0..MAX_EVENT_LEN / 4 {
         events.feed(Bytes::from_static(b": still here\n\n"));

@@ -1,11 +1,13 @@
-//! Many streams in every way of ending, in one process: a client, a middle service and a last one, over
-//! loopback TCP, and beside them a proxy that does harm, handlers that leave work behind, a server that
-//! refuses. When all have ended, everything must be as it was: tasks, streams, descriptors, memory.
+//! Soak test: many streams that end in every way, in one process: a client, a middle service and a last one,
+//! over loopback TCP, with a proxy that injects faults, handlers that leave background work, and a server
+//! that refuses. After all have ended, tasks, streams, file descriptors and memory must be as before.
 //!
 //! ```text
 //! cargo xtask soak
+//! cargo xtask soak --dying 600
 //! ```
 
+mod dying;
 mod odd;
 mod proxy;
 
@@ -22,23 +24,29 @@ use interop::lab::{LabClient, Req};
 use interop::local::Chain;
 use kitex::client::{ConnectionConfig, PoolKind};
 use kitex::{Client, Code, Context, RecvTimeout, observe};
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::Semaphore;
 
 use self::proxy::Harm;
 
 #[derive(Debug, Parser)]
-#[command(about = "Opens many streams, ends them in every way, and looks what is left")]
+#[command(about = "Opens many streams, ends them in every way, and checks for leaks")]
 struct Args {
-    /// Streams to open.
+    /// Number of streams to open.
     #[arg(long, default_value_t = 1_000_000)]
     streams: u64,
-    /// Streams at once.
+    /// Number of concurrent streams.
     #[arg(long, default_value_t = 200)]
     at_once: u64,
+    /// Seconds in which runtimes, dials and servers die at random, in place of streams that end in every way.
+    #[arg(long, value_name = "SECONDS")]
+    dying: Option<u64>,
+    /// Seed of what dies when.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
 }
 
-/// A way of ending: its name, and what a client does for it.
+/// A way of ending: its name, and the client's actions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Way {
     Clean,
@@ -93,19 +101,23 @@ const WAYS: [Way; 21] = [
     Way::Refused,
 ];
 
-/// Ways that each take a connection of their own.
-const DEAR_WAYS: [Way; 4] = [Way::Lost, Way::RstToClient, Way::RstToServer, Way::SendTimeout];
+/// Ways that each need a connection of their own.
+const OWN_CONNECTION_WAYS: [Way; 4] = [Way::Lost, Way::RstToClient, Way::RstToServer, Way::SendTimeout];
 
-/// Every so many streams one ends in a dear way.
-const DEAR: u64 = 50;
+/// One of this many streams ends in a way of `OWN_CONNECTION_WAYS`.
+const OWN_CONNECTION_EVERY: u64 = 50;
 
 impl Way {
     fn of_turn(turn: u64) -> Self {
         let pick = |turn: u64, ways: &[Self]| ways[usize::try_from(turn).unwrap_or_default() % ways.len()];
-        if turn.is_multiple_of(DEAR) { pick(turn / DEAR, &DEAR_WAYS) } else { pick(turn, &WAYS) }
+        if turn.is_multiple_of(OWN_CONNECTION_EVERY) {
+            pick(turn / OWN_CONNECTION_EVERY, &OWN_CONNECTION_WAYS)
+        } else {
+            pick(turn, &WAYS)
+        }
     }
 
-    /// What a client is told.
+    /// Returns the code that the client gets.
     fn code(self) -> Option<Code> {
         match self {
             Self::Fail | Self::Panic | Self::RstToServer => Some(Code::APPLICATION),
@@ -124,38 +136,38 @@ impl Way {
     }
 }
 
-/// How many streams ended in each way, and how many of them were told what that way tells. A timeout may
-/// overtake another end now and then.
+/// The number of streams that ended in each way, and how many of them with the expected code. Occasionally a
+/// timeout is faster than another end.
 #[derive(Debug, Default)]
 struct Tally(Mutex<BTreeMap<Way, (u64, u64)>>);
 
 impl Tally {
-    fn add(&self, way: Way, told: bool) {
-        let mut ways = self.0.lock().expect("nobody panics under it");
-        let (ended, as_told) = ways.entry(way).or_default();
-        (*ended, *as_told) = (*ended + 1, *as_told + u64::from(told));
+    fn add(&self, way: Way, expected: bool) {
+        let mut ways = self.0.lock().expect("no panic under the lock");
+        let (ended, matched) = ways.entry(way).or_default();
+        (*ended, *matched) = (*ended + 1, *matched + u64::from(expected));
     }
 
     fn check(&self) -> Result<(), Failure> {
         let ways = self.0.lock().expect("as above");
-        let wrong: Vec<_> = ways.iter().filter(|(_, (ended, told))| told * 2 < *ended).collect();
-        println!("streams that ended, and told what they should: {ways:?}");
-        if wrong.is_empty() { Ok(()) } else { Err(format!("told something else: {wrong:?}").into()) }
+        let wrong: Vec<_> = ways.iter().filter(|(_, (ended, matched))| matched * 2 < *ended).collect();
+        println!("streams that ended, and with the expected code: {ways:?}");
+        if wrong.is_empty() { Ok(()) } else { Err(format!("unexpected codes: {wrong:?}").into()) }
     }
 }
 
-/// Clients of everybody.
+/// The clients of all peers.
 #[derive(Debug)]
 struct Peers {
     chain: LabClient,
-    /// Bears no stream on which nothing passes.
+    /// A client with a short idle timeout.
     restless: LabClient,
     leaver: LabClient,
     refuser: LabClient,
     cut: LabClient,
     rst_to_client: LabClient,
     rst_to_server: LabClient,
-    /// Of a peer that reads nothing.
+    /// A client of a peer that reads nothing.
     mute: LabClient,
 }
 
@@ -186,11 +198,15 @@ impl Peers {
 
 const SHORT: Duration = Duration::from_millis(20);
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    // The panics are the handlers', on purpose.
+fn main() -> ExitCode {
+    // The handlers panic on purpose.
     std::panic::set_hook(Box::new(|_| {}));
-    match run(Args::parse()).await {
+    let args = Args::parse();
+    let done = match args.dying {
+        Some(seconds) => dying::run(Duration::from_secs(seconds), args.seed),
+        None => Runtime::new().map_err(Failure::from).and_then(|runtime| runtime.block_on(run(args))),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("soak: {error}");
@@ -201,15 +217,15 @@ async fn main() -> ExitCode {
 
 async fn run(args: Args) -> Result<(), Failure> {
     let peers = Arc::new(Peers::start().await?);
-    // Pools, allocator and runtime grow to their size first.
+    // Warm-up: pools, allocator and runtime reach their size first.
     spend(&peers, args.at_once, args.streams.min(20_000) / 2).await?;
     let before = Left::settled().await;
     let tally = spend(&peers, args.at_once, args.streams).await?;
-    let after = Left::settled().await;
+    let after = Left::settled_to(&before).await;
     println!("before {before:?}\nafter  {after:?}");
     after.check(&before)?;
     tally.check()?;
-    println!("{} streams, {} ways of ending: nothing is left", args.streams, WAYS.len() + DEAR_WAYS.len());
+    println!("{} streams, {} ways of ending: no leaks", args.streams, WAYS.len() + OWN_CONNECTION_WAYS.len());
     Ok(())
 }
 
@@ -260,7 +276,7 @@ async fn end(peers: &Peers, way: Way) -> kitex::Result<()> {
     }
 }
 
-/// Ways that need the chain alone.
+/// Ways that need only the chain.
 async fn end_at(client: &LabClient, way: Way) -> kitex::Result<()> {
     let (ctx, canceler) = Context::background().with_cancel();
     match way {
@@ -315,7 +331,7 @@ async fn end_at(client: &LabClient, way: Way) -> kitex::Result<()> {
             stream.send(&request("x")).await
         }
         Way::Unary => {
-            // One at a time: how many idle connections the calls' pool keeps must not depend on chance.
+            // One at a time: the number of idle connections in the calls' pool must be deterministic.
             let _one = ONE_CALL.acquire().await;
             client.unary(&ctx, request("x")).await.map(drop)
         }
@@ -335,7 +351,7 @@ fn request(msg: &'static str) -> Req {
     Req { msg: Some(msg.into()), seq: Some(0), payload: None }
 }
 
-/// What a process has.
+/// The resources of the process.
 #[derive(Debug)]
 struct Left {
     tasks: usize,
@@ -344,8 +360,11 @@ struct Left {
     rss_kb: u64,
 }
 
+/// The idle timeout of a connection, 60 s, and some more.
+const IDLE_SECONDS: u32 = 75;
+
 impl Left {
-    /// As soon as no stream is left, or after a while.
+    /// Returns the resources as soon as no stream is left, or after a while.
     async fn settled() -> Self {
         for _ in 0..200 {
             if observe::streams().is_empty() {
@@ -353,7 +372,7 @@ impl Left {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        // The last handlers' tasks end after their streams.
+        // The tasks of the last handlers end after their streams.
         tokio::time::sleep(Duration::from_millis(500)).await;
         Self {
             tasks: Handle::current().metrics().num_alive_tasks(),
@@ -363,10 +382,27 @@ impl Left {
         }
     }
 
+    /// Returns the resources as soon as there are no more than `before`, or when connections that a pool has opened beside
+    /// a full one have passed their idle timeout.
+    async fn settled_to(before: &Self) -> Self {
+        let mut after = Self::settled().await;
+        for _ in 0..IDLE_SECONDS {
+            if after.is_within(before) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            after = Self::settled().await;
+        }
+        after
+    }
+
+    fn is_within(&self, before: &Self) -> bool {
+        self.tasks <= before.tasks && self.streams == 0 && self.descriptors <= before.descriptors
+    }
+
     fn check(&self, before: &Self) -> Result<(), Failure> {
         let grown = self.rss_kb.saturating_sub(before.rss_kb);
-        let same = self.tasks <= before.tasks && self.streams == 0 && self.descriptors <= before.descriptors;
-        match (same, grown <= MAX_GROWTH_KB) {
+        match (self.is_within(before), grown <= MAX_GROWTH_KB) {
             (true, true) => Ok(()),
             (false, _) => Err("tasks, streams or descriptors are left".into()),
             (true, false) => Err(format!("memory grew by {grown} KB, more than {MAX_GROWTH_KB}").into()),

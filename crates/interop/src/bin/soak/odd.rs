@@ -1,4 +1,4 @@
-//! A server whose handlers leave work behind, and one that takes no stream at all.
+//! A server whose handlers leave background work, and one that refuses every stream.
 
 use std::net::SocketAddr;
 
@@ -8,16 +8,16 @@ use kitex::{
     BidiStreamingServer, ClientStreamingServer, Context, Error, Result, Server, ServerStreamingServer,
 };
 
-/// Opens Down at `next` and returns while a task still passes it on.
+/// Opens Down at `next` and returns while a task still forwards it.
 struct Odd {
     next: LabClient,
 }
 
-/// A server of handlers that leave work behind: `detach` lets it go on, anything else lets it end with
-/// the handler.
+/// Starts a server of handlers that leave background work: `detach` lets it continue, anything else lets it
+/// end with the handler.
 ///
 /// # Errors
-/// The system gives no port.
+/// The system's, if no port can be bound.
 pub(crate) async fn leaver(next: LabClient) -> Result<SocketAddr, Failure> {
     let server = Server::builder("ServiceO").service(LabServer::new(Odd { next })).bind(LOOPBACK).await?;
     let address = server.local_addr();
@@ -25,10 +25,10 @@ pub(crate) async fn leaver(next: LabClient) -> Result<SocketAddr, Failure> {
     Ok(address)
 }
 
-/// A server that refuses every stream.
+/// Starts a server that refuses every stream.
 ///
 /// # Errors
-/// The system gives no port.
+/// The system's, if no port can be bound.
 pub(crate) async fn refuser(next: LabClient) -> Result<SocketAddr, Failure> {
     let server = Server::builder("ServiceR").service(LabServer::new(Odd { next })).max_concurrent_streams(0);
     let server = server.bind(LOOPBACK).await?;
@@ -47,7 +47,7 @@ impl Lab for Odd {
         let req = Req { msg: Some(msg.into()), seq: Some(0), payload: None };
         let mut answers = self.next.down(&ctx, req).await?;
         tokio::spawn(async move {
-            // The stream behind us ends with 12012 as soon as the handler has returned.
+            // The downstream stream ends with 12012 as soon as the handler has returned.
             while let Ok(Some(answer)) = answers.recv().await {
                 let _ = stream.send(&answer).await;
             }
@@ -73,5 +73,5 @@ impl Lab for Odd {
 }
 
 fn not_asked() -> Error {
-    Error::other("only Down is here")
+    Error::other("only Down is implemented")
 }

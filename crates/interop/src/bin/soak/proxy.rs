@@ -1,4 +1,4 @@
-//! Something in the middle that does harm: one connection after the other, each with one stream.
+//! A proxy that injects faults: sequential connections, each with one stream.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,29 +10,29 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use ttheader_codec::{FrameType, Head, encode_header, key};
 
-/// What becomes of a connection.
+/// The fault of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Harm {
-    /// It is lost when the server has answered.
+    /// It is lost after the server's first response.
     Cut,
-    /// When the server has answered, an Rst comes to the client.
+    /// After the server's first response, the client gets an Rst.
     RstToClient,
-    /// The same, to the server.
+    /// The same, for the server.
     RstToServer,
-    /// Nothing passes.
+    /// Nothing is forwarded.
     Mute,
 }
 
 /// Listens for clients of `server`.
 ///
 /// # Errors
-/// The system gives no port.
+/// The system's, if no port can be bound.
 pub(crate) async fn start(server: SocketAddr, harm: Harm) -> Result<SocketAddr, Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            // Either end may go first.
+            // Either end may close first.
             tokio::spawn(async move { pass(client, server, harm).await.is_ok() });
         }
     });
@@ -40,10 +40,10 @@ pub(crate) async fn start(server: SocketAddr, harm: Harm) -> Result<SocketAddr, 
 }
 
 async fn pass(mut client: TcpStream, server: SocketAddr, harm: Harm) -> std::io::Result<()> {
-    // A connection that is reset leaves no port behind that must wait.
+    // A reset connection leaves no port in TIME_WAIT.
     client.set_zero_linger()?;
     if harm == Harm::Mute {
-        // Until the client gives up, which it does by itself.
+        // Until the client times out.
         tokio::time::sleep(MUTE).await;
         return Ok(());
     }

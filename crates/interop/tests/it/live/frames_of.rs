@@ -1,5 +1,5 @@
-//! What a row's words come to between two live peers: which frames a proxy puts in, which each end
-//! sends, which sentence each says.
+//! Maps a row to two live peers: the frames that a proxy injects, those that each end sends, and the error
+//! texts of each.
 
 use kerrors::ApplicationException;
 use kitex::bytes::Bytes;
@@ -12,7 +12,7 @@ use super::proxy::Proxy;
 use super::table::ends::{LOST_BELOW, RETURNED};
 use super::table::{End, Mode, Row, State, Way};
 
-/// What the proxy makes of trailers on their way.
+/// Sets how the proxy changes trailers.
 pub(crate) fn edit(proxy: &Proxy, way: Way) {
     let side = match way {
         Way::TrailerTo(side) | Way::OddTrailerTo(side) => side,
@@ -31,14 +31,14 @@ pub(crate) fn edit(proxy: &Proxy, way: Way) {
     }));
 }
 
-/// The proxy puts in what the row says, if it says anything.
+/// Injects the frame of the row, if it has one.
 pub(crate) fn inject(proxy: &Proxy, way: Way) {
     let id = proxy.id();
     let put = |side, bytes: Bytes| proxy.wire_to(side).inject(bytes);
     match way {
         Way::GarbageTo(side) => put(side, Bytes::from_static(b"HTTP/1.1 200 OK")),
         Way::RstTo(side) => put(side, gateway(id)),
-        Way::RstToBoth => [Side::Server, Side::Client].into_iter().for_each(|side| put(side, gateway(id))),
+        Way::RstToBoth => proxy.inject_to_both(&gateway(id)),
         Way::BareRstTo(side) => put(side, Seen::new(id, FrameType::Rst).encode()),
         Way::OddRstTo(side) => put(side, Seen::new(id, FrameType::Rst).payload("odd payload").encode()),
         Way::HeaderTo(side) => put(side, Seen::new(id, FrameType::Header).encode()),
@@ -53,8 +53,8 @@ fn gateway(id: i32) -> Bytes {
     Seen::rst(id, 12009, "gateway says no", "Gateway").encode()
 }
 
-/// The frames of client and server. A handler of Kitex's sends no header before it has something to say,
-/// and returns from Up and Bidi only when the client has closed its direction.
+/// Returns the frames of client and server. A Kitex handler sends no header before its first message, and
+/// returns from Up and Bidi only when the client has closed its direction.
 pub(crate) fn expected(row: &Row) -> (String, String) {
     let (client, server) = (row.client_sends, row.server_sends);
     let client = match (row.mode, row.state) {
@@ -71,8 +71,8 @@ pub(crate) fn expected(row: &Row) -> (String, String) {
     (client.to_owned(), server.to_owned())
 }
 
-/// The frames of Kitex's client and our server, runs of data as one: the client has sent a request before
-/// anything can happen to it, and of Up all, and has closed.
+/// Returns the frames of Kitex's client and our server, with runs of data as one: the client has always sent
+/// a request, and for Up all of them and its trailer.
 pub(crate) fn expected_of_their_client(way: Way, row: &Row) -> (String, String) {
     let rst = if row.client_sends.contains('R') { "R" } else { "" };
     let client = match (row.mode, row.state) {
@@ -81,62 +81,62 @@ pub(crate) fn expected_of_their_client(way: Way, row: &Row) -> (String, String) 
         }
         (Mode::Bidi, _) => squeezed(&row.client_sends.replacen('H', "HD", 1)),
     };
-    // What the handler of Up returns is an answer.
+    // The result of Up's handler is a response.
     let server = if (way, row.mode) == (Way::Return, Mode::Up) { "HDT" } else { row.server_sends };
     (client, squeezed(server))
 }
 
-/// Each run of data as one.
+/// Returns `word` with each run of data as one.
 pub(crate) fn squeezed(word: &str) -> String {
     let mut letters: Vec<char> = word.chars().collect();
     letters.dedup_by(|next, last| (*next, *last) == ('D', 'D'));
     letters.into_iter().collect()
 }
 
-/// The client has closed its direction, so that the handler returns where another would go on.
-fn returns_early(row: &Row) -> bool {
+/// Returns whether the client has closed its direction, so that the handler returns.
+pub(crate) fn returns_early(row: &Row) -> bool {
     row.mode != Mode::Down && row.server == End::Live && row.client_sends.ends_with('T')
 }
 
-/// What Kitex's handler prints as it ends.
+/// Returns the lines that Kitex's handler prints as it ends.
 pub(crate) fn lines(way: Way, row: &Row) -> Vec<String> {
     match row.server {
-        End::Error(told) if End::Error(told) == RETURNED => match way {
-            // It prints nothing of an end that it makes itself.
+        End::Error(error) if End::Error(error) == RETURNED => match way {
+            // It prints nothing for an end of its own.
             Way::ReturnBiz | Way::ReturnError => Vec::new(),
             _ => vec![String::new()],
         },
         End::Live if returns_early(row) => vec![String::new()],
-        // When all is over the proxy cuts the connection.
+        // In the end the proxy cuts the connection.
         End::Live => vec![sentence(LOST_BELOW)],
         end @ (End::Error(_) | End::RecvError(_)) => vec![sentence(end)],
         End::Unaware | End::Gone | End::Clean | End::Biz(_) => Vec::new(),
     }
 }
 
-/// What a Recv says at this end.
+/// Returns the text of a Recv at this end.
 pub(crate) fn sentence(end: End) -> String {
     match end {
-        End::Error(told) | End::RecvError(told) => plain(&told.sentence()),
+        End::Error(error) | End::RecvError(error) => plain(&error.sentence()),
         End::Biz(text) => text.to_owned(),
         End::Clean => CLEAN.to_owned(),
         End::Unaware | End::Live | End::Gone => format!("{end:?}"),
     }
 }
 
-pub(crate) fn told(end: &Result<(), Error>) -> String {
+pub(crate) fn end_text(end: &Result<(), Error>) -> String {
     end.as_ref().map_or_else(|error| plain(&error.to_string()), |()| CLEAN.to_owned())
 }
 
-/// What a handler's line says.
+/// Returns the error text of a handler's line.
 pub(crate) fn text_of(line: &Value) -> String {
     plain(line["err"].as_str().unwrap_or_default())
 }
 
-/// Without measured durations, and without how a connection was lost.
+/// Returns the text without measured durations and without the cause of a lost connection.
 fn plain(text: &str) -> String {
     const MEASURED: &str = "timeout in ctx: ";
-    /// Each peer adds how it came about.
+    /// Each peer adds its own cause.
     const LOST: &str = "[ttstream error, code=12006] [client-side stream] ";
     const KITEX_LOST: &str = "[ttstream error, code=12004] EOF ";
     const KITEX_CLOSED: &str = "[ttstream error, code=12006] connection has been closed";

@@ -1,5 +1,5 @@
-//! A row with our client and Kitex's server: how the stream gets where its end begins, what ends it, and
-//! what both ends then say.
+//! Plays a row with our client and Kitex's server: brings the stream to its state, ends it, and compares the
+//! outcomes of both ends.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use crate::lines::PATIENCE;
 use crate::local::{client, ends, request};
 use crate::peer::Process;
 
-/// One end of ours and what stands above it.
+/// Our end, and the stream that it was opened under.
 struct Ours {
     way: Way,
     row: Row,
     proxy: Proxy,
-    /// ServiceA's stream to us, under whose handler ours is opened.
+    /// ServiceA's stream to us, under whose handler our stream is opened.
     front: Option<Front>,
     canceler: Canceler,
     stream: Option<BidiStreamingClient<Req, Resp>>,
@@ -40,14 +40,15 @@ static UP: Method = Method::new("Lab", "Up", StreamingMode::Bidirectional);
 static DOWN: Method = Method::new("Lab", "Down", StreamingMode::Bidirectional);
 static BIDI: Method = Method::new("Lab", "Bidi", StreamingMode::Bidirectional);
 
-/// A deadline leaves the time to get where it is to pass.
+/// Long enough to bring the stream to its state first.
 const DEADLINE: Duration = Duration::from_secs(1);
 const RECV_TIMEOUT: Duration = Duration::from_millis(400);
-/// How long frames may take that should come; past it the row says which did not.
+/// The timeout of expected frames; after it the row reports the missing ones.
 const FRAMES: Duration = Duration::from_secs(3);
 
-/// Whether Kitex's server can be led there by the words of `lab-peer`: its handler sends its header with
-/// its first answer, returns from Up and Bidi when the client has closed, and never while it idles.
+/// Returns whether the arguments of `lab-peer` can bring Kitex's server to the state: its handler sends its
+/// header with its first response, returns from Up and Bidi when the client has closed, and never while it
+/// idles.
 pub(crate) fn reachable(way: Way, row: &Row) -> bool {
     let returns = matches!(way, Way::Return | Way::ReturnBiz | Way::ReturnError);
     let there = match (row.mode, row.state) {
@@ -56,7 +57,7 @@ pub(crate) fn reachable(way: Way, row: &Row) -> bool {
         (Mode::Up | Mode::Bidi, State::Finishing) => !returns,
         (_, State::Answered | State::HalfClosed) => false,
     };
-    // Of a handler that has said nothing nobody knows whether it has begun before it is cut off.
+    // It is unknown whether a handler without output has started before the cut.
     let cut_off = matches!(way, Way::Lost | Way::GarbageTo(_));
     let seen = (row.state, row.server) != (State::Fresh, End::Live)
         && !(cut_off && (row.mode, row.state) == (Mode::Up, State::Flowing));
@@ -75,14 +76,14 @@ pub(crate) fn reachable(way: Way, row: &Row) -> bool {
                 | Way::Draining
                 | Way::TrailerTo(Side::Server)
                 | Way::OddTrailerTo(Side::Server)
-                // What it would do there to a server of somebody else's is not for everybody to read.
+                // Its effect on other people's servers is not published.
                 | Way::HeaderTo(Side::Server)
         )
-        // There the header that is put in is the first.
+        // There the injected header is the first.
         && (way, row.mode, row.state) != (Way::HeaderTo(Side::Client), Mode::Up, State::Flowing)
 }
 
-/// Plays the row; gives what was not as it says.
+/// Plays the row; returns the differences.
 pub(crate) async fn check(server: &Process, address: &str, way: Way, row: &Row) -> Found {
     let mut ours = Ours::open(address, way, *row).await;
     ours.reach().await;
@@ -198,13 +199,13 @@ impl Ours {
         }
     }
 
-    /// Everything that is held arrives.
+    /// Delivers all held frames.
     fn settle(&self) {
         self.proxy.to_server.hold(Hold::Nothing);
         self.proxy.to_client.hold(Hold::Nothing);
     }
 
-    /// Waits until our end of the stream has ended, while nobody receives.
+    /// Waits until our end of the stream has ended, without a pending Recv.
     async fn until_ended(&self) {
         let ended = || {
             let streams = observe::streams();
@@ -219,7 +220,7 @@ impl Ours {
         ends("the stream", wait).await;
     }
 
-    /// Takes what there is; gives how much, and what came then.
+    /// Receives all messages; returns their number, and the end.
     async fn take(&mut self) -> (usize, Result<(), Error>) {
         let mut taken = 0;
         loop {
@@ -232,7 +233,7 @@ impl Ours {
         }
     }
 
-    /// The same, through timeouts that the stream survives: what comes next may take longer than one.
+    /// The same, through timeouts that keep the stream: the next message may take longer than one.
     async fn take_on(&mut self) -> (usize, Result<(), Error>) {
         let mut taken = 0;
         let take = async {
@@ -253,44 +254,49 @@ impl Ours {
             return;
         }
         if client == End::Live {
-            // It goes on: what is injected has passed, and another message gets through.
+            // It continues: the injected frame has passed, and another message gets through.
             self.proxy.cut();
             let (_, end) = self.take_on().await;
             let lost = end.is_err_and(|error| error.code() == Some(kitex::Code::TRANSPORT_CLOSING));
-            return found.differ("client goes on", &lost, &true);
+            return found.differ("client continues", &lost, &true);
         }
         let (taken, end) = self.take_on().await;
-        // Up's answer is a message too, which the table counts.
+        // Up's response is a message too, which the table counts.
         found.differ("client, messages left", &taken, &left[0]);
-        found.differ("client", &frames_of::told(&end), &frames_of::sentence(client));
+        found.differ("client", &frames_of::end_text(&end), &frames_of::sentence(client));
         let (_, again) = self.take().await;
-        found.differ("client, once more", &frames_of::told(&again), &frames_of::told(&end));
+        found.differ("client, once more", &frames_of::end_text(&again), &frames_of::end_text(&end));
         let late = ends("send", self.stream().send(&request("late"))).await;
         found.differ("client may send", &late.is_ok(), &false);
     }
 
     async fn compare_wires(&mut self, found: &mut Found) {
         let (client, server) = frames_of::expected(&self.row);
-        let sent = self.proxy.to_server.until(|word| word == client, FRAMES).await;
-        found.differ("client sent", &sent, &client);
+        // The handler returns under the reset of the proxy: our client replies to its response, sooner or later.
+        let replies = frames_of::returns_early(&self.row);
+        let is_expected = |word: &str| word == client || (replies && word.strip_suffix('R') == Some(&client));
+        let sent = self.proxy.to_server.until(is_expected, FRAMES).await;
+        if !is_expected(&sent) {
+            found.differ("client sent", &sent, &client);
+        }
         let sent = self.proxy.to_client.until(|word| word == server, FRAMES).await;
         found.differ("Kitex sent", &sent, &server);
     }
 }
 
-/// Whether it was a timeout that the stream survives.
+/// Returns whether it was a timeout that keeps the stream.
 fn is_kept(end: &Result<(), Error>) -> bool {
     end.as_ref().is_err_and(|error| error.stream().is_some_and(kitex::StreamError::is_retryable))
 }
 
-/// What Kitex's handler has printed: the next line, if the row's handler prints any, and none but it.
+/// Compares the output of Kitex's handler: one line, if the row's handler prints any.
 async fn compare_server(server: &Process, address: &str, way: Way, row: &Row, found: &mut Found) {
     let lab = LabClient::new(client(address));
     let mut stream = ends("open", lab.down(&Context::background(), request("n=9"))).await.expect("a stream");
     while ends("recv", stream.recv()).await.is_ok_and(|message| message.is_some()) {}
     let expected = frames_of::lines(way, row);
     let (mut lines, mut marked) = (Vec::new(), false);
-    // The handler's end may come behind the mark, which knows nothing of it.
+    // The handler's end may come after the mark, which is independent of it.
     while !marked || lines.len() < expected.len() {
         let Some(line) = server.take_within(1, FRAMES).pop() else { break };
         match (&line["ev"], &line["n"]) {
@@ -299,11 +305,11 @@ async fn compare_server(server: &Process, address: &str, way: Way, row: &Row, fo
             _ => {}
         }
     }
-    let told = |lines: &[String]| if lines.is_empty() { "nothing".to_owned() } else { lines.join(", ") };
-    found.differ("Kitex's handler", &told(&lines), &told(&expected));
+    let joined = |lines: &[String]| if lines.is_empty() { "nothing".to_owned() } else { lines.join(", ") };
+    found.differ("Kitex's handler", &joined(&lines), &joined(&expected));
 }
 
-/// What the handler of Down is to do.
+/// Returns the words for the handler of Down.
 fn words(way: Way, state: State) -> &'static str {
     match (way, state) {
         (Way::Return, State::Fresh) => "n=0",

@@ -1,5 +1,5 @@
-//! Something in the middle of one connection: sees every frame, holds what it is told to hold, puts in
-//! frames of its own, changes trailers, cuts. Knows nothing of what should be seen.
+//! A proxy of one connection: records every frame, holds frames, injects frames, changes trailers, cuts the
+//! connection. Knows nothing of the expected outcome.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -15,19 +15,19 @@ use ttheader_codec::FrameType;
 
 use super::frames::{Seen, Tap};
 
-/// What a proxy makes of a frame.
+/// Maps a frame to the forwarded one.
 pub(crate) type Edit = Box<dyn Fn(Seen) -> Seen + Send>;
 
-/// Which frames do not pass.
+/// The frames that are held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hold {
     Nothing,
-    /// A trailer, and what comes behind it.
+    /// A trailer, and everything after it.
     Trailer,
     All,
 }
 
-/// One connection to `upstream`, by way of here. Cut when it is dropped.
+/// One proxied connection to `upstream`. Cut when it is dropped.
 pub(crate) struct Proxy {
     pub(crate) address: String,
     pub(crate) to_server: Arc<Wire>,
@@ -38,9 +38,9 @@ pub(crate) struct Proxy {
 /// One direction.
 pub(crate) struct Wire {
     state: Mutex<State>,
-    /// Something may pass.
+    /// Notified when frames may pass.
     passable: Notify,
-    /// Something was sent, or has passed.
+    /// Notified when frames were sent or have passed.
     changed: Notify,
 }
 
@@ -49,7 +49,7 @@ struct State {
     hold: Hold,
     edit: Option<Edit>,
     waiting: VecDeque<(Option<FrameType>, Bytes)>,
-    /// A frame is just being written.
+    /// A frame is being written.
     writing: bool,
     lost: bool,
 }
@@ -71,13 +71,23 @@ impl Proxy {
         }
     }
 
-    /// The connection is lost at both ends; what is held is lost with it.
+    /// Cuts the connection at both ends; held frames are lost.
     pub(crate) fn cut(&self) {
         [&self.to_server, &self.to_client].into_iter().for_each(|wire| wire.with(|state| state.lost = true));
         self.cut.send_replace(true);
     }
 
-    /// The id of the stream.
+    /// Injects bytes to both ends at once: what one end answers comes after what the other end gets.
+    pub(crate) fn inject_to_both(&self, bytes: &Bytes) {
+        let queue = |state: &mut State| state.waiting.push_back((None, bytes.clone()));
+        self.to_client.with(|client| {
+            queue(client);
+            self.to_server.with(queue);
+        });
+        [&self.to_server, &self.to_client].into_iter().for_each(|wire| wire.passable.notify_one());
+    }
+
+    /// Returns the id of the stream.
     pub(crate) fn id(&self) -> i32 {
         self.to_server.with(|state| state.sent.frames().first().map_or(1, |seen| seen.id))
     }
@@ -113,20 +123,25 @@ impl Wire {
         self.with(|state| state.edit = Some(edit));
     }
 
-    /// Something in the middle writes, behind what is held.
+    /// Injects bytes after the held ones.
     pub(crate) fn inject(&self, bytes: impl Into<Bytes>) {
         self.with(|state| state.waiting.push_back((None, bytes.into())));
         self.passable.notify_one();
     }
 
-    /// The frames that were sent so far.
+    /// Returns the frames of all streams sent so far.
+    pub(crate) fn frames(&self) -> Vec<Seen> {
+        self.with(|state| state.sent.frames().to_vec())
+    }
+
+    /// Returns the frames of the first stream sent so far, as letters.
     pub(crate) fn word(&self) -> String {
         self.with(|state| state.sent.frames().first().map(|seen| seen.id).map(|id| state.sent.word(id)))
             .unwrap_or_default()
     }
 
-    /// Waits until the frames that were sent are as wanted and those that may pass have passed, for no
-    /// longer than `at_most`. Gives them.
+    /// Waits until the sent frames are as wanted and those that may pass have passed, at most for `at_most`.
+    /// Returns the sent frames.
     pub(crate) async fn until(&self, wanted: impl Fn(&str) -> bool, at_most: Duration) -> String {
         let wait = async {
             loop {
@@ -138,13 +153,13 @@ impl Wire {
                 changed.await;
             }
         };
-        // Who asked sees by the word whether it came.
+        // The caller sees in the result whether they came.
         let _ = tokio::time::timeout(at_most, wait).await;
         self.word()
     }
 
     fn with<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
-        change(&mut self.state.lock().expect("no test panics under it"))
+        change(&mut self.state.lock().expect("no panic under the lock"))
     }
 
     fn feed(&self, bytes: &[u8]) {
@@ -170,7 +185,7 @@ impl Wire {
         })
     }
 
-    /// Passes on what comes, and the end behind it.
+    /// Forwards all bytes, and then the end.
     async fn pump(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
         let reading = async {
             let mut buffer = vec![0; 64 * 1024];

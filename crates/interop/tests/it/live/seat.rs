@@ -1,5 +1,5 @@
-//! A handler of ours that does nothing by itself: it hands its stream to the test, and returns what the
-//! test says.
+//! A handler controlled by the test: it passes its stream to the test, and returns the result that the test
+//! sets.
 
 use interop::lab::{Lab, LabPingError, LabServer, Req, Resp};
 use kitex::server::ServerBuilder;
@@ -45,19 +45,19 @@ impl Seat {
         Self { address, seated, leave: Some(leave) }
     }
 
-    /// The stream of the next handler.
+    /// Returns the stream of the next handler.
     pub(crate) async fn next(&mut self) -> Seated {
         ends("a stream", self.seated.recv()).await.expect("the server runs")
     }
 
-    /// The server begins to shut down.
+    /// Begins the graceful shutdown of the server.
     pub(crate) fn leave(&mut self) {
         self.leave.take();
     }
 }
 
 impl Seated {
-    /// With something in it: Kitex does not know a second header from the first if that was empty.
+    /// Sends a header with content: Kitex does not detect a second header if the first was empty.
     pub(crate) fn send_header(&self) -> Result<()> {
         match &self.stream {
             Stream::Down(stream) => stream.set_header("hk", "hv").and_then(|()| stream.send_header()),
@@ -74,7 +74,7 @@ impl Seated {
         }
     }
 
-    /// The next request; of Down there is none but the first.
+    /// Returns the next request; Down has only one.
     pub(crate) async fn recv(&mut self) -> Result<Option<Req>> {
         match &mut self.stream {
             Stream::Down(_) => Ok(None),
@@ -83,9 +83,9 @@ impl Seated {
         }
     }
 
-    /// The handler returns.
+    /// Lets the handler return.
     pub(crate) fn returns(self, result: Result<()>) {
-        // It is gone already if its stream was canceled long ago.
+        // It was already dropped if its stream was canceled long ago.
         let _ = self.returns.send(result.map(|()| message()));
     }
 }

@@ -1,5 +1,5 @@
-//! A row with Kitex's client and our server: the client does what the words of `lab-peer` can make it
-//! do, the handler what the test says.
+//! Plays a row with Kitex's client and our server: the client is controlled by the arguments of `lab-peer`,
+//! the handler by the test.
 
 use std::time::Duration;
 
@@ -25,11 +25,11 @@ struct Theirs {
 }
 
 const IDLE: Duration = Duration::from_millis(100);
-/// How long frames may take that should come; past it the row says which did not.
+/// The timeout of expected frames; after it the row reports the missing ones.
 const FRAMES: Duration = Duration::from_secs(3);
 
-/// Whether the words of `lab-peer` lead Kitex's client there: it ends only a Down by itself, sends five
-/// requests of Up at once and closes, and waits in Bidi for each of five answers.
+/// Returns whether the arguments of `lab-peer` can bring Kitex's client to the state: it ends only a Down by
+/// itself, sends five requests of Up at once and closes, and waits in Bidi for each of five responses.
 pub(crate) fn reachable(way: Way, row: &Row) -> bool {
     let ends_itself = match way {
         Way::Cancel | Way::Cause => row.state != State::Answered,
@@ -64,25 +64,26 @@ pub(crate) fn reachable(way: Way, row: &Row) -> bool {
             | Way::EndAll
             | Way::Refused
     );
-    // What comes before the client's first frame no proxy can make of it.
+    // A proxy cannot inject frames before the client's first frame.
     let early = (way, row.state) == (Way::DataTo(Side::Server), State::Fresh);
     let otherwise = match (way, row.mode, row.state) {
-        // The request of Down, and the answer of Up, are generated code's: it has a say in how they end.
+        // The request of Down, and the response of Up, are handled by generated code, which affects their
+        // ends.
         (Way::RstThenReturn, Mode::Up, _) | (Way::RstThenReturn, Mode::Down, State::Fresh) => true,
-        // The client sends its third request, and is told that the stream is closed.
+        // The client sends its third request, and gets the error that the stream is closed.
         (
             Way::Return | Way::ReturnBiz | Way::ReturnError | Way::RstThenReturn,
             Mode::Bidi,
             State::Flowing,
         ) => true,
-        // The client takes it for the answer.
+        // The client takes it for the response.
         (Way::DataTo(Side::Client), Mode::Up, State::Fresh) => true,
         _ => false,
     };
     there && !early && !otherwise && (by_others || (ends_itself && row.mode == Mode::Down))
 }
 
-/// Plays the row; gives what was not as it says.
+/// Plays the row; returns the differences.
 pub(crate) async fn check(way: Way, row: &Row) -> Found {
     let mut theirs = Theirs::start(way, *row).await;
     theirs.reach().await;
@@ -129,7 +130,7 @@ impl Theirs {
         if state != State::Fresh {
             seated.send_header().expect("nothing has ended yet");
         }
-        // Bidi's client closes when it has had five answers; of Down two are enough.
+        // Bidi's client closes after five responses; for Down two are enough.
         let messages = match (mode, state) {
             (_, State::Fresh | State::Answered) | (Mode::Up, _) => 0,
             (Mode::Bidi, State::HalfClosed | State::Finishing) => 5,
@@ -167,7 +168,7 @@ impl Theirs {
             Way::RstThenReturn => frames_of::inject(&self.proxy, Way::RstTo(Side::Server)),
             Way::EndAll => self.seat.leave(),
             Way::Cancel | Way::Cause | Way::Deadline | Way::RecvTimeout => {
-                // It does so by itself; the answers that are held belong to what it waits for.
+                // It does so by itself; it waits for the held responses.
                 let ended = |word: &str| word.contains('R') || word.ends_with("TT");
                 self.proxy.to_server.until(ended, PATIENCE).await;
             }
@@ -189,7 +190,7 @@ impl Theirs {
             Some(seated) => seated,
             None => match tokio::time::timeout(FRAMES, self.seat.next()).await {
                 Ok(seated) => seated,
-                // The request is taken before the handler is called: of a stream that is over there is none.
+                // The request is received before the handler is called: an ended stream has none.
                 Err(_) if (self.row.mode, self.row.state) == (Mode::Down, State::Fresh) => return,
                 Err(_) => {
                     return found.differ(
@@ -207,12 +208,20 @@ impl Theirs {
         }
         let reason = ends(&format!("the handler of {:?}, {row:?}", self.way), seated.ctx.canceled()).await;
         let error = Error::from(reason);
-        found.differ("our handler", &frames_of::told(&Err(error.clone())), &frames_of::sentence(expected));
+        found.differ(
+            "our handler",
+            &frames_of::end_text(&Err(error.clone())),
+            &frames_of::sentence(expected),
+        );
         let said = match ends("recv", take(&mut seated)).await {
             Ok(()) => ends("send", seated.send()).await,
             Err(error) => Err(error),
         };
-        found.differ("our handler, Send or Recv", &frames_of::told(&said), &frames_of::sentence(expected));
+        found.differ(
+            "our handler, Send or Recv",
+            &frames_of::end_text(&said),
+            &frames_of::sentence(expected),
+        );
         seated.returns(if self.way == Way::RstThenReturn { Ok(()) } else { Err(error) });
     }
 
@@ -236,7 +245,7 @@ impl Theirs {
         let expected = match (row.client, row.mode) {
             (End::Clean, Mode::Up) => String::new(),
             (End::Clean, _) => "EOF".to_owned(),
-            // The connection was cut under it.
+            // Its connection was cut.
             (End::Live, _) => frames_of::sentence(super::table::ends::LOST_HERE),
             (end, _) => frames_of::sentence(end),
         };
@@ -245,12 +254,12 @@ impl Theirs {
             proxy.cut();
             let reason = ends(&format!("the handler of {way:?}, {row:?}"), seated.ctx.canceled()).await;
             let lost = frames_of::sentence(super::table::ends::LOST_BELOW);
-            found.differ("our handler, at last", &frames_of::told(&Err(reason.into())), &lost);
+            found.differ("our handler, at last", &frames_of::end_text(&Err(reason.into())), &lost);
         }
     }
 }
 
-/// Takes what has arrived; gives the error behind it.
+/// Receives all messages; returns the error after them.
 async fn take(seated: &mut Seated) -> Result<()> {
     while seated.recv().await?.is_some() {}
     Ok(())

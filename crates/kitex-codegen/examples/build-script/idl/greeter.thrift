@@ -4,7 +4,7 @@ struct Greeting {
   1: required string text
 }
 
-// Nobody is called that.
+// No person has that name.
 exception NoSuchName {
   1: required string name
 }

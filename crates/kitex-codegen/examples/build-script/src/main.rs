@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Starts a server, and what it says to a client of its own.
+/// Starts a server and a client of it. Returns the received texts.
 async fn greet() -> Result<Vec<String>, Box<dyn Error>> {
     let server = Server::builder("Greeter").service(GreeterServer::new(Polite)).bind("127.0.0.1:0").await?;
     let address = server.local_addr().to_string();
@@ -50,7 +50,7 @@ async fn greet() -> Result<Vec<String>, Box<dyn Error>> {
     let ctx = Context::background();
     let mut lines = vec![client.greet(&ctx, "world".into()).await?.text.to_string()];
     if let Err(GreeterGreetError::Missing(missing)) = client.greet(&ctx, "".into()).await {
-        lines.push(format!("nobody is called {:?}", missing.name));
+        lines.push(format!("no such name: {:?}", missing.name));
     }
     let mut stream = client.watch(&ctx, Greeting { text: "again".into() }).await?;
     while let Some(greeting) = stream.recv().await? {
@@ -62,5 +62,5 @@ async fn greet() -> Result<Vec<String>, Box<dyn Error>> {
 #[tokio::test]
 async fn the_greeter_greets_itself() {
     let lines = greet().await.unwrap();
-    assert_eq!(lines, ["hello world", "nobody is called \"\"", "again", "again", "again"]);
+    assert_eq!(lines, ["hello world", "no such name: \"\"", "again", "again", "again"]);
 }

@@ -10,7 +10,7 @@ use super::{client, drain, text};
 use crate::fixture::{EchoClient, Handlers, Peer, Req, Resp, reports, req, resp, soon};
 
 #[tokio::test]
-async fn a_handlers_error_has_the_text_of_kitex_after_all_messages() {
+async fn grpc_handler_error_arrives_after_all_messages_with_the_text_of_kitex() {
     type Fails = fn() -> Error;
     let rows: [(Fails, &str); 5] = [
         (|| Error::other("handler failed"), "rpc error: code = 13 desc = handler failed [biz error]"),
@@ -39,7 +39,7 @@ async fn a_handlers_error_has_the_text_of_kitex_after_all_messages() {
 }
 
 #[tokio::test]
-async fn extra_of_a_business_error_and_details_of_a_status_arrive_whole() {
+async fn grpc_biz_error_extra_and_status_details_arrive_whole() {
     let biz = BizStatusError::new(404, "no").with_extra("k", "é\"");
     let status = GrpcStatus::new(5, "nope").with_details([0, 255, 1]);
     let (of_stream, of_call) = (biz.clone(), status.clone());
@@ -61,7 +61,7 @@ async fn extra_of_a_business_error_and_details_of_a_status_arrive_whole() {
 }
 
 #[tokio::test]
-async fn what_a_server_does_not_know_is_refused_in_the_words_of_kitex() {
+async fn grpc_unknown_method_and_service_are_refused_as_by_kitex() {
     let peer = Peer::start(Handlers::default()).await;
     let client = peer.raw_client(|client| client.transport(Transport::Grpc));
     let rows = [
@@ -97,11 +97,11 @@ async fn call(client: &Client, method: &Method) -> Result<()> {
 }
 
 #[tokio::test]
-async fn headers_trailers_and_metainfo_arrive() {
-    let (tell, mut told) = reports();
+async fn grpc_headers_trailers_and_metainfo_arrive() {
+    let (reporter, mut reported) = reports();
     let handlers = Handlers::default().down(move |ctx: Context, req: Req, stream| {
         let (metadata, peer) = (ctx.metadata().unwrap().clone(), ctx.service().unwrap().to_owned());
-        tell.tell((metadata, peer, ctx.transient("TK").cloned(), ctx.persistent("PER_SIST").cloned()));
+        reporter.send((metadata, peer, ctx.transient("TK").cloned(), ctx.persistent("PER_SIST").cloned()));
         async move {
             stream.set_header("hk", "hv")?;
             stream.set_header("raw-bin", &b"\x00\xff"[..])?;
@@ -128,7 +128,7 @@ async fn headers_trailers_and_metainfo_arrive() {
         );
         let trailer = down.trailer().unwrap();
         assert_eq!((trailer.get_str("tk"), trailer.len()), (Some("tv"), 1));
-        let (metadata, _, transient, persistent) = told.next().await;
+        let (metadata, _, transient, persistent) = reported.next().await;
         assert_eq!((transient.unwrap(), persistent.unwrap()), ("1".into(), "2".into()));
         assert_eq!(metadata.get_str("user-key"), Some("uv"));
         assert_eq!(metadata.get_str("source-service"), Some("ServiceA"));
@@ -137,10 +137,34 @@ async fn headers_trailers_and_metainfo_arrive() {
 }
 
 #[tokio::test]
-async fn without_messages_and_header_there_are_trailers_only() {
+async fn grpc_empty_response_is_trailers_only() {
     let peer = Peer::start(Handlers::default()).await;
     let mut down = client(&peer).down(&Context::background(), req("", 0)).await.unwrap();
     assert!(soon(down.header()).await.unwrap().is_empty());
     assert_eq!(soon(down.recv()).await.unwrap(), None);
     assert_eq!(down.trailer().unwrap().get_str("content-type"), Some("application/grpc+thrift"));
+}
+
+#[tokio::test]
+async fn a_handlers_call_names_its_method() {
+    let (reporter, mut received) = reports();
+    let below = Handlers::default().unary(move |ctx: Context, _| {
+        reporter
+            .send(ctx.metadata().and_then(|metadata| metadata.get_str("source-method").map(str::to_owned)));
+        async { Ok(resp("", 0)) }
+    });
+    let below = Peer::start(below).await;
+    let caller = client(&below);
+    let above = Handlers::default().ping(move |ctx: Context, req| {
+        let caller = caller.clone();
+        async move { Ok(caller.unary(&ctx, req).await?) }
+    });
+    let above = Peer::start(above).await;
+    for transport in [Transport::Grpc, Transport::TtHeader] {
+        let client = above.client_with(|client| client.transport(transport));
+        soon(client.ping(&Context::background(), req("", 0))).await.unwrap();
+        assert_eq!(received.next().await.as_deref(), Some("Ping"), "{transport:?}");
+    }
+    soon(client(&below).unary(&Context::background(), req("", 0))).await.unwrap();
+    assert_eq!(received.next().await.as_deref(), Some(""), "no handler");
 }

@@ -1,9 +1,9 @@
-//! Limits, and that one stream does no harm to another.
+//! Limits, and that one stream does not affect another.
 
 use std::time::Duration;
 
 use kitex::Context;
-use kitex::Kind;
+use kitex::ErrorKind;
 use kitex::client::{GrpcConfig, Transport};
 use tokio::sync::watch;
 
@@ -11,7 +11,7 @@ use super::{client, drain, text};
 use crate::fixture::{Handlers, Peer, Req, Resp, large, req, soon};
 
 #[tokio::test]
-async fn cancels_of_half_the_streams_of_a_connection_end_no_other() {
+async fn grpc_cancels_of_half_the_streams_end_no_other() {
     let handlers = Handlers::default().bidi(|_, mut stream| async move {
         while let Some(Req { msg, seq, payload }) = stream.recv().await? {
             stream.send(&Resp { msg, seq, payload }).await?;
@@ -48,7 +48,7 @@ async fn cancels_of_half_the_streams_of_a_connection_end_no_other() {
 }
 
 #[tokio::test]
-async fn streams_that_nobody_reads_stop_no_other() {
+async fn grpc_flow_control_of_unread_streams_stops_no_other() {
     let peer = Peer::start(Handlers::default()).await;
     let client = client(&peer);
     let mut unread = Vec::new();
@@ -64,7 +64,7 @@ async fn streams_that_nobody_reads_stop_no_other() {
 }
 
 #[tokio::test]
-async fn limits_hold_and_say_so() {
+async fn grpc_limits_refuse_with_a_status() {
     let limits = GrpcConfig::default().max_message_size(1000);
     let peer = Peer::with(Handlers::default(), |server| server.grpc(limits).max_concurrent_streams(2)).await;
     let client = client(&peer);
@@ -110,7 +110,7 @@ async fn limits_hold_and_say_so() {
 }
 
 #[tokio::test]
-async fn a_send_timeout_ends_the_stream() {
+async fn grpc_send_timeout_ends_the_stream() {
     let (hold, held) = watch::channel(false);
     let handlers = Handlers::default().bidi(move |_, _stream| {
         let mut held = held.clone();
@@ -129,6 +129,6 @@ async fn a_send_timeout_ends_the_stream() {
         }
     };
     assert_eq!(error.to_string(), "rpc error: code = 4 desc = stream Send timeout, timeout=200ms");
-    assert_eq!(error.kind(), Some(Kind::Timeout));
+    assert_eq!(error.kind(), ErrorKind::Timeout);
     hold.send_replace(true);
 }

@@ -1,7 +1,12 @@
-//! What gRPC does in words of its own. What is the same for both transports is in the files that are named after it.
+//! Tests of gRPC. Tests of both transports are in the other files.
 
+mod answers;
+mod compression;
+mod crossing;
 mod ends;
 mod errors;
+mod floods;
+mod keepalive;
 mod limits;
 mod odd;
 

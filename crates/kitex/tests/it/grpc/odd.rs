@@ -1,5 +1,4 @@
-//! Peers that are none of ours: servers that answer oddly, clients that ask oddly. Each gets a clear error, and harms
-//! no other stream.
+//! Malformed responses of servers and malformed requests of clients. Each is a clear error, and affects no other stream.
 
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
@@ -9,29 +8,31 @@ use kitex::client::Transport;
 use kitex::server::GrpcConfig;
 use kitex::{Context, Error, Result};
 use tokio::net::{TcpListener, TcpStream};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::{client, drain, text};
-use crate::fixture::{EchoClient, Handlers, Peer, builder, req, soon};
+use crate::fixture::{EchoClient, Handlers, Log, Peer, builder, req, soon};
 
-type Answer = fn(SendResponse<Bytes>);
+pub(super) type Answer = fn(SendResponse<Bytes>);
 
-fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+pub(super) fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
     pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
 }
 
-fn response(status: u16, pairs: &[(&'static str, &'static str)]) -> Response<()> {
+pub(super) fn response(status: u16, pairs: &[(&'static str, &'static str)]) -> Response<()> {
     let mut response = Response::builder().status(status).body(()).unwrap();
     *response.headers_mut() = headers(pairs);
     response
 }
 
-const GRPC: (&str, &str) = ("content-type", "application/grpc+thrift");
+pub(super) const GRPC: (&str, &str) = ("content-type", "application/grpc+thrift");
 
 /// A message that is an empty struct.
-const MESSAGE: &[u8] = &[0, 0, 0, 0, 1, 0];
+pub(super) const MESSAGE: &[u8] = &[0, 0, 0, 0, 1, 0];
 
-/// A server that answers every request so.
-async fn serve(answer: Answer) -> String {
+/// A server that sends this response to every request.
+pub(super) async fn serve(answer: Answer) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move {
@@ -47,7 +48,7 @@ async fn serve(answer: Answer) -> String {
     address
 }
 
-/// How a server answers, and what the client says of it.
+/// The response of a server, and the resulting error of the client.
 const ANSWERS: &[(&str, Answer, &str)] = &[
     (
         "no trailers",
@@ -122,7 +123,7 @@ const ANSWERS: &[(&str, Answer, &str)] = &[
 ];
 
 #[tokio::test]
-async fn a_server_that_answers_oddly_gets_a_clear_error() {
+async fn grpc_malformed_responses_are_clear_errors() {
     for (what, answer, expected) in ANSWERS {
         let address = serve(*answer).await;
         let client = EchoClient::new(builder(&address).transport(Transport::Grpc).build().unwrap());
@@ -139,7 +140,29 @@ async fn a_server_that_answers_oddly_gets_a_clear_error() {
     }
 }
 
-/// Asks the server with `request`, and `body`, which is the whole. Returns `status: message`, or the reset.
+#[tokio::test]
+async fn grpc_send_on_a_refused_stream_has_its_status() {
+    let address = serve(|mut respond| {
+        let status = [GRPC, ("grpc-status", "5"), ("grpc-message", "nope")];
+        // h2 resets the request, which is open, behind it.
+        respond.send_response(response(200, &status), true).unwrap();
+    })
+    .await;
+    let client = EchoClient::new(builder(&address).transport(Transport::Grpc).build().unwrap());
+    let mut bidi = client.bidi(&Context::background()).await.unwrap();
+    let refused = loop {
+        // The first may be queued before the response is there.
+        match soon(bidi.send(&req("", 0))).await {
+            Ok(()) => tokio::task::yield_now().await,
+            refused => break refused,
+        }
+    };
+    let expected = "rpc error: code = 5 desc = nope";
+    assert_eq!(text(refused), expected);
+    assert_eq!(text(soon(bidi.recv()).await), expected);
+}
+
+/// Sends `request` and `body`, which is complete. Returns `status: message`, or the reset.
 async fn ask(address: &str, request: Request<()>, body: Option<&'static [u8]>) -> String {
     let socket = TcpStream::connect(address).await.unwrap();
     let (mut requests, connection) = h2::client::handshake(socket).await.unwrap();
@@ -169,7 +192,7 @@ async fn trailers(mut body: RecvStream) -> std::result::Result<HeaderMap, String
 }
 
 #[tokio::test]
-async fn a_client_that_asks_oddly_is_refused_as_by_kitex() {
+async fn grpc_malformed_requests_are_refused_as_by_kitex() {
     let peer = Peer::start(Handlers::default()).await;
     let request = |path: &str, pairs: &[(&'static str, &'static str)]| {
         let mut request = Request::post(format!("http://ServiceB{path}")).body(()).unwrap();
@@ -200,16 +223,9 @@ async fn a_client_that_asks_oddly_is_refused_as_by_kitex() {
     assert_eq!((count, text(ended)), (3, "ok".to_owned()), "others are served");
 }
 
-#[tokio::test]
-async fn a_flood_of_resets_ends_its_own_connection_alone() {
-    let limits = GrpcConfig::default().max_resets_per_second(10);
-    let peer = Peer::with(Handlers::default(), |server| server.grpc(limits)).await;
-    let other = client(&peer);
-    let mut held = other.bidi(&Context::background()).await.unwrap();
-    held.send(&req("", 1)).await.unwrap();
-    assert!(soon(held.recv()).await.unwrap().is_some());
-
-    let socket = TcpStream::connect(&peer.address).await.unwrap();
+/// Opens and resets streams until the server has closed the connection.
+async fn flood(address: &str) {
+    let socket = TcpStream::connect(address).await.unwrap();
     let (requests, connection) = h2::client::handshake(socket).await.unwrap();
     let connection = tokio::spawn(connection);
     let flood = async {
@@ -226,8 +242,70 @@ async fn a_flood_of_resets_ends_its_own_connection_alone() {
     soon(flood).await;
     let ended = soon(connection).await.unwrap().unwrap_err();
     assert_eq!(ended.reason(), Some(Reason::ENHANCE_YOUR_CALM));
+}
+
+#[tokio::test]
+async fn grpc_reset_flood_closes_its_own_connection_only() {
+    let limits = GrpcConfig::default().max_resets_per_second(10);
+    let peer = Peer::with(Handlers::default(), |server| server.grpc(limits)).await;
+    let other = client(&peer);
+    let mut held = other.bidi(&Context::background()).await.unwrap();
+    held.send(&req("", 1)).await.unwrap();
+    assert!(soon(held.recv()).await.unwrap().is_some());
+
+    flood(&peer.address).await;
 
     held.send(&req("", 2)).await.unwrap();
     let answer: Result<_, Error> = soon(held.recv()).await;
     assert_eq!(answer.unwrap().unwrap().seq, Some(2));
+}
+
+/// The response arrives long before the trailers: each call is dropped meanwhile, and none takes the response with it.
+#[tokio::test]
+async fn cancel_safe_close_and_recv_over_grpc_keeps_the_response() {
+    for (status, expected) in [("0", "ok"), ("13", "rpc error: code = 13 desc = ")] {
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            let mut connection = h2::server::handshake(listener.accept().await.unwrap().0).await.unwrap();
+            let (_request, mut respond) = connection.accept().await.unwrap().unwrap();
+            let mut send = respond.send_response(response(200, &[GRPC]), false).unwrap();
+            send.send_data(Bytes::from_static(MESSAGE), false).unwrap();
+            tokio::spawn(async move {
+                ended.await.unwrap();
+                send.send_trailers(headers(&[("grpc-status", status)])).unwrap();
+            });
+            while connection.accept().await.is_some() {}
+        });
+        let client = EchoClient::new(builder(&address).transport(Transport::Grpc).build().unwrap());
+        let mut up = soon(client.up(&Context::background())).await.unwrap();
+        for _ in 0..20 {
+            let short = tokio::time::timeout(std::time::Duration::from_millis(5), up.close_and_recv());
+            assert!(short.await.is_err(), "the trailers are missing");
+        }
+        end.send(()).unwrap();
+        let result = soon(up.close_and_recv()).await;
+        assert_eq!(text(result.map(drop)), expected);
+    }
+}
+
+/// Log lines that a client can cause are bounded for all connections together.
+#[tokio::test]
+async fn grpc_reset_floods_log_five_lines() {
+    let log = Log::default();
+    let writer = log.clone();
+    let _second = tracing_subscriber::fmt().with_writer(std::io::sink).set_default();
+    let _logging = tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::WARN)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .set_default();
+    let limits = GrpcConfig::default().max_resets_per_second(1);
+    let peer = Peer::with(Handlers::default(), |server| server.grpc(limits)).await;
+    for _ in 0..8 {
+        flood(&peer.address).await;
+    }
+    let text = log.text();
+    assert_eq!(text.matches("too many resets").count(), 5, "{text}");
 }

@@ -1,4 +1,5 @@
-//! Models of a connection whose task is dropped, by a runtime that is shut down for one, while others use it.
+//! Models of a connection whose task is dropped while others use it, for example by a runtime that shuts
+//! down.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -18,7 +19,7 @@ fn abandon(link: &Arc<Model>) -> JoinHandle<()> {
 }
 
 #[test]
-fn who_receives_while_a_task_is_dropped_is_woken_or_sees_it() {
+fn recv_is_woken_or_ready_while_a_task_is_dropped() {
     check(|| {
         let (link, key, ..) = client(Config::default());
         let woken = Count::new();
@@ -34,7 +35,7 @@ fn who_receives_while_a_task_is_dropped_is_woken_or_sees_it() {
 }
 
 #[test]
-fn a_cancel_while_a_task_is_dropped_makes_one_outcome() {
+fn a_cancel_and_a_dropped_task_make_one_outcome() {
     check(|| {
         let (link, key, ..) = client(Config::default());
         let dropped = abandon(&link);

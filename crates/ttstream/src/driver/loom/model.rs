@@ -1,4 +1,4 @@
-//! A connection as models drive it: the production [`Link`], its writer task and its reader, polled by hand,
+//! A connection driven by a model: the production [`Link`], its writer task and its reader, polled by hand,
 //! on a byte stream whose other end is the model.
 
 use std::future::Future;
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use kerrors::{Error, Side, StreamError};
 use loom::thread::{JoinHandle, spawn};
+use stream_core::MemoryBudget;
 
 use super::super::read::{Reader, Wake};
 use super::super::{Link, SocketConfig, start};
@@ -22,13 +23,13 @@ use crate::proto::{Config, Connection, Event, Finish, Method, Open, StreamKey, T
 use crate::rt::Task;
 use crate::{Message, Metadata, clock};
 
-/// A connection. What it holds beside the link is behind locks of the system, which add no order of their
-/// own; a model uses the writer task, and the reader, from one thread at a time.
+/// A connection. Its fields beside the link are behind locks of the system, which loom does not order; a
+/// model uses the writer task, and the reader, from one thread at a time.
 pub(super) struct Model {
     pub(super) link: Arc<Link>,
     wire: Arc<Wire>,
     writer: SystemMutex<Option<Task>>,
-    /// Wakes of the writer task, and how many it has followed.
+    /// Wakes of the writer task, and how many of them were followed by a poll.
     woken: Arc<Count>,
     followed: AtomicUsize,
     reader: SystemMutex<Reader>,
@@ -43,20 +44,20 @@ impl Deref for Model {
 }
 
 impl Model {
-    /// A connection whose socket accepts everything.
+    /// Returns a connection whose socket accepts everything.
     pub(super) fn new(side: Side, config: Config) -> Arc<Self> {
         Self::with_wire(side, config, Wire::default())
     }
 
-    /// A connection whose socket accepts what the task writes, and nothing from a sender.
+    /// Returns a connection whose socket accepts writes of the task, and nothing from a sender.
     pub(super) fn narrow(side: Side, config: Config) -> Arc<Self> {
         Self::with_wire(side, config, Wire::narrow())
     }
 
     fn with_wire(side: Side, config: Config, wire: Wire) -> Arc<Self> {
         let wire = Arc::new(wire);
-        let link =
-            start(Connection::new(side, config), Io::model(&wire), SocketConfig::default(), Duration::MAX);
+        let (io, memory) = (Io::model(&wire), MemoryBudget::unlimited());
+        let link = start(Connection::new(side, config), io, SocketConfig::default(), Duration::MAX, memory);
         let writer = SystemMutex::new(link.spawner().take().pop());
         let reader = SystemMutex::new(Reader::new(link.clone(), BytesMut::new()));
         let (woken, followed) = (Count::new(), AtomicUsize::new(0));
@@ -65,7 +66,7 @@ impl Model {
         Arc::new(model)
     }
 
-    /// Polls the writer task: it writes as long as it may, then it waits.
+    /// Polls the writer task: it writes as long as it may, then waits.
     pub(super) fn poll_writer(&self) {
         self.followed.store(self.woken.get(), Relaxed);
         let mut writer = self.writer.try_lock().expect("one thread polls the writer task");
@@ -76,14 +77,14 @@ impl Model {
         }
     }
 
-    /// Drops the writer task, as a runtime does that is shut down.
+    /// Drops the writer task, as a runtime does that shuts down.
     pub(super) fn drop_writer(&self) {
         let task = self.writer.try_lock().expect("one thread has the writer task").take();
         drop(task);
     }
 
-    /// Polls the writer task if it was woken, and not if it was not; lets the time pass that a connection
-    /// stays open before it is closed.
+    /// Polls the writer task if it was woken; lets the time pass for which a connection stays open before it
+    /// is closed.
     pub(super) fn settle(&self) {
         loop {
             for mut task in self.link.spawner().take() {
@@ -96,7 +97,7 @@ impl Model {
         }
     }
 
-    /// Polls the reader once: waits, reads, or finds that it may go on.
+    /// Polls the reader once: it waits, reads, or resumes.
     pub(super) fn poll_reader(&self, count: &Arc<Count>) -> Poll<Wake> {
         self.reader().poll(&mut Context::from_waker(&count.waker()))
     }
@@ -105,27 +106,27 @@ impl Model {
         self.reader.try_lock().expect("one thread polls the reader")
     }
 
-    /// When the reader's timer is to fire.
+    /// Returns when the reader's timer is to fire.
     pub(super) fn due(&self) -> Option<Instant> {
         self.reader().due()
     }
 
-    /// How many bytes have arrived and were not taken as frames.
+    /// Returns the number of bytes that have arrived and were not processed as frames.
     pub(super) fn unread(&self) -> usize {
         self.wire.unread() + self.reader().held_bytes()
     }
 
-    /// Adds `bytes` to what has arrived.
+    /// Adds `bytes` to the bytes that have arrived.
     pub(super) fn feed(&self, bytes: &[u8]) {
         self.wire.feed(bytes);
     }
 
-    /// Reads `bytes`, wakes everyone, and waits. Returns the streams that were opened.
+    /// Reads `bytes`, wakes all tasks, and waits. Returns the streams that were opened.
     pub(super) fn read(&self, bytes: &[u8]) -> Vec<StreamKey> {
         self.read_while(bytes, || ())
     }
 
-    /// As [`read`](Self::read); calls `meanwhile` each time that the reader lets others run.
+    /// As [`read`](Self::read); calls `meanwhile` each time that the reader yields.
     pub(super) fn read_while(&self, bytes: &[u8], mut meanwhile: impl FnMut()) -> Vec<StreamKey> {
         self.feed(bytes);
         let mut opened = Vec::new();
@@ -138,7 +139,7 @@ impl Model {
         opened
     }
 
-    /// Lets the reader do what it has waited for, to the end. Returns whether it goes on.
+    /// Lets the reader handle `wake` to the end. Returns whether it continues.
     pub(super) fn handle(
         &self,
         wake: Wake,
@@ -154,7 +155,7 @@ impl Model {
                 Poll::Ready(goes_on) => return goes_on,
                 Poll::Pending => meanwhile(),
             }
-            assert!(woken.get() > before, "it waits only to let others run");
+            assert!(woken.get() > before, "it waits only to yield");
         }
     }
 
@@ -217,30 +218,35 @@ impl Model {
         self.link.poll_recv(&mut Context::from_waker(&count.waker()), key, None)
     }
 
-    /// The handler that had `scope` has returned.
+    /// Lets the handler that had `scope` return.
     pub(super) fn return_handler(&self, key: StreamKey, scope: &Scope) {
         self.link.finish(key, &Finish::default(), scope);
     }
 
-    /// What was written and nobody has read.
+    /// Returns the bytes that were written and not read.
     pub(super) fn written(&self) -> BytesMut {
         self.settle();
         self.take_written()
     }
 
-    /// The same, though the writer task has not followed its wakes.
+    /// The same, without polling the writer task.
     pub(super) fn take_written(&self) -> BytesMut {
         self.wire.take_written()
     }
 
-    /// How often it was closed.
+    /// Returns how often it was closed.
     pub(super) fn closes(&self) -> usize {
         self.wire.shutdowns()
     }
 
-    /// The machine at the other end, which has read all that was written so far.
+    /// Returns the state machine of the other end, which has read everything written so far.
     pub(super) fn peer(&self, side: Side) -> Peer {
-        let mut peer = Peer::new(side);
+        self.peer_with(side, Config::default())
+    }
+
+    /// The same with another configuration.
+    pub(super) fn peer_with(&self, side: Side, config: Config) -> Peer {
+        let mut peer = Peer(Connection::new(side, config));
         peer.read(self);
         peer
     }
@@ -251,12 +257,12 @@ impl Model {
             let connection = &state.connection;
             assert_eq!((connection.held_streams(), connection.received_bytes()), (0, 0));
             assert!(!connection.has_transmit(), "something is left unwritten");
-            assert!(state.nobody_waits(), "a slot is left");
+            assert!(state.has_no_slots(), "a slot is left");
         });
     }
 }
 
-/// The other end, under no lock: only what it has written counts.
+/// The other end, under no lock: only its written bytes count.
 pub(super) struct Peer(pub(super) Connection);
 
 impl Peer {
@@ -273,13 +279,13 @@ impl Peer {
         assert!(bytes.is_empty(), "a frame is cut");
     }
 
-    /// Server: the streams that were opened so far.
+    /// Server: returns the streams that were opened so far.
     pub(super) fn opened(&mut self) -> Vec<StreamKey> {
         let events = std::iter::from_fn(|| self.0.poll_event());
         events.filter_map(|event| if let Event::Opened(key) = event { Some(key) } else { None }).collect()
     }
 
-    /// What it has to write.
+    /// Returns the bytes that it has to write.
     pub(super) fn writes(&mut self) -> BytesMut {
         let (mut bytes, mut batch) = (BytesMut::new(), Transmit::default());
         while self.0.poll_transmit(&mut batch) {
@@ -294,7 +300,7 @@ impl Peer {
         }
     }
 
-    /// How many messages are there to be taken.
+    /// Returns the number of messages that can be received.
     pub(super) fn messages(&mut self, key: StreamKey) -> usize {
         let recv = || matches!(self.0.recv(key, clock::now()), Poll::Ready(Ok(Some(_))));
         std::iter::repeat_with(recv).take_while(|taken| *taken).count()

@@ -15,21 +15,21 @@ use super::Target;
 use crate::failure::Failure;
 use crate::lab::{LabClient, Req};
 
-/// The words of `tonic-peer bench`.
+/// The arguments of `tonic-peer bench`.
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
     #[command(flatten)]
     target: Target,
-    /// What each task does.
+    /// The operation of each task.
     #[arg(long, value_enum, default_value = "echo")]
     what: What,
-    /// Tasks.
+    /// Number of tasks.
     #[arg(long, default_value_t = 100)]
     c: usize,
-    /// Bytes of payload.
+    /// Size of the payload, in bytes.
     #[arg(long, default_value_t = 1024)]
     b: usize,
-    /// Seconds.
+    /// Duration in seconds.
     #[arg(long, default_value_t = 4)]
     t: u64,
 }
@@ -40,16 +40,16 @@ enum What {
     Echo,
     /// One endless Down each.
     Down,
-    /// Down n=1 read to its end, again and again.
+    /// Repeated Down n=1, each read to its end.
     Open,
     /// Unary calls.
     Unary,
 }
 
-/// Requests of a stream that may wait for tonic.
+/// The number of queued requests of a stream.
 const REQUESTS: usize = 4;
 
-/// Runs the tasks and prints what they did.
+/// Runs the tasks and prints the result.
 pub(crate) async fn run(args: BenchArgs) -> Result<(), Failure> {
     let client = args.target.client().await?;
     let BenchArgs { what, c, b, t, .. } = args;
@@ -69,7 +69,7 @@ pub(crate) async fn run(args: BenchArgs) -> Result<(), Failure> {
     if failed { Err("an operation failed".into()) } else { Ok(()) }
 }
 
-/// Works until it is aborted, or an operation fails.
+/// Repeats the operation until it is aborted or fails.
 async fn work(client: LabClient<Channel>, what: What, bytes: usize, tally: &Tally) {
     let ended = match what {
         What::Echo => echo(client, bytes, tally).await,
@@ -84,21 +84,21 @@ async fn work(client: LabClient<Channel>, what: What, bytes: usize, tally: &Tall
 
 async fn echo(mut client: LabClient<Channel>, bytes: usize, tally: &Tally) -> Result<(), Status> {
     let (requests, receiver) = mpsc::channel(REQUESTS);
-    let mut answers = client.bidi(ReceiverStream::new(receiver)).await?.into_inner();
+    let mut responses = client.bidi(ReceiverStream::new(receiver)).await?.into_inner();
     let req = Req { msg: String::new(), seq: 0, payload: Bytes::from(vec![0; bytes]) };
     loop {
         let started = Instant::now();
         requests.send(req.clone()).await.map_err(|_| Status::aborted("the stream has ended"))?;
-        answers.message().await?;
+        responses.message().await?;
         tally.add(started);
     }
 }
 
 async fn down(mut client: LabClient<Channel>, bytes: usize, tally: &Tally) -> Result<(), Status> {
-    let mut answers = client.down(words(format!("n=-1;size={bytes}"))).await?.into_inner();
+    let mut responses = client.down(words(format!("n=-1;size={bytes}"))).await?.into_inner();
     loop {
         let started = Instant::now();
-        answers.message().await?;
+        responses.message().await?;
         tally.add(started);
     }
 }
@@ -106,8 +106,8 @@ async fn down(mut client: LabClient<Channel>, bytes: usize, tally: &Tally) -> Re
 async fn open(mut client: LabClient<Channel>, bytes: usize, tally: &Tally) -> Result<(), Status> {
     loop {
         let started = Instant::now();
-        let mut answers = client.down(words(format!("n=1;size={bytes}"))).await?.into_inner();
-        while answers.message().await?.is_some() {}
+        let mut responses = client.down(words(format!("n=1;size={bytes}"))).await?.into_inner();
+        while responses.message().await?.is_some() {}
         tally.add(started);
     }
 }

@@ -1,5 +1,5 @@
-//! How long a drop takes to the last handler: this end prints when it drops, that end when it learns. Idle
-//! streams on a connection that is idle too, or that has all it can carry.
+//! The latency of a drop to the last handler: the client prints when it drops, the server when its handler is
+//! canceled. Idle streams on an idle or saturated connection.
 
 use std::time::Duration;
 
@@ -15,31 +15,31 @@ use super::{Target, idle};
 use crate::failure::Failure;
 use crate::lab::{LabClient, Req};
 
-/// The words of `tonic-peer lat`.
+/// The arguments of `tonic-peer lat`.
 #[derive(Debug, Args)]
 pub(crate) struct LatArgs {
     #[command(flatten)]
     target: Target,
-    /// What else there is.
+    /// The other load of the connection.
     #[arg(long, value_enum, default_value = "recv")]
     what: What,
-    /// Streams.
+    /// Number of streams.
     #[arg(long, default_value_t = 100)]
     c: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum What {
-    /// Something receives on each stream.
+    /// A receive is pending on each stream.
     Recv,
-    /// The same, and other streams send all that the connection takes.
+    /// The same, and other streams saturate the connection.
     Flood,
 }
 
 const APART: Duration = Duration::from_millis(10);
 const ALIVE: Duration = Duration::from_millis(300);
 const LINGER: Duration = Duration::from_secs(6);
-/// Streams that flood, and bytes of each of their messages: as `bench-flood` has them.
+/// The number of flooding streams, and the size of their messages, as in `bench-flood`.
 const FLOOD: (usize, usize) = (8, 16 * 1024);
 
 /// Opens streams and drops each.
@@ -55,7 +55,7 @@ pub(crate) async fn run(args: LatArgs) -> Result<(), Failure> {
     for seq in 0..args.c {
         let mut stream = client.down(idle(seq)).await?.into_inner();
         tasks.push(tokio::spawn(async move {
-            // It never gets a message: this ends when the time is over.
+            // It never receives a message: this ends when the time is over.
             let _ = tokio::time::timeout(ALIVE, stream.message()).await;
             print(&json!({"ev": "cancel", "seq": seq, "ts": now()}));
             drop(stream);

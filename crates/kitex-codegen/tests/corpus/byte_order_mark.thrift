@@ -1,0 +1,2 @@
+﻿namespace go rr
+struct S { 1: i32 a }

@@ -1,0 +1,1 @@
+namespace go rrstruct S { 1: i32 a }

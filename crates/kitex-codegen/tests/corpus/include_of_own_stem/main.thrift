@@ -1,0 +1,3 @@
+namespace go rr
+include "sub/main.thrift"
+struct S { 1: main.T a }

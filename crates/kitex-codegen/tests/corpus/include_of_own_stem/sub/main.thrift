@@ -1,0 +1,2 @@
+namespace go sub.x
+struct T { 1: i32 x }

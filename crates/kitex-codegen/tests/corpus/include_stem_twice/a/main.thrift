@@ -1,0 +1,3 @@
+namespace go am
+include "../b/main.thrift"
+struct T { 1: main.U u }

@@ -1,0 +1,2 @@
+namespace go bm
+struct U { 1: i32 x }

@@ -1,0 +1,1 @@
+namespace go rr struct S{1:i32 a,2:i32 b=1 3:list<i32>c=[1,2]4:map<i32,i32>d}enum E{A,B=3 C}union U{1:S s}exception X{}service V{S M(1:S s)throws(1:X x),void N()oneway void O()}typedef S T const i32 K=1 const list<i32>L=[1,2]

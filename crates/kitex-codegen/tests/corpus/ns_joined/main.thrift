@@ -1,0 +1,3 @@
+namespace go A.B
+include "lower.thrift"
+struct S { 1: lower.T t }

@@ -1,0 +1,2 @@
+namespace go a.b.c
+struct T { 1: i32 x }

@@ -1,0 +1,3 @@
+namespace go same
+struct First { 1: i32 a }
+service FirstService { First M(1: First f) }

@@ -1,0 +1,3 @@
+namespace go same
+struct Third { 1: i32 a }
+service ThirdService { Third M(1: Third t) }

@@ -1,0 +1,2 @@
+namespace go r
+struct Lone { 1: i32 x }

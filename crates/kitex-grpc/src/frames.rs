@@ -1,0 +1,148 @@
+//! Where the frames of HTTP/2 begin and end in a byte stream, and what the frames of our own hold. Owns the frame
+//! header; knows nothing of what any frame means.
+
+use bytes::{BufMut, BytesMut};
+
+/// The type of our frames, one of those that RFC 9113 leaves for experiments. Peers pass over types that they do not
+/// know.
+const EXTENSION: u8 = 0xf5;
+/// Bytes of the payload of such a frame at most; a longer one is passed over.
+pub(crate) const MAX_PAYLOAD: usize = 12 * 1024;
+
+/// Bytes that a client sends before its first frame.
+const PREFACE: usize = 24;
+const HEADER: usize = 9;
+
+const HEADERS: u8 = 1;
+const PUSH_PROMISE: u8 = 5;
+const CONTINUATION: u8 = 9;
+const END_HEADERS: u8 = 4;
+
+/// Adds a frame of our own to `out`.
+pub(crate) fn put(out: &mut BytesMut, stream: u32, payload: &[u8]) {
+    let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    let [_, high, middle, low] = len.to_be_bytes();
+    out.put_slice(&[high, middle, low, EXTENSION, 0]);
+    out.put_u32(stream);
+    out.put_slice(payload);
+}
+
+/// Follows one direction of a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Scanner {
+    /// Bytes that are left of the preface, or of a payload.
+    left: usize,
+    header: Vec<u8>,
+    /// A block of headers goes on in the next frame.
+    in_headers: bool,
+    /// The frame of our own that is being read: its stream and payload.
+    extension: Option<(u32, Vec<u8>)>,
+}
+
+impl Scanner {
+    /// Returns a scanner of the direction to the server.
+    pub(crate) fn after_preface() -> Self {
+        Self { left: PREFACE, ..Self::default() }
+    }
+
+    /// Returns whether a frame may be put here.
+    pub(crate) fn is_between_frames(&self) -> bool {
+        self.left == 0 && self.header.is_empty() && !self.in_headers
+    }
+
+    /// Returns how many bytes may follow before it is to be asked again whether a frame may be put there.
+    pub(crate) fn until_boundary(&self) -> usize {
+        if self.left > 0 { self.left } else { HEADER.saturating_sub(self.header.len()) }
+    }
+
+    /// Follows `bytes`. Calls `found` with the stream and the payload of each frame of our own.
+    pub(crate) fn scan(&mut self, mut bytes: &[u8], mut found: impl FnMut(u32, &[u8])) {
+        while !bytes.is_empty() {
+            let len = self.until_boundary().min(bytes.len());
+            let Some((taken, rest)) = bytes.split_at_checked(len) else { return };
+            bytes = rest;
+            if self.left > 0 {
+                self.left = self.left.saturating_sub(len);
+                self.extension.iter_mut().for_each(|(_, payload)| payload.extend_from_slice(taken));
+            } else {
+                self.header.extend_from_slice(taken);
+                self.read_header();
+            }
+            if self.left == 0
+                && let Some((stream, payload)) = self.extension.take()
+            {
+                found(stream, &payload);
+            }
+        }
+    }
+
+    /// Reads the frame header, if it is complete.
+    fn read_header(&mut self) {
+        let Some(&[high, middle, low, kind, flags, a, b, c, d]) = self.header.first_chunk::<HEADER>() else {
+            return;
+        };
+        self.header.clear();
+        self.left = usize::try_from(u32::from_be_bytes([0, high, middle, low])).unwrap_or(usize::MAX);
+        if matches!(kind, HEADERS | PUSH_PROMISE | CONTINUATION) {
+            self.in_headers = flags & END_HEADERS == 0;
+        } else if kind == EXTENSION && self.left <= MAX_PAYLOAD {
+            self.extension = Some((u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff, Vec::new()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+        let mut frame = BytesMut::new();
+        put(&mut frame, 1, payload);
+        frame[3] = kind;
+        frame[4] = flags;
+        frame.to_vec()
+    }
+
+    #[test]
+    fn frames_of_our_own_are_found_in_chunks_of_any_size() {
+        let mut own = BytesMut::new();
+        put(&mut own, 0, b"");
+        put(&mut own, 7, b"cancel");
+        put(&mut own, 9, &[1; MAX_PAYLOAD + 1]);
+        let other = [frame(0, 1, &[EXTENSION; 40]), frame(HEADERS, 0, b"x"), frame(CONTINUATION, 4, b"y")];
+        let bytes =
+            [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), other.concat(), own.to_vec(), other.concat()]
+                .concat();
+        for step in [1, 2, 9, 10, 100, bytes.len()] {
+            let mut scanner = Scanner::after_preface();
+            let mut all = Vec::new();
+            for chunk in bytes.chunks(step) {
+                scanner.scan(chunk, |stream, payload| all.push((stream, payload.to_vec())));
+            }
+            assert_eq!(all, [(0, Vec::new()), (7, b"cancel".to_vec())], "{step}");
+            assert!(scanner.is_between_frames());
+        }
+    }
+
+    #[test]
+    fn a_frame_is_put_between_frames_and_never_into_a_block_of_headers() {
+        let bytes = [
+            frame(0, 0, b"abc"),
+            frame(HEADERS, 0, b"x"),
+            frame(CONTINUATION, 0, b""),
+            frame(CONTINUATION, END_HEADERS, b"y"),
+        ];
+        let mut scanner = Scanner::default();
+        let mut places = Vec::new();
+        let all = bytes.concat();
+        for at in 0..all.len() {
+            if scanner.is_between_frames() {
+                places.push(at);
+            }
+            assert!(scanner.until_boundary() > 0);
+            scanner.scan(&all[at..=at], |_, _| {});
+        }
+        assert_eq!(places, [0, bytes[0].len()]);
+        assert!(scanner.is_between_frames());
+    }
+}

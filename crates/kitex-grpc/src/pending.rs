@@ -1,0 +1,87 @@
+//! Messages of one stream that wait for the connection's task, which passes them to h2. Together they take one frame, and
+//! one lock of h2, which it holds while it writes to the socket.
+
+use std::mem;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Bytes, BytesMut};
+use h2::SendStream;
+
+use crate::message::Encoded;
+use crate::wake::SendWaker;
+
+/// Backpressure: bytes of the messages of a stream that wait before Send waits.
+const MAX_PENDING: usize = 32 * 1024;
+
+/// Messages of one stream that wait for the connection's task.
+#[derive(Debug, Default)]
+pub(crate) struct Pending(BytesMut);
+
+/// This direction of the stream has ended.
+pub(crate) struct Ended;
+
+impl Pending {
+    /// Returns whether Send has to wait.
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.len() >= MAX_PENDING
+    }
+
+    /// Appends a message. Returns whether it is the first: the connection's task has to be woken.
+    #[must_use]
+    pub(crate) fn put(&mut self, message: &Encoded<'_>) -> bool {
+        let is_first = self.0.is_empty();
+        // A message that comes alone takes what it needs, several grow only once.
+        self.0.reserve(if is_first { message.len() } else { message.len().max(MAX_PENDING) });
+        message.put_to(&mut self.0);
+        is_first
+    }
+
+    /// Drops the messages.
+    pub(crate) fn clear(&mut self) {
+        self.0 = BytesMut::new();
+    }
+
+    /// Passes the messages to h2, which keeps them until the peer's flow control windows have room: to be called before the
+    /// end of this direction.
+    pub(crate) fn send(&mut self, send: &mut SendStream<Bytes>) {
+        if !self.0.is_empty() {
+            // Fails if the stream was reset, which the connection's task finds.
+            let _ = send.send_data(mem::take(&mut self.0).freeze(), false);
+        }
+    }
+
+    /// Passes the messages to h2, if the peer's flow control windows have room for a byte. So at most [`MAX_PENDING`]
+    /// bytes, or one message, are queued beyond them. To be called by the connection's task, which is woken when there
+    /// is room. Returns whether none are left, so that senders have to be woken.
+    ///
+    /// # Errors
+    /// This direction has ended.
+    pub(crate) fn flush(
+        &mut self,
+        send: &mut SendStream<Bytes>,
+        waker: &Arc<SendWaker>,
+    ) -> Result<bool, Ended> {
+        if self.0.is_empty() {
+            return Ok(true);
+        }
+        send.reserve_capacity(1);
+        if send.capacity() == 0 && poll_capacity(send, waker)?.is_pending() {
+            return Ok(false);
+        }
+        self.send(send);
+        Ok(true)
+    }
+}
+
+fn poll_capacity(send: &mut SendStream<Bytes>, waker: &Arc<SendWaker>) -> Result<Poll<()>, Ended> {
+    let waker = Waker::from(waker.clone());
+    loop {
+        match send.poll_capacity(&mut Context::from_waker(&waker)) {
+            Poll::Ready(Some(Ok(0))) => {}
+            Poll::Ready(Some(Ok(_))) => return Ok(Poll::Ready(())),
+            Poll::Ready(Some(Err(_)) | None) => return Err(Ended),
+            Poll::Pending => return Ok(Poll::Pending),
+        }
+    }
+}

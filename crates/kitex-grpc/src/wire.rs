@@ -1,0 +1,65 @@
+//! What is known of the other end of a connection.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+
+/// What is known of the other end of a byte stream.
+#[derive(Debug, Default)]
+pub(crate) struct Wire {
+    reads: AtomicU64,
+    bytes: AtomicU64,
+    unread: AtomicBool,
+    /// Streams that have not ended.
+    pub(crate) live: AtomicUsize,
+    first: Notify,
+}
+
+impl Wire {
+    /// Returns the number of reads that returned data.
+    pub(crate) fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Acquire)
+    }
+
+    /// Returns the number of bytes that were read.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Waits for the first read that returns data.
+    pub(crate) async fn first_read(&self) {
+        let first = self.first.notified();
+        if self.reads() == 0 {
+            first.await;
+        }
+    }
+
+    /// Counts a read that returned `bytes`.
+    pub(crate) fn count_read(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        if self.reads.fetch_add(1, Ordering::AcqRel) == 0 {
+            self.first.notify_waiters();
+        }
+    }
+
+    /// The other end was closed before it has read everything.
+    pub(crate) fn set_unread(&self) {
+        self.unread.store(true, Ordering::Release);
+    }
+
+    /// Returns whether the other end was closed before it has read everything.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.unread.load(Ordering::Acquire)
+    }
+
+    /// Returns `result`, the result of a read or a write, after a look at its error.
+    pub(crate) fn check<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &result
+            && matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+        {
+            self.set_unread();
+        }
+        result
+    }
+}

@@ -1,0 +1,258 @@
+//! The bytes of one connection that wait to be written: those of h2, and frames of our own between them. h2 passes each
+//! DATA frame on its own; the connection's task writes what one of its polls has passed at once.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, BytesMut};
+use kerrors::Side;
+use stream_core::clock;
+use stream_core::io::Io;
+use stream_core::rt::Timer;
+use stream_core::sync::Mutex;
+
+use crate::frames::Scanner;
+use crate::origin::Origins;
+use crate::wire::Wire;
+
+/// Bytes that wait at most, and then one frame, or the frames of our own.
+const MAX_WAITING: usize = 64 * 1024;
+
+/// The outgoing half of a connection, shared by h2's byte stream and the connection's task.
+#[derive(Clone, Debug)]
+pub(crate) struct Writer(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    io: Arc<Io>,
+    wire: Arc<Wire>,
+    origins: Arc<Origins>,
+    write_timeout: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    waiting: BytesMut,
+    /// Follows the bytes that were accepted from h2.
+    outgoing: Scanner,
+    /// Whether the connection's task writes, not each flush of h2.
+    batches: bool,
+    /// When a pending write times out.
+    due: Option<Instant>,
+    timer: Timer,
+    /// What a write of the connection's task failed with.
+    failed: Option<Failure>,
+}
+
+/// The parts of an `io::Error`, which cannot be copied.
+#[derive(Debug)]
+struct Failure {
+    os: Option<i32>,
+    kind: io::ErrorKind,
+    text: String,
+}
+
+impl Failure {
+    fn of(error: &io::Error) -> Self {
+        Self { os: error.raw_os_error(), kind: error.kind(), text: error.to_string() }
+    }
+
+    fn error(&self) -> io::Error {
+        self.os.map_or_else(|| io::Error::new(self.kind, self.text.clone()), io::Error::from_raw_os_error)
+    }
+}
+
+impl Writer {
+    pub(crate) fn new(
+        io: Arc<Io>,
+        write_timeout: Duration,
+        side: Side,
+        wire: Arc<Wire>,
+        origins: Arc<Origins>,
+    ) -> Self {
+        let outgoing = match side {
+            Side::Client => Scanner::after_preface(),
+            Side::Server => Scanner::default(),
+        };
+        let state = State {
+            waiting: BytesMut::new(),
+            outgoing,
+            batches: false,
+            due: None,
+            timer: Timer::default(),
+            failed: None,
+        };
+        Self(Arc::new(Shared { io, wire, origins, write_timeout, state: Mutex::new(state) }))
+    }
+
+    /// From now on a flush of h2 writes nothing: the connection's task calls [`write_batch`](Self::write_batch) after each
+    /// poll of h2's connection.
+    pub(crate) fn batch(&self) {
+        self.0.state.lock().batches = true;
+    }
+
+    /// Writes what waits, as far as the peer takes it: the task is woken when it takes more. Returns `false` if that has
+    /// failed just now: h2's connection is to be polled again, to get the error from [`failure`](Self::failure).
+    pub(crate) fn write_batch(&self, cx: &mut Context<'_>) -> bool {
+        let mut state = self.0.state.lock();
+        if state.failed.is_some() {
+            return true;
+        }
+        let Poll::Ready(Err(error)) = state.poll_write(&self.0, cx) else { return true };
+        state.failed = Some(Failure::of(&error));
+        false
+    }
+
+    /// Returns what a write of the connection's task has failed with.
+    pub(crate) fn failure(&self) -> Option<io::Error> {
+        self.0.state.lock().failed.as_ref().map(Failure::error)
+    }
+
+    /// Accepts bytes of h2. Pending while as much waits as may.
+    pub(crate) fn poll_accept(
+        &self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let shared = &*self.0;
+        let mut state = shared.state.lock();
+        let state = &mut *state;
+        if let Some(failure) = &state.failed {
+            return Poll::Ready(Err(failure.error()));
+        }
+        state.put_own(shared);
+        if !shared.origins.has_queued() || state.is_committed(shared) {
+            return state.poll_accept(shared, cx, slices);
+        }
+        // No further than where a frame of our own may be put.
+        let slice = slices.iter().find(|slice| !slice.is_empty()).map(|slice| &**slice).unwrap_or_default();
+        let len = state.outgoing.until_boundary().min(slice.len());
+        state.poll_accept(shared, cx, &[IoSlice::new(slice.get(..len).unwrap_or_default())])
+    }
+
+    /// h2 flushes.
+    pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.0.state.lock();
+        if state.batches { Poll::Ready(Ok(())) } else { state.poll_write(&self.0, cx) }
+    }
+
+    /// Writes what waits: h2 shuts down.
+    pub(crate) fn poll_end(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.state.lock().poll_write(&self.0, cx)
+    }
+}
+
+impl State {
+    /// Returns whether a layer has encrypted bytes of h2 beyond those that wait: they come next.
+    fn is_committed(&self, shared: &Shared) -> bool {
+        shared.io.committed() > self.waiting.len()
+    }
+
+    /// Adds the frames of our own, if there are any and they may stand here.
+    fn put_own(&mut self, shared: &Shared) {
+        if self.outgoing.is_between_frames() && !self.is_committed(shared) {
+            self.waiting.unsplit(shared.origins.take_queued());
+        }
+    }
+
+    fn poll_accept(
+        &mut self,
+        shared: &Shared,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let len = slices.iter().fold(0_usize, |len, slice| len.saturating_add(slice.len()));
+        let taken = if self.batches && self.waiting.len().saturating_add(len) <= MAX_WAITING {
+            // A short frame that comes alone takes what it needs; the buffer of several grows once, before it holds much.
+            let alone = self.waiting.is_empty() && len < MAX_WAITING / 16;
+            self.waiting.reserve(if alone { len } else { MAX_WAITING.saturating_sub(self.waiting.len()) });
+            slices.iter().for_each(|slice| self.waiting.extend_from_slice(slice));
+            len
+        } else {
+            ready!(self.poll_write_with(shared, cx, slices))?
+        };
+        let mut left = taken;
+        for slice in slices {
+            let len = left.min(slice.len());
+            left = left.saturating_sub(len);
+            self.outgoing.scan(slice.get(..len).unwrap_or_default(), |_, _| {});
+        }
+        Poll::Ready(Ok(taken))
+    }
+
+    /// Writes what waits, then bytes of `slices`. Returns how many of these.
+    fn poll_write_with(
+        &mut self,
+        shared: &Shared,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let all: Vec<_> =
+                std::iter::once(IoSlice::new(&self.waiting)).chain(slices.iter().copied()).collect();
+            let written = shared.io.try_write_vectored(&all);
+            let len = match written {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.poll_room(shared, cx))?;
+                    continue;
+                }
+                written => shared.wire.check(written)?,
+            };
+            self.due = None;
+            let waited = self.waiting.len();
+            if len > waited {
+                self.waiting = BytesMut::new();
+                return Poll::Ready(Ok(len.saturating_sub(waited)));
+            }
+            if len == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.waiting.advance(len);
+        }
+    }
+
+    fn poll_write(&mut self, shared: &Shared, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            self.put_own(shared);
+            // What a layer has encrypted is offered whole: h2 waits with the rest of it.
+            if self.waiting.is_empty() || self.is_committed(shared) {
+                return Poll::Ready(Ok(()));
+            }
+            let written = shared.io.try_write_vectored(&[IoSlice::new(&self.waiting)]);
+            match written {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.poll_room(shared, cx))?;
+                }
+                written => match shared.wire.check(written)? {
+                    0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    len => self.wrote(len),
+                },
+            }
+        }
+    }
+
+    fn wrote(&mut self, len: usize) {
+        self.due = None;
+        if len < self.waiting.len() {
+            self.waiting.advance(len);
+        } else {
+            // An idle connection keeps no buffer.
+            self.waiting = BytesMut::new();
+        }
+    }
+
+    fn poll_room(&mut self, shared: &Shared, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Poll::Ready(ready) = shared.io.poll_write_ready(cx) {
+            return Poll::Ready(ready);
+        }
+        let due = *self.due.get_or_insert_with(|| {
+            let now = clock::now();
+            now.checked_add(shared.write_timeout).unwrap_or(now)
+        });
+        ready!(self.timer.poll_until(Some(due), cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "peer takes no data")))
+    }
+}

@@ -1,0 +1,505 @@
+//! Streams and calls that no handler has seen are tried again, on another connection; no others are.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use kitex::client::{PoolKind, Retry, RoundRobin, StaticAddresses, Transport};
+use kitex::{Context, Result, Server};
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use ttheader_codec::FrameType::{Data, Header, Rst};
+
+use crate::fixture::echo::EchoServer;
+use crate::fixture::{
+    EchoClient, Handlers, Peer, Recorder, Resp, Wire, brief, builder, ended, large, reports, req, resp, soon,
+};
+
+const BOTH: [Transport; 2] = [Transport::TtHeader, Transport::Grpc];
+const PERSISTENT: &str = "RetryReq";
+
+fn clients(addresses: &[&str], transport: Transport, retry: Retry) -> EchoClient {
+    let builder = builder(addresses[0]).addresses(StaticAddresses::new(addresses.iter().copied()));
+    // The first stream or call goes to the first address.
+    let builder = builder.balance(RoundRobin::default());
+    EchoClient::new(builder.transport(transport).retry(retry).build().unwrap())
+}
+
+async fn down(client: &EchoClient, messages: i64) -> Result<i64> {
+    let mut down = client.down(&Context::background(), req("", messages)).await?;
+    let mut got = 0;
+    while soon(down.recv()).await?.is_some() {
+        got += 1;
+    }
+    Ok(got)
+}
+
+/// Handlers that return the name of their server and whether the call was tried again.
+fn named(name: &'static str) -> Handlers {
+    let said = move |ctx: &Context| {
+        let retried = ctx.persistent(PERSISTENT).or_else(|| ctx.persistent("RETRYREQ")).cloned();
+        format!("{name} {}", String::from_utf8_lossy(&retried.unwrap_or_default())).trim().to_owned()
+    };
+    Handlers::default()
+        .bidi(move |ctx, mut stream| async move {
+            while let Some(req) = stream.recv().await? {
+                stream.send(&resp(&said(&ctx), req.seq.unwrap_or_default())).await?;
+            }
+            Ok(())
+        })
+        .up(move |ctx, mut stream| async move {
+            let mut sum = 0;
+            while let Some(req) = stream.recv().await? {
+                sum = sum * 10 + req.seq.unwrap_or_default();
+            }
+            Ok(resp(&said(&ctx), sum))
+        })
+        .unary(move |ctx, req| async move { Ok(resp(&said(&ctx), req.seq.unwrap_or_default())) })
+}
+
+fn said(resp: Resp) -> (String, i64) {
+    (resp.msg.unwrap_or_default().to_string(), resp.seq.unwrap_or_default())
+}
+
+#[tokio::test]
+async fn streams_beyond_max_concurrent_streams_get_another_connection() {
+    const MANY: usize = 200;
+    for transport in BOTH {
+        let running = Arc::new(AtomicUsize::new(0));
+        let (all, many) = (running.clone(), Arc::new(AtomicBool::new(false)));
+        let together = many.clone();
+        let handlers = Handlers::default().down(move |_, _, stream| {
+            let (running, many) = (all.clone(), together.clone());
+            async move {
+                if running.fetch_add(1, Ordering::SeqCst) + 1 == MANY {
+                    many.store(true, Ordering::SeqCst);
+                }
+                while !many.load(Ordering::SeqCst) {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                stream.send(&resp("", 0)).await
+            }
+        });
+        let peer = Peer::with(handlers, |server| server.max_concurrent_streams(16)).await;
+        // A connection that was full is tried again each second: on a busy machine a stream may be refused each time.
+        let client = clients(&[&peer.address], transport, Retry::default().limit(50).budget(100, 10_000));
+        let mut calls = JoinSet::new();
+        for _ in 0..MANY {
+            let client = client.clone();
+            calls.spawn(async move { down(&client, 1).await });
+        }
+        while let Some(call) = soon(calls.join_next()).await {
+            assert_eq!(ended(&call.unwrap()), "ok", "{transport:?}: all {MANY} run at once");
+        }
+        assert!(client.as_ref().pool_stats().connections >= MANY / 16, "{transport:?}");
+    }
+}
+
+#[tokio::test]
+async fn retry_limit_and_budget_bound_the_attempts() {
+    // A policy; the attempts of one stream that is refused each time.
+    let rows = [
+        (Retry::default(), 3),
+        (Retry::default().limit(1), 2),
+        (Retry::default().limit(5), 6),
+        (Retry::default().budget(20, 1), 2),
+        (Retry::default().budget(20, 0), 1),
+        (Retry::none(), 1),
+    ];
+    for (retry, attempts) in rows {
+        let peer = Peer::with(Handlers::default(), |server| server.max_concurrent_streams(0)).await;
+        let seen = Recorder::full();
+        let client = peer.client_with(|client| client.retry(retry).observer(seen.clone()));
+        assert_eq!(ended(&down(&client, 1).await), "12900 client", "{retry:?}");
+        let words = seen.finished(1).await;
+        assert_eq!(words.matches("stream").count(), attempts, "{retry:?}: {words}");
+    }
+}
+
+/// What a client does with a call that is refused first.
+#[derive(Clone, Copy, Debug)]
+enum Use {
+    /// A stream of two messages, received to its end.
+    Down,
+    /// A ping-pong call that is lost unread first.
+    Unary,
+    /// A stream that is dropped while its second attempt dials.
+    Abandoned,
+}
+
+#[tokio::test]
+async fn observer_sees_all_attempts_of_a_call_as_one() {
+    // Use; whether the second attempt finds a server; the events.
+    let rows = [
+        (Use::Down, true, "start, stream, sent, stream, header, received, received, finish ok"),
+        (Use::Down, false, "start, stream, sent, stream, stream, recv canceled, finish canceled"),
+        (Use::Unary, true, "start, connected, sent, connected, header, received, finish ok"),
+        (Use::Abandoned, false, "start, stream, sent, finish canceled"),
+    ];
+    for (call, served, expected) in rows {
+        let refusing = Peer::with(Handlers::default(), |server| server.max_concurrent_streams(0)).await;
+        let doomed = doomed(Fate::Unread, Transport::TtHeader).await;
+        let serving = Peer::start(Handlers::default()).await;
+        let silent = crate::fixture::Unreachable::new().await;
+        let first = if let Use::Unary = call { doomed } else { refusing.address.clone() };
+        let second = match call {
+            Use::Abandoned => &silent.address,
+            _ if served => &serving.address,
+            _ => &first,
+        };
+        let seen = Recorder::full();
+        let client = builder("").addresses(StaticAddresses::new([&first, second]));
+        let client = client
+            .balance(RoundRobin::default())
+            .pool(PoolKind::Short)
+            .connect_timeout(Duration::from_secs(3600));
+        let client = EchoClient::new(client.observer(seen.clone()).build().unwrap());
+        let ctx = Context::background();
+        match call {
+            Use::Down => drop(down(&client, 2).await),
+            Use::Unary => drop(soon(client.unary(&ctx, req("", 1))).await.unwrap()),
+            Use::Abandoned => {
+                let mut down = client.down(&ctx, req("", 1)).await.unwrap();
+                tokio::select! {
+                    _ = down.recv() => unreachable!("the second address never accepts"),
+                    () = crate::fixture::until(|| client.as_ref().pool_stats().dials == 2) => {}
+                }
+            }
+        }
+        assert_eq!(seen.finished(1).await, expected, "{call:?}");
+    }
+}
+
+#[tokio::test]
+async fn replay_bytes_bound_what_is_sent_again_and_all_of_it_arrives_once() {
+    // Messages; bytes that may be kept; whether the stream is tried again.
+    let rows = [(3, 64 * 1024, true), (9, 64 * 1024, true), (3, 0, false), (3, 30, false)];
+    for (messages, bytes, again) in rows {
+        let refusing = Peer::with(named("refusing"), |server| server.max_concurrent_streams(0)).await;
+        let serving = Peer::start(named("serving")).await;
+        let retry = Retry::default().replay_bytes(bytes);
+        // The pool has one connection, to the first address, until that has refused.
+        let client = clients(&[&refusing.address, &serving.address], Transport::TtHeader, retry);
+        let mut up = client.up(&Context::background()).await.unwrap();
+        let mut sum = 0;
+        for seq in 1..=messages {
+            sum = sum * 10 + seq;
+            // The refusal may have arrived.
+            let _ = up.send(&req("", seq)).await;
+        }
+        let answer = soon(up.close_and_recv()).await;
+        match again {
+            true => assert_eq!(said(answer.unwrap()), ("serving 1".to_owned(), sum)),
+            false => assert_eq!(ended(&answer), "12900 client", "{bytes}"),
+        }
+    }
+}
+
+/// Whether a stream whose Send is the first to see the refusal is tried again.
+#[tokio::test]
+async fn a_send_after_the_refusal_goes_to_the_next_stream() {
+    let refusing = Peer::with(named("refusing"), |server| server.max_concurrent_streams(0)).await;
+    let serving = Peer::start(named("serving")).await;
+    let client = clients(&[&refusing.address, &serving.address], Transport::TtHeader, Retry::default());
+    let stream = client.bidi(&Context::background()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let (sender, mut receiver) = stream.split();
+    for seq in 0..5 {
+        soon(sender.send(&req("", seq))).await.unwrap();
+    }
+    for seq in 0..5 {
+        assert_eq!(said(soon(receiver.recv()).await.unwrap().unwrap()), ("serving 1".to_owned(), seq));
+    }
+    sender.close_send();
+    assert_eq!(soon(receiver.recv()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_call_below_one_that_was_tried_again_is_not_tried_again() {
+    // What the caller's context has; the attempts further down.
+    for (mark, attempts) in [(None, 3), (Some("1"), 1)] {
+        let refusing = Peer::with(Handlers::default(), |server| server.max_concurrent_streams(0)).await;
+        let seen = Recorder::full();
+        let below = refusing.client_with(|client| client.observer(seen.clone()));
+        let handlers = Handlers::default().unary(move |ctx, _| {
+            let below = below.clone();
+            async move {
+                let mut down = below.down(&ctx, req("", 1)).await?;
+                Ok(resp(&ended(&down.recv().await), 0))
+            }
+        });
+        let relay = Peer::start(handlers).await;
+        let ctx = Context::background();
+        let ctx = mark.map_or_else(|| ctx.clone(), |mark| ctx.with_persistent(PERSISTENT, mark));
+        let answer = soon(relay.client().unary(&ctx, req("", 0))).await.unwrap();
+        assert_eq!(said(answer).0, "12900 client");
+        let words = seen.finished(1).await;
+        assert_eq!(words.matches("stream").count(), attempts, "{mark:?}: {words}");
+    }
+}
+
+/// What becomes of the first connection to a server that is none.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    /// It is closed before anything is read.
+    Unread,
+    /// All is read, and nothing is answered.
+    Read,
+    /// A header frame was sent on the stream.
+    Answered,
+}
+
+/// Accepts, and treats each connection so.
+async fn doomed(fate: Fate, transport: Transport) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        match (fate, transport) {
+            (Fate::Answered, _) => loop {
+                let mut wire = Wire::accept(&listener).await;
+                wire.next_of(Header).await;
+                wire.frame(1, Header, &[], b"").await;
+                // The request's message is not read.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            },
+            (Fate::Unread | Fate::Read, _) => loop {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                socket.readable().await.unwrap();
+                if let Fate::Read = fate {
+                    read_what_comes(&mut socket).await;
+                }
+            },
+        }
+    });
+    address
+}
+
+async fn read_what_comes(socket: &mut TcpStream) {
+    let mut buf = [0; 4096];
+    while tokio::time::timeout(Duration::from_millis(100), socket.read(&mut buf)).await.is_ok() {}
+}
+
+#[tokio::test]
+async fn a_stream_that_was_lost_unread_is_tried_again_and_one_that_was_read_is_not() {
+    let rows = [
+        (Fate::Unread, Transport::TtHeader, "ok"),
+        (Fate::Unread, Transport::Grpc, "ok"),
+        (Fate::Read, Transport::TtHeader, "12006 client"),
+        // By gRPC nothing is opened before the server has sent its settings.
+        (Fate::Read, Transport::Grpc, "ok"),
+        (Fate::Answered, Transport::TtHeader, "12006 client"),
+    ];
+    for (fate, transport, expected) in rows {
+        let doomed = doomed(fate, transport).await;
+        let serving = Peer::start(Handlers::default()).await;
+        let client = clients(&[&doomed, &serving.address], transport, Retry::default());
+        assert_eq!(ended(&down(&client, 3).await), expected, "{fate:?} {transport:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_ping_pong_call_that_was_lost_unread_is_tried_again_and_one_that_was_read_is_not() {
+    for (fate, expected) in [(Fate::Unread, "ok"), (Fate::Read, "network")] {
+        let doomed = doomed(fate, Transport::TtHeader).await;
+        let serving = Peer::start(Handlers::default()).await;
+        let client = clients(&[&doomed, &serving.address], Transport::TtHeader, Retry::default());
+        let called = soon(client.unary(&Context::background(), req("", 1))).await;
+        assert!(ended(&called).starts_with(expected), "{fate:?}: {}", ended(&called));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_is_canceled_while_it_is_tried_again_ends_as_canceled() {
+    let refusing = Peer::with(Handlers::default(), |server| server.max_concurrent_streams(0)).await;
+    let silent = crate::fixture::Unreachable::new().await;
+    let client = builder(&refusing.address)
+        .addresses(StaticAddresses::new([refusing.address.clone(), silent.address.clone()]))
+        .balance(RoundRobin::default())
+        .pool(PoolKind::Short)
+        .connect_timeout(Duration::from_secs(3600));
+    let client = EchoClient::new(client.build().unwrap());
+    let (ctx, canceler) = Context::background().with_cancel();
+    let mut down = client.down(&ctx, req("", 1)).await.unwrap();
+    let (tell, mut told) = reports();
+    down.on_close(move |error| tell.send(error.map(brief)));
+    let waiting = tokio::spawn(async move { (ended(&down.recv().await), ended(&down.recv().await)) });
+    crate::fixture::until(|| client.as_ref().pool_stats().dials == 2).await;
+    canceler.cancel();
+    let both = soon(waiting).await.unwrap();
+    assert_eq!(both, ("12007 client".to_owned(), "12007 client".to_owned()));
+    assert_eq!(told.next().await, Some("12007 client".to_owned()), "called once, with the final error");
+}
+
+#[tokio::test]
+async fn an_on_close_callback_waits_for_the_stream_that_was_opened_in_place_of_the_refused_one() {
+    let refusing = Peer::with(named("refusing"), |server| server.max_concurrent_streams(0)).await;
+    let serving = Peer::start(named("serving")).await;
+    let client = clients(&[&refusing.address, &serving.address], Transport::TtHeader, Retry::default());
+    let mut bidi = client.bidi(&Context::background()).await.unwrap();
+    let (tell, mut told) = reports();
+    let at_end = tell.clone();
+    bidi.on_close(move |error| at_end.send(error.map_or_else(|| "ok".to_owned(), brief)));
+    bidi.send(&req("", 7)).await.unwrap();
+    assert_eq!(said(soon(bidi.recv()).await.unwrap().unwrap()).1, 7);
+    tell.send("answered".to_owned());
+    bidi.close_send();
+    assert_eq!(soon(bidi.recv()).await.unwrap(), None);
+    assert_eq!([told.next().await, told.next().await], ["answered", "ok"]);
+}
+
+/// A refusal that comes after the answer has begun is none.
+#[tokio::test]
+async fn a_stream_whose_answer_has_begun_is_not_tried_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = EchoClient::new(builder(&listener.local_addr().unwrap().to_string()).build().unwrap());
+    for first in [Header, Data] {
+        let mut down = client.down(&Context::background(), req("", 1)).await.unwrap();
+        let mut wire = Wire::accept(&listener).await;
+        wire.next_of(Data).await;
+        match first {
+            Header => wire.frame(1, Header, &[], b"").await,
+            _ => {
+                wire.frame(1, Header, &[], b"").await;
+                wire.message(1, &resp("", 1)).await;
+            }
+        }
+        let refusal = kitex::ApplicationException::new(12903, "late").encode("Down", 1);
+        wire.frame(1, Rst, &[], &refusal).await;
+        let mut end = soon(down.recv()).await;
+        if first == Data {
+            assert!(end.unwrap().is_some());
+            end = soon(down.recv()).await;
+        }
+        assert_eq!(ended(&end), "12903 client");
+    }
+}
+
+/// A client that tries a call again as often as it may be refused while this machine is busy: a server that leaves can then
+/// refuse the same call several times.
+fn patient() -> kitex::client::ClientBuilder {
+    builder("").retry(Retry::default().limit(8))
+}
+
+async fn start(address: &str) -> Peer {
+    let server = Server::builder("ServiceB").service(EchoServer::new(Handlers::default()));
+    Peer::bind(server, address).await
+}
+
+type Counts = Arc<std::sync::Mutex<BTreeMap<String, usize>>>;
+
+async fn call_until(client: EchoClient, stop: Arc<AtomicBool>, counts: Counts, number: usize) {
+    while !stop.load(Ordering::SeqCst) {
+        let (what, result) = match number % 4 {
+            0 | 1 => ("down", down(&client, 2).await.map(|got| assert_eq!(got, 2))),
+            2 => ("unary", client.unary(&Context::background(), large(100)).await.map(drop)),
+            _ => ("bidi", echo(&client).await),
+        };
+        let end = ended(&result);
+        let text = result.err().map(|error| format!(" {error}")).unwrap_or_default();
+        *counts.lock().unwrap().entry(format!("{what} {end}{text}")).or_default() += 1;
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+}
+
+async fn echo(client: &EchoClient) -> Result<()> {
+    let mut bidi = client.bidi(&Context::background()).await?;
+    for seq in 0..3 {
+        bidi.send(&req("", seq)).await?;
+        soon(bidi.recv()).await?;
+    }
+    bidi.close_send();
+    soon(bidi.recv()).await.map(drop)
+}
+
+/// Opens 200 streams a second while three servers are restarted in turn. For a minute of it:
+/// `KITEX_ROLLING_SECONDS=60 cargo test -p kitex --test it -- --nocapture rolling_restart_at`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rolling_restart_at_200_openings_a_second_costs_none() {
+    let seconds = std::env::var("KITEX_ROLLING_SECONDS").map_or(2, |seconds| seconds.parse().unwrap());
+    for transport in BOTH {
+        let mut servers =
+            [start("127.0.0.1:0").await, start("127.0.0.1:0").await, start("127.0.0.1:0").await];
+        let addresses = StaticAddresses::new(servers.iter().map(|server| server.address.clone()));
+        let client = patient().addresses(addresses).transport(transport);
+        let client = EchoClient::new(client.build().unwrap());
+        let (mut calls, mut failed, mut late) = (JoinSet::new(), BTreeMap::new(), 0);
+        let (began, mut ticks) = (Instant::now(), tokio::time::interval(Duration::from_millis(5)));
+        let restarts = tokio::spawn(async move {
+            for at in (0..3).cycle() {
+                if began.elapsed() >= Duration::from_secs(seconds) {
+                    break;
+                }
+                let address = servers[at].address.clone();
+                let placeholder = start("127.0.0.1:0").await;
+                std::mem::replace(&mut servers[at], placeholder).shut_down().await;
+                servers[at] = start(&address).await;
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+            servers
+        });
+        while began.elapsed() < Duration::from_secs(seconds) {
+            ticks.tick().await;
+            let client = client.clone();
+            calls.spawn(async move {
+                let opened = Instant::now();
+                let result = down(&client, 2).await;
+                let ended = match &result {
+                    Ok(_) => ended(&result),
+                    Err(error) => format!("{}: {error}", ended(&result)),
+                };
+                (ended, opened.elapsed() > Duration::from_secs(1))
+            });
+            while let Some(call) = calls.try_join_next() {
+                let (ended, was_late) = call.unwrap();
+                late += usize::from(was_late);
+                *failed.entry(ended).or_insert(0) += 1;
+            }
+        }
+        while let Some(call) = calls.join_next().await {
+            *failed.entry(call.unwrap().0).or_insert(0) += 1;
+        }
+        drop(restarts.await.unwrap());
+        println!("{transport:?}: {failed:?}, {late} took more than a second");
+        assert_eq!(
+            failed.keys().map(String::as_str).collect::<Vec<_>>(),
+            ["ok"],
+            "{transport:?}: {failed:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolling_restart_of_three_servers_costs_no_stream_and_no_call() {
+    for transport in BOTH {
+        for pool in [PoolKind::Mux(2), PoolKind::long()] {
+            let mut servers =
+                [start("127.0.0.1:0").await, start("127.0.0.1:0").await, start("127.0.0.1:0").await];
+            let addresses = StaticAddresses::new(servers.iter().map(|server| server.address.clone()));
+            let client = patient().addresses(addresses).transport(transport).pool(pool).build().unwrap();
+            let client = EchoClient::new(client);
+            let (stop, counts) = (Arc::new(AtomicBool::new(false)), Counts::default());
+            let task =
+                |number| tokio::spawn(call_until(client.clone(), stop.clone(), counts.clone(), number));
+            let tasks: Vec<_> = (0..24).map(task).collect();
+            for round in 0..6 {
+                tokio::time::sleep(Duration::from_millis(150)).await;
+                let address = servers[round % 3].address.clone();
+                let Some(leaving) = servers.get_mut(round % 3) else { continue };
+                let placeholder = start("127.0.0.1:0").await;
+                std::mem::replace(leaving, placeholder).shut_down().await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                servers[round % 3] = start(&address).await;
+            }
+            stop.store(true, Ordering::SeqCst);
+            for task in tasks {
+                soon(task).await.unwrap();
+            }
+            let counts = counts.lock().unwrap().clone();
+            let failed: Vec<_> = counts.iter().filter(|(what, _)| !what.ends_with(" ok")).collect();
+            assert_eq!(failed, Vec::<(&String, &usize)>::new(), "{transport:?} {pool:?}: of {counts:?}");
+            assert_eq!(counts.len(), 3, "each kind of call was made: {counts:?}");
+        }
+    }
+}

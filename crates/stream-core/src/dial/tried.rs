@@ -1,0 +1,55 @@
+//! The instances that were tried for one call.
+
+use std::sync::Arc;
+
+use kerrors::Error;
+
+/// The instances that were tried for one call without success.
+#[derive(Debug, Default)]
+pub struct Tried {
+    failed: Vec<Arc<str>>,
+    /// Those whose dial takes long.
+    pub(crate) slow: Vec<Arc<str>>,
+    /// The instance that has refused the call before: another is preferred.
+    pub(crate) refused_by: Option<Arc<str>>,
+    /// It has done so by closing its connections, so it shuts down or restarts.
+    pub(crate) is_closed: bool,
+    error: Option<Error>,
+}
+
+impl Tried {
+    /// Returns those of a call that was refused by the instance at an address before.
+    pub fn after(refused_by: Option<&Arc<str>>) -> Self {
+        Self { refused_by: refused_by.cloned(), ..Self::default() }
+    }
+
+    /// Records that the instance at `address` could not be reached.
+    pub(crate) fn add(&mut self, address: &Arc<str>, error: Error) {
+        self.failed.push(address.clone());
+        self.error = Some(error);
+    }
+
+    /// Records that a dial of the instance at `address` takes long.
+    pub(crate) fn add_slow(&mut self, address: &Arc<str>) {
+        self.slow.push(address.clone());
+    }
+
+    /// Records that the instance at `address` has closed the connection that was selected.
+    pub(crate) fn closed_by(&mut self, address: &Arc<str>) {
+        self.refused_by = Some(address.clone());
+        self.is_closed = true;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.failed.is_empty() && self.slow.is_empty() && self.refused_by.is_none()
+    }
+
+    pub(crate) fn has(&self, address: &Arc<str>) -> bool {
+        self.failed.contains(address) || self.slow.contains(address)
+    }
+
+    /// Returns the error of the last instance that was tried.
+    pub(crate) fn last_error(&self) -> Option<Error> {
+        self.error.clone()
+    }
+}
