@@ -144,6 +144,41 @@ fn an_encode_error_fails_one_call_and_not_the_connection() {
 }
 
 #[test]
+fn a_header_that_cannot_be_encoded_fails_one_call_and_a_header_still_precedes_messages() {
+    let large: Metadata = [("k", vec![b'v'; 65_536])].into_iter().collect();
+    let small: Metadata = [("k", "small")].into_iter().collect();
+    for (by_send, again, expected) in [
+        (false, None, None),
+        (true, None, None),
+        (false, Some(&small), Some("small")),
+        (true, Some(&small), Some("small")),
+    ] {
+        let row = format!("failed by Send: {by_send}, set again: {}", again.is_some());
+        let (mut pair, key, handler) = Pair::opened(&Dial::default());
+        assert!(pair.server.conn.set_header(handler, &large), "{row}");
+        let failed = match by_send {
+            true => text(pair.send(Side::Server, handler, b"lost")),
+            false => text(pair.server.conn.send_header(handler)),
+        };
+        assert_eq!(failed.split(' ').nth(2), Some("code=12005]"), "{row}");
+        if let Some(strings) = again {
+            assert!(pair.server.conn.set_header(handler, strings), "{row}");
+        }
+        assert!(pair.send(Side::Server, handler, b"sent").unwrap(), "{row}");
+        pair.server.conn.finish(handler, &Finish::default());
+        pair.drive();
+        pair.check_wire();
+        assert_eq!(pair.to_client.sent.word(1), "HDT", "{row}");
+        assert_eq!(pair.to_client.sent.frames()[0].get(b"k"), expected, "{row}");
+        assert!(matches!(pair.client.conn.header(key), Poll::Ready(Ok(_))), "{row}");
+        assert!(
+            matches!(pair.recv(Side::Client, key), Poll::Ready(Ok(Some(message))) if *message == *b"sent"),
+            "{row}"
+        );
+    }
+}
+
+#[test]
 fn open_with_a_passed_deadline_sends_nothing() {
     let mut pair = Pair::default();
     let error = pair.try_open(&Dial { deadline: Some(Duration::ZERO), ..Dial::default() }).unwrap_err();

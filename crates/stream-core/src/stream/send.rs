@@ -108,7 +108,7 @@ impl SendStream {
     ///
     /// # Errors
     /// The error that the stream ended with; [`ILLEGAL_OPERATION`](kerrors::Code::ILLEGAL_OPERATION) if the
-    /// header is too large.
+    /// header is too large: its strings are dropped, and others may be set.
     pub fn send_header(&self) -> Result<(), Error> {
         self.inner.transport.send_header()
     }

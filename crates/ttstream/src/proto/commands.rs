@@ -110,7 +110,8 @@ impl Connection {
     ///
     /// # Errors
     /// The error that the stream ended with: a header after the end may make a client close the connection.
-    /// [`ILLEGAL_OPERATION`](kerrors::Code::ILLEGAL_OPERATION) if it cannot be encoded; then it is lost.
+    /// [`ILLEGAL_OPERATION`](kerrors::Code::ILLEGAL_OPERATION) if it cannot be encoded: its strings are
+    /// dropped, and a header without them precedes the next message unless others are set.
     pub fn send_header(&mut self, key: StreamKey) -> Result<(), Error> {
         self.check_send(key)?;
         self.write_header(key).map_err(|error| illegal_operation(self.side(), &error).into())

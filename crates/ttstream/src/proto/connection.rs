@@ -561,10 +561,16 @@ impl Connection {
         }
     }
 
-    /// Server: queues the stream's header frame unless it was already sent.
+    /// Server: queues the stream's header frame unless it was already sent. If it cannot be encoded, its strings are
+    /// dropped, and it is still to be sent: a peer takes no message before it.
     pub(super) fn write_header(&mut self, key: StreamKey) -> Result<(), EncodeError> {
         let header = self.table.get_mut(key).and_then(|stream| stream.send_mut().take_header());
-        header.map_or(Ok(()), |header| self.write(key, &Frame::new(FrameType::Header, &header, &[])))
+        let Some(header) = header else { return Ok(()) };
+        let written = self.write(key, &Frame::new(FrameType::Header, &header, &[]));
+        if written.is_err() {
+            self.stream_mut(key).into_iter().for_each(|stream| stream.send_mut().drop_header());
+        }
+        written
     }
 
     /// Queues a frame about the connection itself.

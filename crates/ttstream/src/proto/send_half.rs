@@ -108,6 +108,11 @@ impl SendHalf {
         Some(self.header.take().map_or_else(Metadata::new, |header| *header))
     }
 
+    /// Records that the header frame could not be encoded: its strings are dropped, and it is still to be sent.
+    pub(super) fn drop_header(&mut self) {
+        self.header_sent = false;
+    }
+
     /// Records that the last frame is queued. Returns `false` if it was before.
     pub(super) fn mark_trailer_sent(&mut self) -> bool {
         !mem::replace(&mut self.trailer_sent, true)
