@@ -6,7 +6,7 @@ use std::process::Command;
 /// other process sees the right code.
 #[test]
 fn killmatrix_kill_ends_every_stream_of_a_chain_with_its_code() {
-    for cells in ["TTHeader Kill Server", "gRPC Kill Bidi"] {
+    for cells in ["TTHeader Kill Server", "credits Kill Client", "gRPC Kill Bidi"] {
         let mut run = Command::new(env!("CARGO_BIN_EXE_killmatrix"));
         let output = run.args(["run", "--only", cells]).output().expect("the program is built");
         let text = String::from_utf8_lossy(&output.stdout);

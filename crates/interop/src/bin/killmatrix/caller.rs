@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{Receiver, channel};
 
 use crate::hop::FLOOD;
-use crate::link::{Link, end_line, impatient, req};
+use crate::link::{Link, end_line, req};
 
 /// The arguments of the client.
 #[derive(Debug, Args)]
@@ -44,8 +44,7 @@ pub(crate) enum Mode {
 
 /// Calls, and prints how the call ended; calls again for each line `again`.
 pub(crate) async fn run(args: CallerArgs) -> Result<(), Failure> {
-    let config = if args.slow { impatient() } else { Default::default() };
-    let client = args.link.client_with("A", &args.addr, config)?;
+    let client = args.link.client("A", &args.addr, args.slow)?;
     let (sender, mut lines) = channel(8);
     std::thread::spawn(move || {
         for line in std::io::stdin().lines().map_while(std::result::Result::ok) {

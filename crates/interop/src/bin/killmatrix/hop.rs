@@ -12,7 +12,7 @@ use kitex::{
 };
 use serde_json::json;
 
-use crate::link::{Link, end_line, impatient, resp};
+use crate::link::{Link, end_line, resp};
 
 /// The arguments of a service.
 #[derive(Debug, Args)]
@@ -38,10 +38,9 @@ pub(crate) async fn run(args: HopArgs) -> Result<(), Failure> {
         std::process::exit(0);
     });
     let HopArgs { name, addr, next, slow, link } = args;
-    let next = (!next.is_empty()).then(|| link.client(&name, &next)).transpose()?;
+    let next = (!next.is_empty()).then(|| link.client(&name, &next, false)).transpose()?;
     let service = LabServer::new(Hop { name: name.clone(), next, slow });
-    let server = Server::builder(&name).service(service);
-    let server = if slow { server.connection(impatient()) } else { server };
+    let server = Server::builder(&name).service(service).connection(link.connection(slow));
     let server = server.bind(&addr).await?;
     print(&json!({"ev": "listening", "addr": server.local_addr().to_string()}));
     server.serve().await;

@@ -1,6 +1,7 @@
 //! The cells of the matrix, and what must be seen in each: data. Owns no process.
 
 use crate::caller::Mode;
+use crate::link::Wire;
 
 /// What happens to the middle service C, or what is slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ impl Fault {
             Self::Stop => "6 s of deadline",
             Self::Blackhole => "TCP: 20 s without an acknowledgement, 30 s of silence and a probe",
             Self::Refused => "as for a kill, twice",
-            Self::SlowReader => "2 s for a slow consumer; over gRPC 6 s of deadline",
+            Self::SlowReader => "2 s for a slow consumer; over gRPC or with credits 6 s of deadline",
         }
     }
 }
@@ -48,7 +49,7 @@ pub(crate) enum Moment {
 /// One cell.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cell {
-    pub(crate) grpc: bool,
+    pub(crate) wire: Wire,
     pub(crate) fault: Fault,
     pub(crate) mode: Mode,
     pub(crate) moment: Moment,
@@ -62,10 +63,10 @@ pub(crate) const MOMENTS: [Moment; 3] = [Moment::Idle, Moment::MidStream, Moment
 /// Every cell.
 pub(crate) fn cells() -> Vec<Cell> {
     let mut cells = Vec::new();
-    for grpc in [false, true] {
+    for wire in Wire::ALL {
         for fault in FAULTS {
             for mode in MODES {
-                cells.extend(MOMENTS.map(|moment| Cell { grpc, fault, mode, moment }));
+                cells.extend(MOMENTS.map(|moment| Cell { wire, fault, mode, moment }));
             }
         }
     }
@@ -74,8 +75,7 @@ pub(crate) fn cells() -> Vec<Cell> {
 
 impl Cell {
     pub(crate) fn name(&self) -> String {
-        let transport = if self.grpc { "gRPC" } else { "TTHeader" };
-        format!("{transport} {:?} {:?} {:?}", self.fault, self.mode, self.moment)
+        format!("{} {:?} {:?} {:?}", self.wire.name(), self.fault, self.mode, self.moment)
     }
 
     /// What the client sends and asks for.
@@ -93,8 +93,7 @@ impl Cell {
             Fault::Stop => 6,
             // Nothing is sent that could fail.
             _ if self.mode == Mode::Client && self.moment == Moment::Idle => 6,
-            // HTTP/2 makes the sender wait for as long as the reader does.
-            Fault::SlowReader if self.grpc => 6,
+            Fault::SlowReader if self.wire.waits_for_readers() => 6,
             _ => 300,
         }
     }
@@ -159,7 +158,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         services: "A",
-        when: |cell| cell.fault == Fault::Refused && cell.grpc,
+        when: |cell| cell.fault == Fault::Refused && cell.wire == Wire::Grpc,
         ends: &[(Some(13), "refused")],
     },
     Rule { services: "A", when: |cell| cell.fault == Fault::Refused, ends: &[(Some(12001), "refused")] },
@@ -184,7 +183,9 @@ const RULES: &[Rule] = &[
     Rule { services: "CDE", when: is_canceling, ends: &[code(12007), code(12013), code(12006), code(1)] },
     Rule {
         services: "ABCDE",
-        when: |cell| cell.fault == Fault::Stop || (cell.fault == Fault::SlowReader && cell.grpc),
+        when: |cell| {
+            cell.fault == Fault::Stop || (cell.fault == Fault::SlowReader && cell.wire.waits_for_readers())
+        },
         ends: &[code(12015), code(4), code(1), OWN_DEADLINE],
     },
     Rule {
@@ -202,7 +203,7 @@ const RULES: &[Rule] = &[
         when: is_client_idle,
         ends: &[code(12013), code(12006), code(12015), code(4), code(1), OWN_DEADLINE],
     },
-    Rule { services: "A", when: |cell| cell.grpc, ends: &[(Some(13), "connection error")] },
+    Rule { services: "A", when: |cell| cell.wire == Wire::Grpc, ends: &[(Some(13), "connection error")] },
     Rule { services: "A", when: |_| true, ends: &[(Some(12001), "code=12006")] },
     Rule { services: "B", when: |_| true, ends: &[code(12006)] },
     // Its connections above and below are lost at the same time.
@@ -210,7 +211,7 @@ const RULES: &[Rule] = &[
     // Nothing is answered before the end of a client stream.
     Rule {
         services: "DE",
-        when: |cell| cell.grpc && cell.mode == Mode::Client,
+        when: |cell| cell.wire == Wire::Grpc && cell.mode == Mode::Client,
         ends: &[code(12013), code(1)],
     },
     Rule { services: "DE", when: |_| true, ends: &[code(12013)] },

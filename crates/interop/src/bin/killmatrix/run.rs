@@ -101,7 +101,7 @@ impl Chain {
         words.extend(["--mode", &mode, "--word", cell.word()].map(str::to_owned));
         words.extend(["--deadline".to_owned(), deadline.to_string()]);
         words.extend((cell.fault == Fault::SlowReader && !slow_last).then(|| "--slow".to_owned()));
-        words.extend(cell.grpc.then(|| "--grpc".to_owned()));
+        words.extend(["--wire".to_owned(), cell.wire.arg()]);
         let a = Process::start(&words, outer, limit)?;
         Ok(Self { a, b, c, d, e, proxy, space })
     }
@@ -185,7 +185,7 @@ fn service(
         words.extend(["--next".to_owned(), next.to_owned()]);
     }
     words.extend(slow.then(|| "--slow".to_owned()));
-    words.extend(cell.grpc.then(|| "--grpc".to_owned()));
+    words.extend(["--wire".to_owned(), cell.wire.arg()]);
     let process = start(&words)?;
     let listening = process.next("listening", START).ok_or_else(|| format!("{name} does not listen"))?;
     let address = listening["addr"].as_str().unwrap_or_default().to_owned();

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use crate::link::Wire;
 use crate::matrix::{Cell, FAULTS, Fault};
 use crate::run::{End, Shown};
 
@@ -18,7 +19,7 @@ pub(crate) enum Verdict {
 #[derive(Debug)]
 pub(crate) struct Judged {
     fault: Fault,
-    grpc: bool,
+    wire: Wire,
     pub(crate) verdict: Verdict,
     /// When the last of its ends came.
     slowest: Duration,
@@ -31,7 +32,7 @@ pub(crate) fn judge(cell: &Cell, shown: &Result<Shown, String>, texts: bool) -> 
     let name = cell.name();
     let judged = |verdict, slowest, text| Judged {
         fault: cell.fault,
-        grpc: cell.grpc,
+        wire: cell.wire,
         verdict,
         slowest,
         text: format!("{name:36} {text}"),
@@ -80,9 +81,9 @@ pub(crate) fn summary(judged: &[Judged]) -> String {
         "fault", "transport", "held", "failed", "skipped", "slowest end"
     );
     for fault in FAULTS {
-        for grpc in [false, true] {
+        for wire in Wire::ALL {
             let of: Vec<_> =
-                judged.iter().filter(|judged| judged.fault == fault && judged.grpc == grpc).collect();
+                judged.iter().filter(|judged| judged.fault == fault && judged.wire == wire).collect();
             if of.is_empty() {
                 continue;
             }
@@ -93,7 +94,7 @@ pub(crate) fn summary(judged: &[Judged]) -> String {
                 table,
                 "{:12} {:10} {:>4} {:>6} {:>7} {slowest:>9} ms  {}",
                 format!("{fault:?}"),
-                if grpc { "gRPC" } else { "TTHeader" },
+                wire.name(),
                 count(Verdict::Held),
                 count(Verdict::Failed),
                 count(Verdict::Skipped),
