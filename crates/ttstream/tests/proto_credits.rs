@@ -179,6 +179,38 @@ fn flow_credits_hold_after_a_burst_before_the_answer() {
     assert_eq!(fill(&mut pair, Side::Client, key, &[0; 256]), 4);
 }
 
+/// More than a batch is queued when the peer's answer arrives: what announces the limit follows all of it.
+#[test]
+fn flow_credits_hold_after_data_that_was_queued_before_the_answer() {
+    for side in SIDES {
+        let mut pair = Pair::new(small(), small());
+        let key = pair.open(&Dial::default());
+        if side == Side::Server {
+            pair.to_client.held = true;
+            pair.drive();
+        }
+        let (sender, receiver) = match side {
+            Side::Client => (key, None),
+            Side::Server => (pair.accepted(key), Some(key)),
+        };
+        pair.wire_from(side).window = 1000;
+        let mut sent = 0;
+        while pair.send(side, sender, &[0; 8000]).unwrap() {
+            sent += 1;
+        }
+        assert!(sent > 8, "{side:?}: more than one batch");
+        pair.to_client.held = false;
+        pair.drive();
+        let receiver = receiver.unwrap_or_else(|| pair.accepted(key));
+        assert!(pair.client.conn.has_credits() && pair.server.conn.has_credits(), "{side:?}");
+        assert_eq!(take(&mut pair, other(side), receiver), sent, "{side:?}");
+        assert_eq!(code(&mut pair, other(side), receiver), None, "{side:?}");
+        pair.drive();
+        assert!(pair.peer(side).events.contains(&Event::Writable(sender)), "{side:?}: its Send is woken");
+        assert_eq!(fill(&mut pair, side, sender, &[0; 256]), 4, "{side:?}: the window is free");
+    }
+}
+
 #[test]
 fn flow_credits_hold_up_no_sender_to_a_stream_that_discards() {
     let (mut pair, keys) = agreed(small(), small(), 2);

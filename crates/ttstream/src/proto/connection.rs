@@ -128,12 +128,8 @@ impl Connection {
     pub fn poll_transmit(&mut self, out: &mut Transmit) -> bool {
         debug_assert!(out.is_empty(), "the last batch is written before the next is taken");
         let paused = self.is_paused();
-        for key in self.outbound.take(&mut self.table, out) {
-            if self.table.get_mut(key).is_some_and(|stream| self.outbound.wakes_sender(stream)) {
-                self.events.push_back(Event::Writable(key));
-            }
-            self.forget(key);
-        }
+        let served = self.outbound.take(&mut self.table, out);
+        self.wake_served(&served);
         if self.outbound.take_room() {
             self.events.push_back(Event::Openable);
             for key in self.table.keys() {
@@ -571,6 +567,23 @@ impl Connection {
             self.stream_mut(key).into_iter().for_each(|stream| stream.send_mut().drop_header());
         }
         written
+    }
+
+    /// Queues the frames of all streams for the next write, whatever its size: what is queued next follows them.
+    #[cold]
+    pub(super) fn flush_streams(&mut self) {
+        let served = self.outbound.flush(&mut self.table);
+        self.wake_served(&served);
+    }
+
+    /// Wakes the senders of streams whose queued frames have had a turn, and forgets those whose last frame that was.
+    fn wake_served(&mut self, served: &[StreamKey]) {
+        for &key in served {
+            if self.table.get_mut(key).is_some_and(|stream| self.outbound.wakes_sender(stream)) {
+                self.events.push_back(Event::Writable(key));
+            }
+            self.forget(key);
+        }
     }
 
     /// Queues a frame about the connection itself.

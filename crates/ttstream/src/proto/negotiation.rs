@@ -51,8 +51,9 @@ impl Connection {
     }
 
     /// Sends within credit from now on, since the peer has shown that meta frames of stream 0 arrive. The frame of
-    /// this end announces that to the peer.
+    /// this end announces that to the peer, so it follows everything that was sent without regard to credit.
     fn limit_sends(&mut self, window: u32) {
+        self.flush_streams();
         self.credit_mut().limit_sends(window);
         self.begin_grants();
     }

@@ -185,16 +185,14 @@ impl Outbound {
         self.queued = self.queued.saturating_sub(stream.send_mut().purge());
     }
 
+    /// Moves all queued frames to the batch, whatever its size. Returns the streams that had a turn.
+    pub(super) fn flush(&mut self, table: &mut Table) -> Vec<StreamKey> {
+        self.fill(table, usize::MAX)
+    }
+
     /// Moves the next batch to `out`, which must be empty. Returns the streams that had a turn.
     pub(super) fn take(&mut self, table: &mut Table, out: &mut Transmit) -> Vec<StreamKey> {
-        let mut served = Vec::new();
-        while self.batch.len() < BATCH {
-            let Some(key) = self.turns.pop_front() else { break };
-            if let Some(stream) = table.get_mut(key) {
-                self.serve(key, stream);
-                served.push(key);
-            }
-        }
+        let served = self.fill(table, BATCH);
         self.replies = 0;
         self.control = 0;
         self.urgent = false;
@@ -204,6 +202,19 @@ impl Outbound {
             return served;
         }
         mem::swap(&mut self.batch, out);
+        served
+    }
+
+    /// Moves queued frames to the batch, until it has `size` bytes.
+    fn fill(&mut self, table: &mut Table, size: usize) -> Vec<StreamKey> {
+        let mut served = Vec::new();
+        while self.batch.len() < size {
+            let Some(key) = self.turns.pop_front() else { break };
+            if let Some(stream) = table.get_mut(key) {
+                self.serve(key, stream);
+                served.push(key);
+            }
+        }
         served
     }
 
