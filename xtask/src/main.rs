@@ -8,6 +8,7 @@ mod codegen;
 mod command;
 mod conformance;
 mod differential;
+mod fuzz;
 mod idl_corpus;
 mod idl_values;
 mod interop;
@@ -41,6 +42,8 @@ enum Task {
     Conformance(conformance::Options),
     /// Decodes generated TTHeader frames by ours and by gopkg, and compares.
     Differential(differential::Options),
+    /// Runs the fuzz targets, and adds what they have executed to docs/fuzz.md.
+    Fuzz(fuzz::Options),
     /// Generates and compiles every IDL below a folder, and compares with Kitex.
     IdlCorpus(idl_corpus::Options),
     /// Sends random values of random types from Kitex's code through ours and back.
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Task::Codegen(options) => codegen::run(&options).map(|()| ExitCode::SUCCESS),
         Task::Conformance(options) => conformance::run(&options).map(|()| ExitCode::SUCCESS),
         Task::Differential(options) => differential::run(&options).map(|()| ExitCode::SUCCESS),
+        Task::Fuzz(options) => fuzz::run(&options).map(|()| ExitCode::SUCCESS),
         Task::IdlCorpus(options) => idl_corpus::run(&options).map(|()| ExitCode::SUCCESS),
         Task::IdlValues(options) => idl_values::run(&options).map(|()| ExitCode::SUCCESS),
         Task::Interop(options) => interop::run(&options).map(|()| ExitCode::SUCCESS),

@@ -98,6 +98,9 @@ pub use protocol::protocols;
 pub use transport::TtStream;
 #[cfg(feature = "tokio")]
 pub use unary::CallProtocol;
+#[cfg(all(fuzzing, feature = "tokio"))]
+#[doc(hidden)]
+pub use unary::fuzz;
 
 #[cfg(all(test, loom))]
 use stream_core::models;

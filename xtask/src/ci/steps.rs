@@ -2,13 +2,12 @@
 //! A step is a list of commands; a missing tool is a reason to skip it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-
-use serde_json::Value;
+use std::path::Path;
 
 use crate::Result;
 use crate::bench::instructions;
 use crate::command::{Cmd, install};
+use crate::fuzz;
 use crate::idl_values;
 use crate::workspace::Workspace;
 
@@ -100,10 +99,8 @@ const FEATURES_OF_EXAMPLES: &[(&str, &str)] = &[("tls", "tls")];
 pub(crate) const TESTED_EXAMPLES: &[(&str, &str)] =
     &[("chat", "client"), ("chat", "service"), ("kitex-top", "services")];
 
-const FUZZ: &str = "crates/fuzz";
 const OUTSIDE: &str = "crates/outside";
 const NO_NIGHTLY: &str = "there is no nightly toolchain: rustup toolchain install nightly";
-const INSTALL_FUZZ: &str = "cargo install cargo-fuzz --locked --version 0.13.2";
 /// Enough to see a leak of one way of ending; `cargo xtask soak` runs a million.
 const SOAK_STREAMS: u64 = 20_000;
 /// Enough for a hundred servers and runtimes to die; ten minutes are `cargo xtask soak --dying 600`.
@@ -112,7 +109,7 @@ const DYING_SECONDS: u64 = 15;
 const NO_STD_TARGET: &str = "x86_64-unknown-none";
 
 fn fmt(_: &Setting) -> Result<Plan> {
-    let outside = [FUZZ, OUTSIDE].map(|folder| Path::new(folder).join("Cargo.toml"));
+    let outside = [fuzz::FOLDER, OUTSIDE].map(|folder| Path::new(folder).join("Cargo.toml"));
     let outside = outside.into_iter().filter(|manifest| manifest.exists());
     let outside = outside.map(|manifest| Cmd::new("cargo fmt --check --manifest-path").path(&manifest));
     Ok(run([Cmd::new("cargo fmt --all --check")].into_iter().chain(outside)))
@@ -238,40 +235,16 @@ fn counts(_: &Setting) -> Result<Plan> {
 }
 
 fn fuzz(setting: &Setting) -> Result<Plan> {
-    if !Path::new(FUZZ).exists() {
+    if !Path::new(fuzz::FOLDER).exists() {
         return Ok(skip("there is no crates/fuzz"));
     }
     if !has_nightly() {
         return Ok(skip(NO_NIGHTLY));
     }
-    let install = Cmd::new("cargo fuzz --version").probe().is_none().then(|| Cmd::new(INSTALL_FUZZ));
-    let targets: Vec<Cmd> =
-        fuzz_targets()?.iter().map(|target| fuzz_target(target, setting)).collect::<Result<_>>()?;
-    Ok(run(install.into_iter().chain(targets)))
-}
-
-/// New inputs go to a corpus in the target folder; the checked-in corpus is only read.
-fn fuzz_target(target: &str, setting: &Setting) -> Result<Cmd> {
-    let found = setting.workspace.target.join("fuzz-corpus").join(target);
-    fs::create_dir_all(&found)?;
-    let seeds: PathBuf = [FUZZ, "corpus", target].iter().collect();
-    let fuzz = Cmd::new("cargo +nightly fuzz run --fuzz-dir").arg(FUZZ).arg("--target-dir");
-    let fuzz = fuzz.path(&setting.workspace.target.join("fuzz")).arg(target).path(&found);
-    let fuzz = if seeds.exists() { fuzz.path(&seeds) } else { fuzz };
-    let time = format!("-max_total_time={}", setting.fuzz_seconds);
-    // Decoding measures its stack; this check of AddressSanitizer would place frames on the heap.
-    let fuzz = fuzz.env("ASAN_OPTIONS", "detect_stack_use_after_return=0");
-    Ok(fuzz.args(&["--", &time, "-verbosity=0", "-print_funcs=0", "-print_final_stats=1"]))
-}
-
-fn fuzz_targets() -> Result<Vec<String>> {
-    let manifest = Path::new(FUZZ).join("Cargo.toml");
-    let metadata =
-        Cmd::new("cargo metadata --format-version 1 --no-deps --manifest-path").path(&manifest).read()?;
-    let metadata: Value = serde_json::from_str(&metadata)?;
-    let targets = metadata["packages"][0]["targets"].as_array().into_iter().flatten();
-    let programs = targets.filter(|target| target["kind"][0] == "bin");
-    Ok(programs.filter_map(|target| target["name"].as_str().map(str::to_owned)).collect())
+    let target =
+        |target: &String| fuzz::target_command(target, &setting.workspace, setting.fuzz_seconds, false);
+    let targets: Vec<Cmd> = fuzz::targets()?.iter().map(target).collect::<Result<_>>()?;
+    Ok(run(fuzz::install().into_iter().chain(targets)))
 }
 
 fn soak(_: &Setting) -> Result<Plan> {

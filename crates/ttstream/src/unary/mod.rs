@@ -4,7 +4,11 @@
 //! Knows the envelope of a Thrift message, which contains the method's name; not its body.
 
 mod call;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod serve;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub(crate) use call::Calls;

@@ -132,8 +132,10 @@ fn decode_ttheader(buf: &mut BytesMut, limits: &Limits) -> Result<Option<Message
     let payload = match frame.payload.first_chunk() {
         Some([0x80, 0x01]) | None => frame.payload,
         Some(_) => {
+            // Whatever length it claims, the frame around it is within the limits, and is the whole message.
+            let limits = Limits { frame_len: usize::MAX, ..*limits };
             let mut framed = BytesMut::from(frame.payload);
-            take_framed(&mut framed, limits)?.ok_or(ExceptionError::Truncated)?
+            take_framed(&mut framed, &limits)?.ok_or(ExceptionError::Truncated)?
         }
     };
     let message = Message::read(&payload, metadata)?;
