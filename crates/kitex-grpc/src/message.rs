@@ -154,20 +154,32 @@ impl Decoder {
     pub(crate) fn next(&mut self) -> Result<Option<Received>, MessageError> {
         let Some(mut body) = self.take_body()? else { return Ok(None) };
         let missing = body.len.saturating_sub(body.read.len());
-        if missing > self.chunk.len() {
+        let Some(rest) = self.chunk.get(..missing) else {
             body.read.extend_from_slice(&self.chunk);
             self.chunk = Bytes::new();
             self.body = Some(body);
             return Ok(None);
+        };
+        if body.read.is_empty() && missing >= SHORT {
+            return Ok(Some(body.received(self.chunk.split_to(missing))));
         }
-        let rest = self.chunk.split_to(missing);
-        if body.read.is_empty() {
-            let bytes = if rest.len() < SHORT { Bytes::copy_from_slice(&rest) } else { rest };
-            return Ok(Some(body.received(bytes)));
-        }
-        body.read.extend_from_slice(&rest);
-        let bytes = std::mem::take(&mut body.read).freeze();
+        let bytes = if body.read.is_empty() {
+            Bytes::copy_from_slice(rest)
+        } else {
+            body.read.extend_from_slice(rest);
+            std::mem::take(&mut body.read).freeze()
+        };
+        self.consume(missing);
         Ok(Some(body.received(bytes)))
+    }
+
+    /// Removes the first `len` bytes of the chunk. A consumed chunk does not keep the read buffer alive.
+    fn consume(&mut self, len: usize) {
+        if len < self.chunk.len() {
+            self.chunk.advance(len);
+        } else {
+            self.chunk = Bytes::new();
+        }
     }
 
     /// Returns the message whose prefix is complete.
@@ -176,7 +188,8 @@ impl Decoder {
             return Ok(Some(body));
         }
         let missing = PREFIX.saturating_sub(self.prefix.len()).min(self.chunk.len());
-        self.prefix.extend_from_slice(&self.chunk.split_to(missing));
+        self.prefix.extend_from_slice(self.chunk.get(..missing).unwrap_or_default());
+        self.consume(missing);
         let Some(&[flag, a, b, c, d]) = self.prefix.first_chunk::<PREFIX>() else { return Ok(None) };
         self.prefix.clear();
         let len = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
@@ -228,6 +241,21 @@ mod tests {
         for step in [1, 2, 5, 7, 16_384, bytes.len()] {
             let found = decode(&mut Decoder::new(1 << 20, None), &bytes, step).unwrap();
             assert_eq!(found, payloads, "{step}");
+        }
+    }
+
+    #[test]
+    fn a_chunk_that_is_consumed_is_released() {
+        let rows = [(SHORT - 1, true), (SHORT, false)];
+        for (len, is_copied) in rows {
+            let mut decoder = Decoder::new(1 << 20, None);
+            let chunk = bytes_of(&vec![7; len], None).freeze();
+            decoder.push(chunk.clone());
+            let message = decoder.next().unwrap().unwrap();
+            assert_eq!((message.bytes.len(), decoder.held()), (len, 0));
+            assert_eq!(chunk.is_unique(), is_copied, "{len}");
+            drop(message);
+            assert!(chunk.is_unique(), "{len}");
         }
     }
 

@@ -31,8 +31,9 @@ impl Pending {
     #[must_use]
     pub(crate) fn put(&mut self, message: &Encoded<'_>) -> bool {
         let is_first = self.0.is_empty();
-        // A message that comes alone takes what it needs, several grow only once.
-        self.0.reserve(if is_first { message.len() } else { message.len().max(MAX_PENDING) });
+        // A message that comes alone takes what it needs. With the second one there is room for all that may follow.
+        let room = if is_first { 0 } else { MAX_PENDING.saturating_sub(self.0.len()) };
+        self.0.reserve(room.saturating_add(message.len()));
         message.put_to(&mut self.0);
         is_first
     }
@@ -82,6 +83,32 @@ fn poll_capacity(send: &mut SendStream<Bytes>, waker: &Arc<SendWaker>) -> Result
             Poll::Ready(Some(Ok(_))) => return Ok(Poll::Ready(())),
             Poll::Ready(Some(Err(_)) | None) => return Err(Ended),
             Poll::Pending => return Ok(Poll::Pending),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::encode;
+
+    #[test]
+    fn messages_that_wait_together_grow_their_buffer_once() {
+        for len in [0, 100, 1_024, 20_000] {
+            let payload = vec![7; len];
+            let message = encode(&payload, 1 << 20, None).unwrap();
+            let mut pending = Pending::default();
+            assert!(pending.put(&message), "the first");
+            let alone = pending.0.capacity();
+            assert!(alone < 2 * message.len() + 64, "{alone} for a message that comes alone");
+            let mut capacities = Vec::new();
+            while !pending.is_full() {
+                assert!(!pending.put(&message));
+                capacities.push(pending.0.capacity());
+            }
+            capacities.dedup();
+            let most = 2 * (MAX_PENDING + message.len());
+            assert!(matches!(capacities[..], [grown] if grown < most), "{len}: {capacities:?}");
         }
     }
 }
