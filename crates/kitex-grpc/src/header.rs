@@ -6,6 +6,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, TE, USER_AGENT};
+use http::uri::{self, Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, Uri, Version};
 use kerrors::{Code, Side, StreamError};
 use stream_core::call::OutgoingCall;
@@ -65,6 +66,9 @@ const FIXED: [&str; 7] = [
 const FORBIDDEN: [&str; 6] =
     ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "host"];
 
+/// More than the protocol's headers of a request: few calls have to grow their map.
+const USUAL_HEADERS: usize = 12;
+
 /// Unpadded when written; read with padding too.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
@@ -120,14 +124,17 @@ pub(crate) fn request(
     left: Option<std::time::Duration>,
     compression: Option<Compression>,
 ) -> Option<Request<()>> {
-    let path = path(call.method);
-    let uri =
-        Uri::builder().scheme("http").authority(authority(call.callee)).path_and_query(path).build().ok()?;
+    let mut uri = uri::Parts::default();
+    uri.scheme = Some(Scheme::HTTP);
+    uri.authority = Some(authority(call.callee));
+    uri.path_and_query = Some(PathAndQuery::try_from(path(call.method)).ok()?);
+    let uri = Uri::from_parts(uri).ok()?;
     let mut request = Request::new(());
     *request.method_mut() = HttpMethod::POST;
     *request.version_mut() = Version::HTTP_2;
     *request.uri_mut() = uri;
     let headers = request.headers_mut();
+    headers.reserve(USUAL_HEADERS);
     headers.insert(CONTENT_TYPE, content_type(call.method.codec()));
     headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
     headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -152,7 +159,7 @@ pub(crate) fn request(
 fn path(method: &Method) -> String {
     let (package, service, name) = (method.package(), method.service(), method.name());
     let dot = if package.is_empty() { "" } else { "." };
-    format!("/{package}{dot}{service}/{name}")
+    ["/", package, dot, service, "/", name].concat()
 }
 
 /// Adds the names of services and methods. Kitex uses the source's name in the text of a cancel.
@@ -166,8 +173,8 @@ fn put_names(headers: &mut HeaderMap, call: &OutgoingCall<'_>) {
 }
 
 /// Returns `name` if it is valid as `:authority`, else a valid name.
-fn authority(name: &str) -> &str {
-    if name.parse::<http::uri::Authority>().is_ok() { name } else { "localhost" }
+fn authority(name: &str) -> Authority {
+    name.parse().unwrap_or(Authority::from_static("localhost"))
 }
 
 /// Adds a pair, unless it is not valid as a header, as Kitex does.
@@ -207,6 +214,11 @@ fn put_metainfo(headers: &mut HeaderMap, prefix: &str, pairs: &[Pair]) {
 /// Returns the headers that users see: all but those of the protocol, with `-bin` values decoded.
 pub(crate) fn metadata(headers: &HeaderMap) -> Metadata {
     let shown = headers.iter().filter(|(name, _)| !RESERVED.contains(&name.as_str()));
+    let is_binary = |name: &HeaderName| name.as_str().ends_with(BINARY_SUFFIX);
+    if headers.len() == headers.keys_len() && !headers.keys().any(is_binary) {
+        let pairs: Vec<_> = shown.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect();
+        return Metadata::copied_from(pairs.len(), pairs.into_iter());
+    }
     shown
         .map(|(name, value)| (Bytes::copy_from_slice(name.as_str().as_bytes()), plain(name, value)))
         .collect()
@@ -222,7 +234,7 @@ fn plain(name: &HeaderName, value: &HeaderValue) -> Bytes {
 /// Kitex does.
 pub(crate) fn metainfo(headers: &HeaderMap) -> Option<Metainfo> {
     let mut metainfo = Metainfo::default();
-    for (name, value) in headers.keys().filter_map(|name| Some((name, headers.get(name)?))) {
+    for name in headers.keys() {
         let pairs = match name.as_str() {
             name if name.starts_with(TRANSIENT_PREFIX) => &mut metainfo.transient,
             name if name.starts_with(PERSISTENT_PREFIX) => &mut metainfo.persistent,
@@ -230,7 +242,8 @@ pub(crate) fn metainfo(headers: &HeaderMap) -> Option<Metainfo> {
         };
         let key = name.as_str().get(TRANSIENT_PREFIX.len()..).unwrap_or_default();
         let key = key.to_ascii_uppercase().replace('-', "_");
-        pairs.push((Bytes::from(key), Bytes::copy_from_slice(value.as_bytes())));
+        let value = headers.get(name).map(HeaderValue::as_bytes).unwrap_or_default();
+        pairs.push((Bytes::from(key), Bytes::copy_from_slice(value)));
     }
     (!metainfo.is_empty()).then_some(metainfo)
 }
@@ -301,6 +314,24 @@ mod tests {
         let metainfo = metainfo(&headers).unwrap();
         assert_eq!(metainfo.persistent, [pair("K", "first")]);
         assert_eq!(metainfo.transient, [pair("T", "x")]);
+    }
+
+    #[test]
+    fn metadata_of_a_header_that_comes_twice_is_its_last() {
+        // With a binary header, whose value is decoded, and without.
+        for binary in [None, Some(("data-bin", "AP8"))] {
+            let mut headers = HeaderMap::new();
+            let pairs = [("k", "first"), ("grpc-status", "0"), ("other", "x"), ("k", "last")];
+            for (name, value) in pairs.into_iter().chain(binary) {
+                headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+            }
+            let plain = [("k", &b"last"[..]), ("other", b"x")];
+            let expected: Metadata =
+                plain.into_iter().chain(binary.map(|(name, _)| (name, &b"\x00\xff"[..]))).collect();
+            assert_eq!(metadata(&headers), expected);
+            headers.insert("k", HeaderValue::from_static("last"));
+            assert_eq!(metadata(&headers), expected, "without a duplicate");
+        }
     }
 
     #[test]
