@@ -11,33 +11,48 @@ use stream_core::sync::Mutex;
 
 /// The streams of one connection that its task has to check.
 #[derive(Debug, Default)]
-pub(crate) struct Watch {
-    queued: Mutex<Vec<usize>>,
-    task: Mutex<Option<Waker>>,
+pub(crate) struct Watch(Mutex<Queue>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    streams: Vec<usize>,
+    /// The connection's task, while it waits. While it runs, it takes what is queued without being woken.
+    task: Option<Waker>,
 }
 
 impl Watch {
-    /// Sets the task to wake when a stream is queued.
-    pub(crate) fn register(&self, cx: &Context<'_>) {
-        let waker = Some(cx.waker().clone());
-        let known = mem::replace(&mut *self.task.lock(), waker);
-        drop(known);
+    /// Returns the keys of the streams that were queued since the last call. Until [`register`](Self::register) a stream that
+    /// is queued wakes nothing.
+    pub(crate) fn take(&self) -> Vec<usize> {
+        let mut queue = self.0.lock();
+        let (streams, task) = (mem::take(&mut queue.streams), queue.task.take());
+        drop(queue);
+        drop(task);
+        streams
     }
 
-    /// Returns the keys of the streams that were queued since the last call.
-    pub(crate) fn take(&self) -> Vec<usize> {
-        mem::take(&mut *self.queued.lock())
+    /// Sets the task to wake when a stream is queued; wakes it now if one is queued already.
+    pub(crate) fn register(&self, cx: &Context<'_>) {
+        let task = Some(cx.waker().clone());
+        let mut queue = self.0.lock();
+        let known = mem::replace(&mut queue.task, task);
+        let task = if queue.streams.is_empty() { None } else { queue.task.take() };
+        drop(queue);
+        drop(known);
+        task.into_iter().for_each(Waker::wake);
     }
 
     /// Returns whether a stream is queued.
     fn has_queued(&self) -> bool {
-        !self.queued.lock().is_empty()
+        !self.0.lock().streams.is_empty()
     }
 
     /// Has the connection's task look at a stream.
     pub(crate) fn queue(&self, key: usize) {
-        self.queued.lock().push(key);
-        let task = self.task.lock().take();
+        let mut queue = self.0.lock();
+        queue.streams.push(key);
+        let task = queue.task.take();
+        drop(queue);
         task.into_iter().for_each(Waker::wake);
     }
 }
@@ -99,5 +114,44 @@ impl Wake for SendWaker {
     fn wake_by_ref(self: &Arc<Self>) {
         self.watch.queue(self.key);
         self.wake_senders();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_stream_that_is_queued_wakes_a_task_that_waits_and_is_found_by_one_that_runs() {
+        let (watch, count) = (Watch::default(), Arc::new(Count::default()));
+        let woken = || count.0.load(Ordering::Relaxed);
+        let waker = Waker::from(count.clone());
+        let cx = Context::from_waker(&waker);
+        watch.register(&cx);
+        assert_eq!(woken(), 0);
+        watch.queue(1);
+        watch.queue(2);
+        assert_eq!(woken(), 1, "both are taken at once");
+        assert_eq!(watch.take(), [1, 2]);
+        watch.queue(3);
+        assert_eq!(woken(), 1, "the task runs");
+        watch.register(&cx);
+        assert_eq!(woken(), 2, "one came while the task ran");
+        assert_eq!(watch.take(), [3]);
+        watch.register(&cx);
+        assert_eq!(woken(), 2);
+        watch.queue(4);
+        assert_eq!(woken(), 3);
     }
 }

@@ -161,13 +161,13 @@ async fn drive(guard: Guard, mut connection: h2::client::Connection<Socket, Byte
         }
         link.flush_queued();
         let polled = loop {
-            link.watch.register(cx);
             match std::pin::Pin::new(&mut connection).poll(cx) {
                 Poll::Pending if link.flush_queued() || !writer.write_batch(cx) => {}
                 polled => break polled,
             }
         };
         if polled.is_pending() {
+            link.watch.register(cx);
             let held = || link.all().iter().map(|stream| stream.held()).sum();
             gauge.poll(cx, &link.memory, link.wire.bytes(), held);
         }
@@ -187,7 +187,8 @@ impl Connection for Link {
         cx: &mut Context<'_>,
         call: &OutgoingCall<'_>,
     ) -> Poll<Result<NewStream, Error>> {
-        let Some(mut requests) = self.opener() else {
+        // A handle of its own: it waits for the stream that it has opened last.
+        let Some(mut requests) = self.ask_opener(|requests| requests.clone()) else {
             let closed = GrpcStatus::new(GrpcStatus::UNAVAILABLE, "transport is closing");
             return Poll::Ready(Err(closed.with_kind(ErrorKind::Connection).into()));
         };
@@ -209,11 +210,13 @@ impl Connection for Link {
 
     fn is_open(&self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
-        self.opener().is_some_and(|mut requests| matches!(requests.poll_ready(&mut cx), Poll::Ready(Ok(()))))
+        let ready = self.ask_opener(|requests| requests.poll_ready(&mut cx));
+        matches!(ready, Some(Poll::Ready(Ok(()))))
     }
 
     fn is_full(&self) -> bool {
-        self.opener().is_some_and(|requests| self.live_streams() >= requests.current_max_send_streams())
+        let limit = self.ask_opener(|requests| requests.current_max_send_streams());
+        limit.is_some_and(|limit| self.live_streams() >= limit)
     }
 
     fn is_reusable(&self) -> bool {

@@ -165,10 +165,11 @@ impl Link {
         }
     }
 
-    /// Returns what opens streams, if the connection still takes any.
-    pub(super) fn opener(&self) -> Option<SendRequest<Bytes>> {
-        let requests = self.requests.lock();
-        requests.handle.clone().filter(|_| !requests.retired)
+    /// Returns what `ask` returns for the handle that opens streams, if the connection still takes any. A clone of the handle
+    /// would take h2's lock twice more, for which the connection's task and all streams contend.
+    pub(super) fn ask_opener<T>(&self, ask: impl FnOnce(&mut SendRequest<Bytes>) -> T) -> Option<T> {
+        let mut requests = self.requests.lock();
+        if requests.retired { None } else { requests.handle.as_mut().map(ask) }
     }
 
     /// The connection takes no new stream, and closes when its last has ended.

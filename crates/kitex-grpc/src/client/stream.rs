@@ -493,6 +493,10 @@ impl ClientStream {
     }
 
     pub(super) fn cancel_for(&self, reason: &CancelReason) {
+        // Nearly every stream has ended when its handles are dropped.
+        if self.state.lock().outcome.is_some() {
+            return;
+        }
         let (origin, path) = reason.for_stream(&self.caller, self.timeout);
         self.end(status::canceled(reason).with_origin(origin), &path, !reason.is_from_stream());
     }

@@ -174,18 +174,17 @@ impl Driver {
         }
         self.look_at_queued();
         loop {
-            self.shared.watch.register(cx);
             match self.connection.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     accept(&self.shared, &self.server, request, respond);
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(io::Error::other(error))),
                 Poll::Ready(None) => return Poll::Ready(Ok(())),
-                Poll::Pending if self.look_at_queued() => {}
-                Poll::Pending if self.writer.write_batch(cx) => break,
-                Poll::Pending => {}
+                Poll::Pending if self.look_at_queued() || !self.writer.write_batch(cx) => {}
+                Poll::Pending => break,
             }
         }
+        self.shared.watch.register(cx);
         self.poll_memory(cx);
         self.poll_idle(cx);
         Poll::Pending
