@@ -52,6 +52,16 @@ const CASES: &[Case] = &[
     }),
     ("calls/echo", 1000, |times| echo(times, Telemetry::Off)),
     ("calls/echo, with metrics", 1000, |times| echo(times, Telemetry::Metrics)),
+    ("calls/open, over gRPC", 1000, |times| {
+        let mut calls = Calls::over_grpc();
+        repeat(times, || calls.open());
+    }),
+    ("calls/echo, over gRPC", 1000, |times| {
+        let mut calls = Calls::over_grpc();
+        repeat(times, || calls.echo());
+    }),
+    ("calls/down", 10_000, |times| down(times, Calls::new(Telemetry::Off))),
+    ("calls/down, over gRPC", 10_000, |times| down(times, Calls::over_grpc())),
     ("proto/message, 1 stream", 1000, |times| {
         let mut pair = Pair::new(1);
         repeat(times, || pair.message());
@@ -79,6 +89,12 @@ fn main() {
 fn open(times: u32, telemetry: Telemetry) {
     let mut calls = Calls::new(telemetry);
     repeat(times, || calls.open());
+}
+
+/// Receives that many messages; what a call of the runtime costs counts little.
+fn down(times: u32, mut calls: Calls) {
+    calls.down(1000);
+    measured(&mut || calls.down(times));
 }
 
 fn echo(times: u32, telemetry: Telemetry) {

@@ -4,11 +4,11 @@
 use std::fmt;
 
 use interop::lab::{Lab, LabClient, LabPingError, LabServer, Req, Resp};
-use kitex::client::{PoolKind, StaticAddresses};
+use kitex::client::{PoolKind, StaticAddresses, Transport};
 use kitex::testing::{Network, TestServer};
 use kitex::{
     BidiStreamingClient, BidiStreamingServer, ClientStreamingServer, Context, Result, Server,
-    ServerStreamingServer,
+    ServerStreamingClient, ServerStreamingServer,
 };
 use kitex_metrics::Metrics;
 use tokio::runtime::{Builder, Runtime};
@@ -27,6 +27,8 @@ pub struct Calls {
     runtime: Runtime,
     client: LabClient,
     stream: BidiStreamingClient<Req, Resp>,
+    /// Opened by the first message.
+    down: Option<ServerStreamingClient<Resp>>,
     /// They keep connections from being idle, which has a price of its own.
     _others: Vec<BidiStreamingClient<Req, Resp>>,
     _servers: Vec<TestServer>,
@@ -49,7 +51,12 @@ impl Lab for Echo {
         Ok(Resp::default())
     }
 
-    async fn down(&self, _: Context, _: Req, _: ServerStreamingServer<Resp>) -> Result<()> {
+    /// Sends the payload until the client leaves, or ends at once if there is none.
+    async fn down(&self, _: Context, req: Req, stream: ServerStreamingServer<Resp>) -> Result<()> {
+        let message = Resp { payload: req.payload, ..Resp::default() };
+        while message.payload.is_some() {
+            stream.send(&message).await?;
+        }
         Ok(())
     }
 
@@ -62,13 +69,22 @@ impl Lab for Echo {
 }
 
 impl Calls {
-    /// Returns the two, with what is observed at both.
+    /// Returns the two, with what is observed at both, over TTHeader Streaming.
     pub fn new(telemetry: Telemetry) -> Self {
+        Self::over(Transport::TtHeader, telemetry)
+    }
+
+    /// Returns the two over gRPC.
+    pub fn over_grpc() -> Self {
+        Self::over(Transport::Grpc, Telemetry::Off)
+    }
+
+    fn over(transport: Transport, telemetry: Telemetry) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         let (client, servers, stream) = runtime.block_on(async {
             let network = Network::new();
             let server = Server::builder("callee").service(LabServer::new(Echo));
-            let client = network.client("callee").caller("caller");
+            let client = network.client("callee").caller("caller").transport(transport);
             let (server, client) = match telemetry {
                 Telemetry::Off => (server, client),
                 Telemetry::Metrics => {
@@ -81,7 +97,15 @@ impl Calls {
             let stream = client.bidi(&Context::background()).await.expect("it serves");
             (client, vec![server], stream)
         });
-        Self { runtime, client, stream, _others: Vec::new(), _servers: servers, message: message() }
+        Self {
+            runtime,
+            client,
+            stream,
+            down: None,
+            _others: Vec::new(),
+            _servers: servers,
+            message: message(),
+        }
     }
 
     /// Returns a client of several instances with one connection each, all of them open: with the default balancer, two
@@ -107,8 +131,15 @@ impl Calls {
             let stream = others.pop().expect("there are some");
             (client, servers, stream, others)
         });
-        let mut calls =
-            Self { runtime, client, stream, _others: others, _servers: servers, message: message() };
+        let mut calls = Self {
+            runtime,
+            client,
+            stream,
+            down: None,
+            _others: others,
+            _servers: servers,
+            message: message(),
+        };
         // Until what follows those openings is done.
         (0..100).for_each(|_| calls.open());
         calls
@@ -120,6 +151,21 @@ impl Calls {
         runtime.block_on(async {
             let mut stream = client.down(&Context::background(), Req::default()).await.expect("it serves");
             assert!(stream.recv().await.expect("it ends cleanly").is_none());
+        });
+    }
+
+    /// Receives `count` messages of 1 KiB of a stream that its handler fills as fast as it is read.
+    pub fn down(&mut self, count: u32) {
+        let Self { runtime, client, down, .. } = self;
+        runtime.block_on(async {
+            if down.is_none() {
+                let req = Req { payload: Some(vec![0; 1024].into()), ..Req::default() };
+                *down = Some(client.down(&Context::background(), req).await.expect("it serves"));
+            }
+            let stream = down.as_mut().expect("it is open");
+            for _ in 0..count {
+                assert!(stream.recv().await.expect("it is open").is_some());
+            }
         });
     }
 
