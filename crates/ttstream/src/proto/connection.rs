@@ -129,7 +129,9 @@ impl Connection {
         debug_assert!(out.is_empty(), "the last batch is written before the next is taken");
         let paused = self.is_paused();
         let served = self.outbound.take(&mut self.table, out);
-        self.wake_served(&served);
+        if !served.is_empty() {
+            self.wake_served(&served);
+        }
         if self.outbound.take_room() {
             self.events.push_back(Event::Openable);
             for key in self.table.keys() {
@@ -561,12 +563,13 @@ impl Connection {
     /// dropped, and it is still to be sent: a peer takes no message before it.
     pub(super) fn write_header(&mut self, key: StreamKey) -> Result<(), EncodeError> {
         let header = self.table.get_mut(key).and_then(|stream| stream.send_mut().take_header());
-        let Some(header) = header else { return Ok(()) };
-        let written = self.write(key, &Frame::new(FrameType::Header, &header, &[]));
-        if written.is_err() {
-            self.stream_mut(key).into_iter().for_each(|stream| stream.send_mut().drop_header());
-        }
-        written
+        header.map_or(Ok(()), |header| {
+            let written = self.write(key, &Frame::new(FrameType::Header, &header, &[]));
+            if written.is_err() {
+                self.stream_mut(key).into_iter().for_each(|stream| stream.send_mut().drop_header());
+            }
+            written
+        })
     }
 
     /// Queues the frames of all streams for the next write, whatever its size: what is queued next follows them.
@@ -577,6 +580,7 @@ impl Connection {
     }
 
     /// Wakes the senders of streams whose queued frames have had a turn, and forgets those whose last frame that was.
+    #[cold]
     fn wake_served(&mut self, served: &[StreamKey]) {
         for &key in served {
             if self.table.get_mut(key).is_some_and(|stream| self.outbound.wakes_sender(stream)) {

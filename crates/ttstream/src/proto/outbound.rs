@@ -186,13 +186,17 @@ impl Outbound {
     }
 
     /// Moves all queued frames to the batch, whatever its size. Returns the streams that had a turn.
+    #[cold]
     pub(super) fn flush(&mut self, table: &mut Table) -> Vec<StreamKey> {
-        self.fill(table, usize::MAX)
+        let mut served = Vec::new();
+        while self.serve_next(table, &mut served) {}
+        served
     }
 
     /// Moves the next batch to `out`, which must be empty. Returns the streams that had a turn.
     pub(super) fn take(&mut self, table: &mut Table, out: &mut Transmit) -> Vec<StreamKey> {
-        let served = self.fill(table, BATCH);
+        let mut served = Vec::new();
+        while self.batch.len() < BATCH && self.serve_next(table, &mut served) {}
         self.replies = 0;
         self.control = 0;
         self.urgent = false;
@@ -205,17 +209,15 @@ impl Outbound {
         served
     }
 
-    /// Moves queued frames to the batch, until it has `size` bytes.
-    fn fill(&mut self, table: &mut Table, size: usize) -> Vec<StreamKey> {
-        let mut served = Vec::new();
-        while self.batch.len() < size {
-            let Some(key) = self.turns.pop_front() else { break };
-            if let Some(stream) = table.get_mut(key) {
-                self.serve(key, stream);
-                served.push(key);
-            }
+    /// Gives the next stream its turn, and adds it to `served`. Returns `false` if no stream has frames queued.
+    #[inline]
+    fn serve_next(&mut self, table: &mut Table, served: &mut Vec<StreamKey>) -> bool {
+        let Some(key) = self.turns.pop_front() else { return false };
+        if let Some(stream) = table.get_mut(key) {
+            self.serve(key, stream);
+            served.push(key);
         }
-        served
+        true
     }
 
     fn serve(&mut self, key: StreamKey, stream: &mut Stream) {
