@@ -93,6 +93,7 @@ impl Link {
         tokio::spawn(drive(Guard(link.clone()), connection, writer));
         // Streams opened before the server's settings have arrived would wait inside h2 for others to end.
         tokio::select! {
+            biased;
             () = link.wire.first_read() => {}
             () = Connection::closed(&*link) => {}
             () = tokio::time::sleep(SETTINGS_WAIT) => {}
