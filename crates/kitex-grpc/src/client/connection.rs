@@ -170,7 +170,7 @@ async fn drive(guard: Guard, mut connection: h2::client::Connection<Socket, Byte
         if polled.is_pending() {
             link.watch.register(cx);
             let held = || link.all().iter().map(|stream| stream.held()).sum();
-            gauge.poll(cx, &link.memory, link.wire.bytes(), held);
+            gauge.poll(cx, &link.memory, link.wire.bytes(), false, held);
         }
         polled
     });
