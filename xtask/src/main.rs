@@ -17,6 +17,7 @@ mod outside;
 mod package;
 mod public;
 mod result;
+mod simulate;
 mod soak;
 mod tidy;
 mod workspace;
@@ -58,6 +59,8 @@ enum Task {
     Outside,
     /// Lists crates of others in the public interfaces of the libraries, and fails if one is not listed.
     Public,
+    /// Simulates chains of services under random faults, in virtual time, for many seeds.
+    Simulate(simulate::Options),
     /// Ends a million streams in every way, and checks that nothing leaks.
     Soak(soak::Options),
     /// Checks what the compiler cannot: dependencies, imports, names, docs.
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
         Task::Package => package::run().map(|()| ExitCode::SUCCESS),
         Task::Outside => outside::run().map(|()| ExitCode::SUCCESS),
         Task::Public => public::run().map(|()| ExitCode::SUCCESS),
+        Task::Simulate(options) => simulate::run(&options).map(|()| ExitCode::SUCCESS),
         Task::Soak(options) => soak::run(&options).map(|()| ExitCode::SUCCESS),
         Task::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
     };

@@ -91,19 +91,21 @@ pub(crate) struct Gauge {
 
 impl Gauge {
     /// Measures what the connection holds if it is time to, and ends streams if nothing is left of the budget. Returns how near
-    /// the limit is, if it was measured. `read` is the number of bytes that were ever read. Called without a lock.
+    /// the limit is, if it was measured. `read` is the number of bytes that were ever read. With `watches`, a connection that
+    /// reads and holds nothing is measured too. Called without a lock.
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         memory: &Memory,
         read: u64,
+        watches: bool,
         measure: impl Fn() -> usize,
     ) -> Option<Pressure> {
         memory.budget.limit()?;
         let mut pressure = None;
         loop {
             let grown = read.wrapping_sub(self.read);
-            if grown < SOON && self.held == 0 {
+            if grown < SOON && self.held == 0 && !watches {
                 return pressure;
             }
             if grown < AT_ONCE {

@@ -91,6 +91,9 @@ pub mod observe;
 #[cfg(feature = "tokio")]
 mod overload;
 #[cfg(feature = "tokio")]
+#[doc(hidden)]
+pub mod random;
+#[cfg(feature = "tokio")]
 pub mod server;
 #[cfg(feature = "tokio")]
 pub mod stream;

@@ -196,6 +196,9 @@ pub trait UnaryTransport: fmt::Debug + Send + Sync + 'static {
     /// No connection could be established, or it was lost; the deadline passed; the scope was canceled. An
     /// error of the handler is in the response.
     fn call<'a>(&'a self, request: UnaryRequest<'a>) -> BoxFuture<'a, Result<UnaryResponse, UnaryFailure>>;
+
+    /// Closes idle connections of its own. Default: it has none.
+    fn close(&self) {}
 }
 
 /// Why a ping-pong call has no response.

@@ -82,6 +82,7 @@ pub(crate) const EXAMPLES: &[Example] = &[
     Example { package: "kitex", name: "middleware", args: &[] },
     Example { package: "kitex", name: "retry", args: &[] },
     Example { package: "kitex", name: "shutdown", args: &[] },
+    Example { package: "kitex", name: "simulate", args: &[] },
     Example { package: "kitex", name: "testing", args: &[] },
     Example { package: "kitex", name: "timeouts", args: &[] },
     Example { package: "kitex-etcd", name: "discovery_etcd", args: &[] },
@@ -93,7 +94,7 @@ pub(crate) const EXAMPLES: &[Example] = &[
 ];
 
 /// Examples that need features of their package: name and features.
-const FEATURES_OF_EXAMPLES: &[(&str, &str)] = &[("tls", "tls")];
+const FEATURES_OF_EXAMPLES: &[(&str, &str)] = &[("simulate", "simulation"), ("tls", "tls")];
 
 /// Examples that need each other, so that a test runs them: package and name.
 pub(crate) const TESTED_EXAMPLES: &[(&str, &str)] =
@@ -116,7 +117,9 @@ fn fmt(_: &Setting) -> Result<Plan> {
 }
 
 fn clippy(_: &Setting) -> Result<Plan> {
-    Ok(run([Cmd::new("cargo clippy --workspace --all-targets -- -D warnings")]))
+    // No crate of the workspace turns this feature on.
+    let simulated = Cmd::new("cargo clippy -p kitex --features simulation --all-targets -- -D warnings");
+    Ok(run([Cmd::new("cargo clippy --workspace --all-targets -- -D warnings"), simulated]))
 }
 
 fn tidy(_: &Setting) -> Result<Plan> {
@@ -158,7 +161,9 @@ fn test(_: &Setting) -> Result<Plan> {
     install("libfaketime");
     // What these features add has tests of its own. Tests of other crates turn them on too, but with all else.
     let features = Cmd::new("cargo test -p kitex --features inspect-http,tls --test it -- inspect tls::");
-    Ok(run([Cmd::new("cargo test --workspace --no-fail-fast"), features]))
+    let simulated = Cmd::new("cargo test -p kitex --features simulation --test simulate");
+    let documented = Cmd::new("cargo test -p kitex --features simulation --doc testing");
+    Ok(run([Cmd::new("cargo test --workspace --no-fail-fast"), features, simulated, documented]))
 }
 
 /// Installs etcd where that is possible: without it the tests that need it print that they are skipped.

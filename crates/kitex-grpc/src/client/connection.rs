@@ -93,6 +93,7 @@ impl Link {
         tokio::spawn(drive(Guard(link.clone()), connection, writer));
         // Streams opened before the server's settings have arrived would wait inside h2 for others to end.
         tokio::select! {
+            biased;
             () = link.wire.first_read() => {}
             () = Connection::closed(&*link) => {}
             () = tokio::time::sleep(SETTINGS_WAIT) => {}
@@ -169,7 +170,7 @@ async fn drive(guard: Guard, mut connection: h2::client::Connection<Socket, Byte
         if polled.is_pending() {
             link.watch.register(cx);
             let held = || link.all().iter().map(|stream| stream.held()).sum();
-            gauge.poll(cx, &link.memory, link.wire.bytes(), held);
+            gauge.poll(cx, &link.memory, link.wire.bytes(), false, held);
         }
         polled
     });

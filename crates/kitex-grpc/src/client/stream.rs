@@ -66,6 +66,8 @@ struct State {
     header: Option<Metadata>,
     trailer: Option<Metadata>,
     outcome: Option<Result<(), Error>>,
+    /// What a Send has returned as the end of the stream, which Recv has not come to yet.
+    reported: Option<Error>,
     waiting: Waiting,
     timer: Option<AbortHandle>,
     observed: Observed,
@@ -101,6 +103,7 @@ impl ClientStream {
             header: None,
             trailer: None,
             outcome: None,
+            reported: None,
             waiting: Waiting::new(call.recv_timeout),
             timer: None,
             observed: Observed::default(),
@@ -173,7 +176,11 @@ impl ClientStream {
             self.link.origins.send(self.id, origin, path);
         }
         let code = status::reset_code(&status);
-        let receiver = self.finish(&mut state, Err(status.clone().into()), Some(code));
+        // A Send that has failed has said how the stream has ended: that does not change.
+        let reported = state.reported.take();
+        let begins = begins && reported.is_none();
+        let outcome = reported.unwrap_or_else(|| status.clone().into());
+        let receiver = self.finish(&mut state, Err(outcome), Some(code));
         let stream = state.observed.held();
         drop(state);
         if begins {
@@ -220,9 +227,14 @@ impl ClientStream {
         self.expire(status::send_timeout(timeout).with_origin(origin));
     }
 
-    /// Cancels the stream if its direction to the server is still open.
+    /// Cancels the stream if its direction to the server is still open. A stream that the server has ended, or whose
+    /// connection was lost, is not canceled, though nobody has received that end yet: Recv returns it.
     pub(super) fn abandon_send(&self, reason: &CancelReason) {
-        if !self.state.lock().closed {
+        let mut state = self.state.lock();
+        let State { send: Some(send), closed: false, is_refused: false, .. } = &mut *state else { return };
+        let is_refused = self.poll_reset(send).is_ready();
+        drop(state);
+        if !is_refused {
             self.cancel_for(reason);
         }
     }
@@ -469,17 +481,20 @@ impl ClientStream {
                 Poll::Pending => receiver = state.waiting.take(),
             }
         }
-        let error: Error = match (&state.outcome, end) {
-            (Some(Err(error)), _) => error.clone(),
-            (None, Some(Poll::Ready(Err(error)))) => self.failed(&error),
+        let ended: Option<Error> = match (&state.outcome, end) {
+            (Some(Err(error)), _) => Some(error.clone()),
+            (None, Some(Poll::Ready(Err(error)))) => Some(self.failed(&error)),
             (None, Some(Poll::Ready(Ok(reason)))) if reason != Reason::NO_ERROR => {
-                self.with_origin_sent(true, reset::at_client(reason.into(), self.is_late())).into()
+                Some(self.with_origin_sent(true, reset::at_client(reason.into(), self.is_late())).into())
             }
-            _ => reset::stream_done(Side::Client).into(),
+            _ => None,
         };
+        if ended.is_some() {
+            state.reported.clone_from(&ended);
+        }
         drop(state);
         self.wake(receiver);
-        error
+        ended.unwrap_or_else(|| reset::stream_done(Side::Client).into())
     }
 
     pub(super) fn close_send(&self) {

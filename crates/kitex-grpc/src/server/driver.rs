@@ -192,9 +192,11 @@ impl Driver {
 
     /// Counts what the connection holds. While the memory budget is nearly used up, streams have smaller windows.
     fn poll_memory(&mut self, cx: &mut Context<'_>) {
+        // A client whose window is used up when it is made smaller sends nothing until it is made larger again.
+        let watches = self.tight;
         let Self { shared, gauge, wire, .. } = self;
         let held = || shared.all().iter().map(|stream| stream.held()).sum();
-        let Some(pressure) = gauge.poll(cx, &shared.memory, wire.bytes(), held) else { return };
+        let Some(pressure) = gauge.poll(cx, &shared.memory, wire.bytes(), watches, held) else { return };
         let tight = pressure >= Pressure::Tight;
         if tight == self.tight {
             return;

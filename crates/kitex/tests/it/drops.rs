@@ -177,6 +177,26 @@ async fn drop_of_a_sender_after_close_send_cancels_nothing() {
 }
 
 #[tokio::test]
+async fn drop_of_a_sender_whose_stream_has_ended_keeps_the_outcome() {
+    let handlers = Handlers::default().bidi(|_, stream| async move {
+        stream.send(&resp("", 1)).await?;
+        Err(Error::other("failed"))
+    });
+    let peer = Peer::start(handlers).await;
+    let (sender, mut receiver) = peer.client().bidi(&Context::background()).await.unwrap().split();
+    // A Send fails once the end of the stream has arrived, which nobody has received yet.
+    soon(async {
+        while sender.send(&req("", 0)).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+    drop(sender);
+    assert_eq!(soon(receiver.recv()).await.unwrap().unwrap().seq, Some(1));
+    assert_eq!(ended(&soon(receiver.recv()).await), by("12001 client", "grpc 13"));
+}
+
+#[tokio::test]
 async fn drop_of_an_ended_stream_cancels_nothing() {
     let (reporter, mut reported) = reports();
     let handlers = Handlers::default().down(move |ctx, req, stream| {

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use bytes::Bytes;
 
 use crate::call::OutgoingCall;
-use crate::dial::{Instance, random};
+use crate::dial::Instance;
+use crate::random::{mix, random};
 use crate::sync::Mutex;
 
 /// Selects the instance that a new stream or call goes to.
@@ -180,14 +181,6 @@ fn hash(bytes: &[u8]) -> u64 {
     bytes
         .iter()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-/// The output function of splitmix64.
-fn mix(bits: u64) -> u64 {
-    let bits = bits.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ (bits >> 31)
 }
 
 #[cfg(test)]

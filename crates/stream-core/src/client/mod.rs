@@ -117,6 +117,7 @@ impl Client {
     /// open until the peer has had time to read it. Call it before the process exits. Takes 1 s at most. Open
     /// streams continue, and later calls dial again. Cancel-safe: the connections close by themselves.
     pub async fn close(&self) {
+        self.unary.close();
         // A connection that is not closed by then closes later by itself, or with the process.
         let _ = tokio::time::timeout(CLOSE, self.streams.0.fleet.close()).await;
     }

@@ -1,9 +1,10 @@
 //! Backoff: the delay after a failed dial. Knows nothing of sockets.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, Instant};
 
 use kerrors::Error;
+
+use crate::random::random;
 
 const FIRST: Duration = Duration::from_millis(100);
 const LAST: Duration = Duration::from_secs(1);
@@ -85,12 +86,6 @@ pub(crate) fn jitter(step: Duration) -> Duration {
     let half = step.checked_div(2).unwrap_or_default();
     let nanos = u64::try_from(half.as_nanos()).unwrap_or(u64::MAX);
     half.saturating_add(Duration::from_nanos(random().checked_rem(nanos.max(1)).unwrap_or_default()))
-}
-
-/// Returns random bits.
-pub(crate) fn random() -> u64 {
-    // A fresh `RandomState` makes the hash of no input random.
-    RandomState::new().build_hasher().finish()
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use kerrors::Error;
 use tokio::sync::Semaphore;
 use tracing::debug;
 
-pub(crate) use backoff::{Backoff, jitter, random};
+pub(crate) use backoff::{Backoff, jitter};
 pub use connector::{Connector, SystemConnector};
 pub use discover::{Discover, Instance, InstanceSet, SharedInstances, StaticAddresses};
 pub use dns::DnsInstances;

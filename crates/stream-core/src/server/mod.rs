@@ -102,6 +102,7 @@ impl<H: Handler> Server<H> {
             shared.serving.hand_over().await;
         };
         tokio::select! {
+            biased;
             () = self.serve() => false,
             () = handed_over => true,
         }

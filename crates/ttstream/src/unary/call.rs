@@ -58,6 +58,12 @@ impl UnaryTransport for Calls {
     fn call<'a>(&'a self, request: UnaryRequest<'a>) -> BoxFuture<'a, Result<UnaryResponse, UnaryFailure>> {
         Box::pin(self.call_in_scope(request))
     }
+
+    fn close(&self) {
+        let closed = std::mem::take(&mut *self.idle.lock());
+        // Without the lock: a byte stream may be a user's own.
+        drop(closed);
+    }
 }
 
 impl Calls {

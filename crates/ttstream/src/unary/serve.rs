@@ -234,6 +234,7 @@ impl Connection {
         let handling = server.serve_unary(call);
         let watch = async {
             tokio::select! {
+                biased;
                 // The client of a oneway call may disconnect as soon as the call is sent.
                 () = closed(io, buffer), if has_response => {}
                 () = server.closing() => {}
