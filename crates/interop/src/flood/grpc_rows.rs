@@ -51,14 +51,14 @@ pub(super) const ROWS: &[Attack] = &[
     },
     Attack {
         name: "grpc-header-lists",
-        class: "large header lists, streams left open",
-        connections: 8,
+        class: "large header lists, streams left open on 4 connections",
+        connections: 4,
         unit: |_, at| begun(at, open(id(at), "Bidi", 4, 50_000)),
         ..BASE
     },
     Attack {
         name: "grpc-unread-responses",
-        class: "dead readers: 200 endless responses, nothing read, windows open",
+        class: "dead readers: 200 endless responses on 4 connections, nothing read, windows open",
         connections: 4,
         reads: false,
         unit: |_, at| match at {
@@ -82,7 +82,7 @@ pub(super) const ROWS: &[Attack] = &[
     },
     Attack {
         name: "grpc-messages-not-taken",
-        class: "slow consumers: messages that handlers do not take",
+        class: "slow consumers: messages that handlers do not take, on 4 connections",
         connections: 4,
         reads: false,
         pace: 3_600,

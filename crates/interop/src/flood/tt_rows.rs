@@ -60,23 +60,23 @@ pub(super) const ROWS: &[Attack] = &[
     },
     Attack {
         name: "header-pairs",
-        class: "headers of many small pairs, streams left open",
-        connections: 8,
+        class: "headers of many small pairs, streams left open on 4 connections",
+        connections: 4,
         pace: 2_000,
         unit: |_, at| opened(at, STREAMS, || headers_of(at + 1, 1_000, 1)),
         ..BASE
     },
     Attack {
         name: "header-values",
-        class: "headers of large values, streams left open",
-        connections: 8,
+        class: "headers of large values, streams left open on 4 connections",
+        connections: 4,
         unit: |_, at| opened(at, STREAMS, || headers_of(at + 1, 4, 60_000)),
         ..BASE
     },
     Attack {
         name: "trailer-values",
-        class: "trailers of large values, handlers left running",
-        connections: 8,
+        class: "trailers of large values, handlers left running on 4 connections",
+        connections: 4,
         unit: |_, at| opened(at, STREAMS, || [request(at + 1, "idle"), trailer(at + 1)].concat()),
         ..BASE
     },
@@ -89,7 +89,7 @@ pub(super) const ROWS: &[Attack] = &[
     },
     Attack {
         name: "unread-trailers",
-        class: "the same, responses not read",
+        class: "long names of methods that do not exist, responses not read",
         connections: 4,
         reads: false,
         pace: 5_000,
@@ -144,7 +144,7 @@ pub(super) const ROWS: &[Attack] = &[
     },
     Attack {
         name: "messages-not-taken",
-        class: "slow consumers: messages that handlers do not take",
+        class: "slow consumers: messages that handlers do not take, on 4 connections",
         connections: 4,
         reads: false,
         unit: untaken_message,
@@ -152,7 +152,7 @@ pub(super) const ROWS: &[Attack] = &[
     },
     Attack {
         name: "dead-readers",
-        class: "dead readers: 200 endless responses, nothing read",
+        class: "dead readers: 200 endless responses on 4 connections, nothing read",
         connections: 4,
         reads: false,
         unit: |_, at| opened(at, 50, || request(at + 1, ENDLESS)),
