@@ -37,6 +37,7 @@ pub(crate) fn run(options: &Options) -> Result {
     let only = options.only.as_deref().unwrap_or_default();
     let attacks: Vec<Attack> =
         programs.attacks()?.into_iter().filter(|attack| attack.name.contains(only)).collect();
+    let machine = machine::describe(&workspace)?;
     let mut rows = Vec::new();
     for (at, attack) in attacks.iter().enumerate() {
         for server in SERVERS {
@@ -44,12 +45,11 @@ pub(crate) fn run(options: &Options) -> Result {
             println!("{}/{} {} {}", at + 1, attacks.len(), attack.name, page::line(server, &figures));
             rows.push(Row { attack: attack.clone(), server, figures });
         }
+        // Each time, so that a run that is ended leaves what it has measured.
+        if let Some(out) = &options.out {
+            fs::write(workspace.root.join(out), page::page(&machine, &rows, options.debug))?;
+        }
     }
-    let page = page::page(&machine::describe(&workspace)?, &rows, options.debug);
     println!("\n{}", page::summary(&rows));
-    if let Some(out) = &options.out {
-        fs::write(workspace.root.join(out), page)?;
-        println!("{} is written", out.display());
-    }
     Ok(())
 }

@@ -39,6 +39,7 @@ pub(super) fn page(machine: &Machine, rows: &[Row], debug: bool) -> String {
     if debug {
         out += "\nThe programs of this run were not optimized: it shows nothing of latencies.\n";
     }
+    out += &format!("\n{}.\n", capital(&summary(rows)));
     for (proto, title) in SECTIONS {
         let rows: Vec<&Row> = rows.iter().filter(|row| row.attack.proto == proto).collect();
         if !rows.is_empty() {
@@ -104,7 +105,12 @@ pub(super) fn summary(rows: &[Row]) -> String {
         let (memory, tail) = (count(server, |figures| Some(memory_met(figures))), count(server, tail_met));
         format!("{}: memory {memory}, p99 {tail}", name(server))
     };
-    format!("goals met: {}; {}", line(Target::Ours), line(Target::Kitex))
+    format!("goals met by {}; by {}", line(Target::Ours), line(Target::Kitex))
+}
+
+fn capital(text: &str) -> String {
+    let (first, rest) = text.split_at(1);
+    first.to_uppercase() + rest
 }
 
 fn name(server: Target) -> &'static str {

@@ -74,9 +74,9 @@ pub(super) struct Programs {
 }
 
 /// What a client needs until its latencies are steady.
-const WARM_UP: Duration = Duration::from_millis(800);
+const WARM_UP: Duration = Duration::from_millis(500);
 /// How long the other client is watched before the attack.
-const BEFORE: Duration = Duration::from_secs(2);
+const BEFORE: Duration = Duration::from_millis(1_500);
 /// After the end of an attack.
 const SETTLE: Duration = Duration::from_secs(5);
 /// A server that takes more is not attacked any more.

@@ -36,7 +36,7 @@ impl Attack {
         reads: true,
         pace: 1_000,
         most: 1_000_000,
-        seconds: 6,
+        seconds: 5,
         unit: |_, _| Vec::new(),
     };
 }

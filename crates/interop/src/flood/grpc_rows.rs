@@ -20,6 +20,7 @@ pub(super) const ROWS: &[Attack] = &[
         class: "100,000 streams opened and reset on one connection",
         pace: 16_500,
         most: 100_000,
+        seconds: 7,
         unit: |_, at| {
             let reset = frame(RST_STREAM, id(at), &CANCEL.to_be_bytes());
             begun(at, [request(at, "idle"), reset].concat())

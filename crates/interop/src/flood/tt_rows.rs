@@ -117,6 +117,7 @@ pub(super) const ROWS: &[Attack] = &[
         class: "200,000 streams opened and reset on one connection",
         pace: 33_000,
         most: 200_000,
+        seconds: 7,
         unit: |_, at| [request(at + 1, "idle"), rst(at + 1)].concat(),
         ..BASE
     },
@@ -126,6 +127,7 @@ pub(super) const ROWS: &[Attack] = &[
         connections: 100,
         pace: 33_000,
         most: 200_000,
+        seconds: 7,
         unit: |_, at| [request(at + 1, "idle"), rst(at + 1)].concat(),
         ..BASE
     },
@@ -162,7 +164,7 @@ pub(super) const ROWS: &[Attack] = &[
         name: "handlers",
         class: "70,000 handlers at once on 70 connections",
         connections: 70,
-        pace: 15_000,
+        pace: 18_000,
         unit: |_, at| opened(at, STREAMS, || request(at + 1, "idle")),
         ..BASE
     },
