@@ -37,7 +37,9 @@ pub(crate) fn run(options: &Options) -> Result {
     let only = options.only.as_deref().unwrap_or_default();
     let attacks: Vec<Attack> =
         programs.attacks()?.into_iter().filter(|attack| attack.name.contains(only)).collect();
-    let machine = machine::describe(&workspace)?;
+    let mut machine = machine::describe(&workspace)?;
+    // Other programs take part in the latencies.
+    machine.facts.push((page::LOAD, machine::load()));
     let mut rows = Vec::new();
     for (at, attack) in attacks.iter().enumerate() {
         for server in SERVERS {

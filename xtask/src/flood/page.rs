@@ -54,7 +54,9 @@ pub(super) fn page(machine: &Machine, rows: &[Row], debug: bool) -> String {
     out
 }
 
-const SHOWN: [&str; 7] = ["processor", "memory", "system", "Rust", "Go", "Kitex", "this workspace"];
+/// The name of the machine's load.
+pub(super) const LOAD: &str = "load average at the start";
+const SHOWN: [&str; 8] = ["processor", "memory", "system", "Rust", "Go", "Kitex", "this workspace", LOAD];
 
 fn table(rows: &[&Row]) -> String {
     let mut out = "| attack | server | memory at the peak | 5 s after | p50 before, during | p99 before, during | p99 | failed | \
