@@ -6,10 +6,11 @@ mod run;
 
 use std::fs;
 use std::path::PathBuf;
+use std::thread::{self, JoinHandle};
 
 use clap::Args;
 
-use self::run::{Attack, Programs, Row, SERVERS};
+use self::run::{Attack, Figures, Programs, Row, SERVERS, Target};
 use crate::Result;
 use crate::machine;
 use crate::workspace::Workspace;
@@ -41,17 +42,35 @@ pub(crate) fn run(options: &Options) -> Result {
     // Other programs take part in the latencies.
     machine.facts.push((page::LOAD, machine::load()));
     let mut rows = Vec::new();
-    for (at, attack) in attacks.iter().enumerate() {
+    let mut settling = None;
+    for attack in &attacks {
         for server in SERVERS {
-            let figures = run::measure(&programs, attack, server, options.seconds)?;
-            println!("{}/{} {} {}", at + 1, attacks.len(), attack.name, page::line(server, &figures));
-            rows.push(Row { attack: attack.clone(), server, figures });
+            let next = run::measure(&programs, attack, server, options.seconds)?;
+            // A server that is left alone uses no core: the next attack does not wait for it.
+            let next = (attack, server, thread::spawn(move || next.settle()));
+            if let Some(last) = settling.replace(next) {
+                add(&mut rows, last)?;
+            }
         }
         // Each time, so that a run that is ended leaves what it has measured.
         if let Some(out) = &options.out {
-            fs::write(workspace.root.join(out), page::page(&machine, &rows, options.debug))?;
+            fs::write(workspace.root.join(out), page::page(&machine, &rows, attacks.len(), options.debug))?;
         }
     }
+    if let Some(last) = settling {
+        add(&mut rows, last)?;
+    }
     println!("\n{}", page::summary(&rows));
+    if let Some(out) = &options.out {
+        fs::write(workspace.root.join(out), page::page(&machine, &rows, attacks.len(), options.debug))?;
+    }
+    Ok(())
+}
+
+/// Adds the figures of an attack once they are complete.
+fn add(rows: &mut Vec<Row>, (attack, server, settled): (&Attack, Target, JoinHandle<Figures>)) -> Result {
+    let figures = settled.join().map_err(|_| "the figures of a server are lost")?;
+    println!("{} {}", attack.name, page::line(server, &figures));
+    rows.push(Row { attack: attack.clone(), server, figures });
     Ok(())
 }

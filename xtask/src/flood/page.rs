@@ -1,6 +1,6 @@
 //! The figures as a page. Knows no number that is not of the run, except the goals.
 
-use super::run::{Figures, Latencies, MOST_MEMORY, Row, Target};
+use super::run::{Figures, Latencies, MOST_MEMORY, Row, SERVERS, Target};
 use crate::machine::{Machine, cores};
 
 /// Megabytes above the start.
@@ -33,9 +33,13 @@ const OURS: &str = "## Where ours misses a goal\n\n";
 const SECTIONS: [(&str, &str); 2] =
     [("tt", "## TTHeader Streaming and ping-pong calls"), ("grpc", "## gRPC")];
 
-/// The page.
-pub(super) fn page(machine: &Machine, rows: &[Row], debug: bool) -> String {
+/// The page of a run of so many attacks.
+pub(super) fn page(machine: &Machine, rows: &[Row], attacks: usize, debug: bool) -> String {
     let mut out = OPENING.to_owned();
+    let measured = rows.len() / SERVERS.len();
+    if measured < attacks {
+        out += &format!("\nThe run was ended early: {measured} of {attacks} attacks were measured.\n");
+    }
     if debug {
         out += "\nThe programs of this run were not optimized: it shows nothing of latencies.\n";
     }

@@ -127,13 +127,26 @@ fn words(program: &Path, words: &[&str]) -> Vec<String> {
     std::iter::once(program.display().to_string()).chain(words.iter().map(|&word| word.to_owned())).collect()
 }
 
+/// A server whose attack has ended, and which is left alone for [`SETTLE`].
+#[derive(Debug)]
+pub(super) struct Settling {
+    server: Server,
+    probe: Running,
+    figures: Figures,
+    /// Its memory before the attack.
+    start: u64,
+    watched: u64,
+    began: u64,
+    ended: u64,
+}
+
 /// Runs an attack, for its own time unless `seconds` is given.
 pub(super) fn measure(
     programs: &Programs,
     attack: &Attack,
     target: Target,
     seconds: Option<u64>,
-) -> Result<Figures> {
+) -> Result<Settling> {
     let mut server = programs.server(target)?;
     let addr = server.addr.to_string();
     let probe = programs.run(&["probe", "--addr", &addr, "--proto", &attack.proto, "--t", "300"])?;
@@ -145,20 +158,27 @@ pub(super) fn measure(
     let watched = now();
     pause(BEFORE);
     let began = now();
-    let mut figures = during(programs, attack, &mut server, seconds)?;
-    let ended = now();
-    figures.peak = figures.peak.max(server.peak().unwrap_or_default());
-    pause(SETTLE);
-    let alive = !server.running.has_ended()?;
-    figures.peak = figures.peak.max(server.peak().unwrap_or_default()).saturating_sub(start);
-    figures.after =
-        if alive { server.memory().ok().map(|memory| memory.saturating_sub(start)) } else { None };
-    let lines = probe.events();
-    figures.before = Latencies::of(&lines, watched, began);
-    figures.during = Latencies::of(&lines, began, ended);
-    let failed = lines.iter().filter(|line| line["ts"].as_u64() > Some(began));
-    figures.failed = failed.filter_map(|line| line["failed"].as_u64()).sum();
-    Ok(figures)
+    let figures = during(programs, attack, &mut server, seconds)?;
+    Ok(Settling { server, probe, figures, start, watched, began, ended: now() })
+}
+
+impl Settling {
+    /// Waits, and returns the figures.
+    pub(super) fn settle(mut self) -> Figures {
+        pause(SETTLE);
+        let alive = matches!(self.server.running.has_ended(), Ok(false));
+        let mut figures = self.figures;
+        let peak = figures.peak.max(self.server.peak().unwrap_or_default());
+        figures.peak = peak.saturating_sub(self.start);
+        let memory = if alive { self.server.memory().ok() } else { None };
+        figures.after = memory.map(|memory| memory.saturating_sub(self.start));
+        let lines = self.probe.events();
+        figures.before = Latencies::of(&lines, self.watched, self.began);
+        figures.during = Latencies::of(&lines, self.began, self.ended);
+        let failed = lines.iter().filter(|line| line["ts"].as_u64() > Some(self.began));
+        figures.failed = failed.filter_map(|line| line["failed"].as_u64()).sum();
+        figures
+    }
 }
 
 /// Runs the attack to its end.
