@@ -8,13 +8,16 @@ mod codegen;
 mod command;
 mod conformance;
 mod differential;
+mod flood;
 mod fuzz;
 mod idl_corpus;
 mod idl_values;
 mod interop;
 mod killmatrix;
+mod machine;
 mod outside;
 mod package;
+mod process;
 mod public;
 mod result;
 mod simulate;
@@ -43,6 +46,8 @@ enum Task {
     Conformance(conformance::Options),
     /// Decodes generated TTHeader frames by ours and by gopkg, and compares.
     Differential(differential::Options),
+    /// Attacks servers of ours and of Kitex in every way, and measures what it costs them and their other clients.
+    Flood(flood::Options),
     /// Runs the fuzz targets, and adds what they have executed to docs/fuzz.md.
     Fuzz(fuzz::Options),
     /// Generates and compiles every IDL below a folder, and compares with Kitex.
@@ -75,6 +80,7 @@ fn main() -> ExitCode {
         Task::Codegen(options) => codegen::run(&options).map(|()| ExitCode::SUCCESS),
         Task::Conformance(options) => conformance::run(&options).map(|()| ExitCode::SUCCESS),
         Task::Differential(options) => differential::run(&options).map(|()| ExitCode::SUCCESS),
+        Task::Flood(options) => flood::run(&options).map(|()| ExitCode::SUCCESS),
         Task::Fuzz(options) => fuzz::run(&options).map(|()| ExitCode::SUCCESS),
         Task::IdlCorpus(options) => idl_corpus::run(&options).map(|()| ExitCode::SUCCESS),
         Task::IdlValues(options) => idl_values::run(&options).map(|()| ExitCode::SUCCESS),

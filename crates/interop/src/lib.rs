@@ -10,6 +10,7 @@ pub mod client;
 pub mod conformance;
 pub mod dial;
 pub mod differential;
+pub mod flood;
 pub mod isolate;
 pub mod latency;
 pub mod line;

@@ -86,11 +86,15 @@ pub async fn bind(
 
 /// Returns a builder of a server as [`bind`] starts it, over `transport`.
 pub fn builder(name: &str, next: Option<LabClient>, lines: Lines, transport: &Transport) -> ServerBuilder {
-    let service = LabServer::new(Peer { name: Arc::from(name), next, lines });
     // The checks hold more streams on one connection than a server in the open should.
     let socket = SocketConfig::default().busy_poll(transport.busy_poll());
-    let server = Server::builder(name).service(service).max_concurrent_streams(100_000);
+    let server = defaults(name, next, lines).max_concurrent_streams(100_000);
     server.socket(socket).grpc(transport.grpc())
+}
+
+/// Returns a builder of the same server with the default limits of the library.
+pub fn defaults(name: &str, next: Option<LabClient>, lines: Lines) -> ServerBuilder {
+    Server::builder(name).service(LabServer::new(Peer { name: Arc::from(name), next, lines }))
 }
 
 /// Whether handlers print their ends.

@@ -255,16 +255,21 @@ pub(crate) fn names(path: &str) -> Option<(&str, &str)> {
     Some((service.rsplit_once('.').map_or(service, |(_, service)| service), method))
 }
 
+/// Returns the bytes of a header list, counted as HTTP/2 does.
+pub(crate) fn list_size(headers: &HeaderMap) -> usize {
+    let pairs = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len().saturating_add(value.len()).saturating_add(32));
+    pairs.fold(0, usize::saturating_add)
+}
+
 /// Checks that a header list is not larger than `limit`, counted as HTTP/2 does: what is larger would cost the whole
 /// connection at the peer.
 ///
 /// # Errors
 /// Code 12005.
 pub(crate) fn check_size(headers: &HeaderMap, limit: u32) -> Result<(), StreamError> {
-    let pairs = headers
-        .iter()
-        .map(|(name, value)| name.as_str().len().saturating_add(value.len()).saturating_add(32));
-    let size = pairs.fold(0_usize, usize::saturating_add);
+    let size = list_size(headers);
     if size <= usize::try_from(limit).unwrap_or(usize::MAX) {
         return Ok(());
     }

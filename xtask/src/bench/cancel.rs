@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::matrix::median;
 use super::peers::{Peer, Programs};
-use super::process::{Lines, Running};
 use super::scale::Scale;
 use crate::Result;
+use crate::process::{Lines, Running};
 
 /// Times of one peer's cancels, in microseconds.
 #[derive(Clone, Copy, Debug)]

@@ -6,12 +6,12 @@ use super::cancel::Cancels;
 use super::codec::Codec;
 use super::growth::Growth;
 use super::hops::Hops;
-use super::machine::Machine;
 use super::matrix::Matrix;
 use super::memory::Memory;
 use super::scale::Scale;
 use super::writes::Writes;
 use crate::Result;
+use crate::machine::Machine;
 
 /// All that was measured; what could not be says why.
 #[derive(Debug)]

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::matrix::median;
 use super::peers::{Peer, Programs};
-use super::process::{Lines, Running};
 use super::scale::Scale;
 use crate::Result;
+use crate::process::{Lines, Running};
 
 /// One point of a curve.
 #[derive(Clone, Copy, Debug)]

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use super::cancel::{percentile, times};
 use super::matrix::median;
 use super::peers::{Peer, Programs};
-use super::process::{Lines, Server};
 use super::scale::Scale;
 use crate::Result;
+use crate::process::{Lines, Server};
 
 /// Times of one transport's cancels through so many servers, in microseconds.
 #[derive(Clone, Copy, Debug)]

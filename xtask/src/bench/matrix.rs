@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::peers::{Pair, Place, Programs};
-use super::process::Lines;
 use super::scale::Scale;
 use super::works::*;
 use crate::Result;
+use crate::process::Lines;
 
 /// One run.
 #[derive(Clone, Copy, Debug)]

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::peers::{Peer, Programs};
-use super::process::{Lines, pause};
 use crate::Result;
+use crate::process::{Lines, pause};
 
 /// Streams that are held, all on one connection.
 pub(super) const STREAMS: usize = 10_000;

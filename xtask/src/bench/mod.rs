@@ -12,11 +12,9 @@ mod growth;
 mod hops;
 pub(crate) mod instructions;
 mod judge;
-mod machine;
 mod matrix;
 mod memory;
 mod peers;
-mod process;
 mod scale;
 mod works;
 mod writes;
@@ -33,6 +31,7 @@ use self::peers::{Pair, Programs};
 use self::scale::Scale;
 use self::works::ECHO_100;
 use crate::Result;
+use crate::machine;
 use crate::workspace::Workspace;
 
 /// Words of `cargo xtask bench`.

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::process::{Lines, Running, Server};
 use crate::Result;
 use crate::command::Cmd;
 use crate::interop::build_peer;
+use crate::process::{Lines, Running, Server};
 use crate::workspace::Workspace;
 
 /// A program that is measured.

@@ -1,7 +1,7 @@
 //! What is measured, and who measures it with whom: each work and each pair by its name.
 
-use super::machine;
 use super::peers::{Pair, Peer};
+use crate::machine;
 
 /// What is done, by how many at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,11 +6,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::peers::{Pair, Peer, Programs};
-use super::process::{Lines, Running, pause};
 use super::scale::Scale;
 use super::works::{ECHO_100, OURS};
 use crate::Result;
 use crate::command::Cmd;
+use crate::process::{Lines, Running, pause};
 
 /// What was counted, and how.
 #[derive(Debug)]

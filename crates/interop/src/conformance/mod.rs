@@ -12,7 +12,7 @@ pub mod report;
 mod server;
 mod server_rows;
 mod step;
-mod wire;
+pub(crate) mod wire;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -17,33 +17,33 @@ const EXCEPTION: u32 = 0x8001_0003;
 
 /// A frame of TTHeader with each field as the script sets it, valid or not.
 #[derive(Clone, Debug)]
-pub(super) struct Raw {
-    pub(super) flags: u16,
-    pub(super) sid: i32,
-    pub(super) protocol: u8,
-    pub(super) ints: Vec<(u16, String)>,
-    pub(super) strings: Vec<(String, String)>,
-    pub(super) payload: Vec<u8>,
+pub(crate) struct Raw {
+    pub(crate) flags: u16,
+    pub(crate) sid: i32,
+    pub(crate) protocol: u8,
+    pub(crate) ints: Vec<(u16, String)>,
+    pub(crate) strings: Vec<(String, String)>,
+    pub(crate) payload: Vec<u8>,
     /// Bytes after the blocks of pairs.
-    pub(super) blocks: Vec<u8>,
+    pub(crate) blocks: Vec<u8>,
 }
 
 impl Raw {
     /// A frame of a stream; `kind` is the value of the frame type.
-    pub(super) fn of_stream(kind: &str, sid: i32, method: &str) -> Self {
+    pub(crate) fn of_stream(kind: &str, sid: i32, method: &str) -> Self {
         let ints = vec![(FRAME_TYPE, kind.to_owned()), (METHOD, method.to_owned())];
         let (strings, payload, blocks) = (Vec::new(), Vec::new(), Vec::new());
         Self { flags: 2, sid, protocol: 0x10, ints, strings, payload, blocks }
     }
 
     /// A ping-pong call, whose payload is a framed message.
-    pub(super) fn of_call(sequence: i32, service: &str, method: &str, payload: Vec<u8>) -> Self {
+    pub(crate) fn of_call(sequence: i32, service: &str, method: &str, payload: Vec<u8>) -> Self {
         let ints = vec![(1, "framed".to_owned()), (METHOD, method.to_owned()), (22, "1".to_owned())];
         let strings = vec![("isn".to_owned(), service.to_owned())];
         Self { flags: 0, sid: sequence, protocol: 0, ints, strings, payload, blocks: Vec::new() }
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut info = vec![self.protocol, 0];
         if !self.strings.is_empty() {
             info.push(0x01);
@@ -65,7 +65,7 @@ impl Raw {
 }
 
 /// A frame around header info as it is, padded.
-pub(super) fn frame(flags: u16, sid: i32, mut info: Vec<u8>, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(flags: u16, sid: i32, mut info: Vec<u8>, payload: &[u8]) -> Vec<u8> {
     info.resize(info.len().next_multiple_of(4), 0);
     let mut out = Vec::with_capacity(14 + info.len() + payload.len());
     put_u32(&mut out, 10 + info.len() + payload.len());
@@ -79,7 +79,7 @@ pub(super) fn frame(flags: u16, sid: i32, mut info: Vec<u8>, payload: &[u8]) -> 
 }
 
 /// `Req {1: msg, 2: seq}`, which is `Resp` too.
-pub(super) fn message(msg: &str, seq: i64) -> Vec<u8> {
+pub(crate) fn message(msg: &str, seq: i64) -> Vec<u8> {
     let mut out = vec![11, 0, 1];
     put_long(&mut out, msg.as_bytes());
     out.extend_from_slice(&[10, 0, 2]);
@@ -89,7 +89,7 @@ pub(super) fn message(msg: &str, seq: i64) -> Vec<u8> {
 }
 
 /// A Thrift message of type EXCEPTION.
-pub(super) fn exception(method: &str, code: i32, text: &str) -> Vec<u8> {
+pub(crate) fn exception(method: &str, code: i32, text: &str) -> Vec<u8> {
     let mut out = envelope(EXCEPTION, method, 0);
     out.extend_from_slice(&[11, 0, 1]);
     put_long(&mut out, text.as_bytes());
@@ -100,7 +100,7 @@ pub(super) fn exception(method: &str, code: i32, text: &str) -> Vec<u8> {
 }
 
 /// A framed call with one argument.
-pub(super) fn call(method: &str, sequence: i32, msg: &str) -> Vec<u8> {
+pub(crate) fn call(method: &str, sequence: i32, msg: &str) -> Vec<u8> {
     framed(CALL, method, sequence, (1, &message(msg, 7)))
 }
 

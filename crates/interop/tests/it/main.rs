@@ -13,6 +13,7 @@ mod clock;
 mod conformance;
 mod differential;
 mod fleet;
+mod flood;
 mod grpc_bounds;
 mod grpc_go;
 mod isolation;

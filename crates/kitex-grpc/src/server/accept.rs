@@ -62,7 +62,9 @@ pub(super) fn accept(
     };
     // Kept beside the stream, so that a stream over the limit can be reset.
     let mut respond = Some(respond);
-    let made = shared.add(|key| ServerStream::new(shared.clone(), key, opening, body, respond.take()));
+    let header_bytes = header::list_size(&parts.headers);
+    let made =
+        shared.add(header_bytes, |key| ServerStream::new(shared.clone(), key, opening, body, respond.take()));
     match made {
         Some(stream) => start(stream, server, admission),
         None => respond.into_iter().for_each(|mut respond| respond.send_reset(Reason::REFUSED_STREAM)),

@@ -36,7 +36,27 @@ pub(super) struct Shared<S> {
     /// Notified when no stream is left.
     pub(super) empty: Notify,
     /// Streams whose handler has not returned.
-    pub(super) streams: Mutex<Slab<Weak<S>>>,
+    pub(super) streams: Mutex<Streams<S>>,
+}
+
+/// Streams by their keys, and what their header lists take.
+pub(super) struct Streams<S> {
+    by_key: Slab<Entry<S>>,
+    header_bytes: usize,
+}
+
+struct Entry<S> {
+    stream: Weak<S>,
+    header_bytes: usize,
+}
+
+/// Bytes of the header lists of all streams of a connection, counted as HTTP/2 does; one list may be larger.
+const HEADER_BYTES: usize = 16 * 1024 * 1024;
+
+impl<S> Default for Streams<S> {
+    fn default() -> Self {
+        Self { by_key: Slab::new(), header_bytes: 0 }
+    }
 }
 
 impl<S: View + 'static> Inspect for Shared<S> {
@@ -52,32 +72,39 @@ impl<S: Holds + Send + Sync + 'static> Shed for Shared<S> {
 }
 
 impl<S> Shared<S> {
-    /// Adds the stream that `make` returns for its key; `None` if there are too many.
-    pub(super) fn add(&self, make: impl FnOnce(usize) -> Arc<S>) -> Option<Arc<S>> {
+    /// Adds the stream that `make` returns for its key, with a header list of so many bytes; `None` if there are too many
+    /// streams or bytes.
+    pub(super) fn add(&self, header_bytes: usize, make: impl FnOnce(usize) -> Arc<S>) -> Option<Arc<S>> {
         let mut streams = self.streams.lock();
         // h2 counts a stream until it ends, this table counts a handler until it returns. A client that has
         // reset its streams may open as many again, so a full table means handlers that do not return.
-        if streams.len() >= self.max_streams.saturating_mul(2) {
+        if streams.by_key.len() >= self.max_streams.saturating_mul(2) {
             return None;
         }
-        let entry = streams.vacant_entry();
+        let sum = streams.header_bytes.saturating_add(header_bytes);
+        if sum > HEADER_BYTES && streams.header_bytes > 0 {
+            return None;
+        }
+        streams.header_bytes = sum;
+        let entry = streams.by_key.vacant_entry();
         let stream = make(entry.key());
-        entry.insert(Arc::downgrade(&stream));
+        entry.insert(Entry { stream: Arc::downgrade(&stream), header_bytes });
         Some(stream)
     }
 
     pub(super) fn find(&self, key: usize) -> Option<Arc<S>> {
-        self.streams.lock().get(key).and_then(Weak::upgrade)
+        self.streams.lock().by_key.get(key)?.stream.upgrade()
     }
 
     /// Removes a stream whose handler has returned, or that no handle is left of. After the first of the two its key may be
     /// another stream's.
     pub(super) fn remove(&self, key: usize, stream: &S) {
         let mut streams = self.streams.lock();
-        if streams.get(key).is_some_and(|known| ptr::eq(known.as_ptr(), stream)) {
-            streams.remove(key);
+        if streams.by_key.get(key).is_some_and(|known| ptr::eq(known.stream.as_ptr(), stream)) {
+            let removed = streams.by_key.remove(key);
+            streams.header_bytes = streams.header_bytes.saturating_sub(removed.header_bytes);
         }
-        if streams.is_empty() {
+        if streams.by_key.is_empty() {
             self.empty.notify_one();
         }
     }
@@ -90,7 +117,7 @@ impl<S> Shared<S> {
     }
 
     pub(super) fn all(&self) -> Vec<Arc<S>> {
-        self.streams.lock().iter().filter_map(|(_, stream)| stream.upgrade()).collect()
+        self.streams.lock().by_key.iter().filter_map(|(_, entry)| entry.stream.upgrade()).collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -98,6 +125,6 @@ impl<S> Shared<S> {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.streams.lock().len()
+        self.streams.lock().by_key.len()
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kitex::Context;
 use kitex::ErrorKind;
-use kitex::client::{GrpcConfig, Transport};
+use kitex::client::{GrpcConfig, Retry, Transport};
 use tokio::sync::watch;
 
 use super::{client, drain, text};
@@ -107,6 +107,40 @@ async fn grpc_limits_refuse_with_a_status() {
     };
     tokio::join!(sending, async { drop(held) });
     assert_eq!(soon(third.recv()).await.unwrap().unwrap().seq, Some(3), "a place has become free");
+}
+
+/// 16 MiB of them, on one connection.
+#[tokio::test]
+async fn grpc_header_lists_of_running_handlers_are_bounded() {
+    const STREAMS: usize = 100;
+    let peer = Peer::start(Handlers::default()).await;
+    let client = peer.client_with(|client| client.transport(Transport::Grpc).retry(Retry::none()));
+    let ctx = Context::background().with_transient("k", vec![b'v'; 200_000]);
+    let (mut served, mut refused) = (Vec::new(), 0);
+    for _ in 0..STREAMS {
+        let mut bidi = client.bidi(&ctx).await.unwrap();
+        // Fails if the refusal is already here.
+        let _ = bidi.send(&req("", 1)).await;
+        match soon(bidi.recv()).await {
+            Ok(resp) => {
+                assert_eq!(resp.unwrap().seq, Some(1));
+                served.push(bidi);
+            }
+            Err(error) => {
+                assert!(error.to_string().contains("REFUSED_STREAM"), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!((80..84).contains(&served.len()), "{} of 200 kB in 16 MiB", served.len());
+    assert_eq!(served.len() + refused, STREAMS);
+    // A handler that has returned makes room.
+    let mut ended = served.pop().unwrap();
+    ended.close_send();
+    assert_eq!(soon(ended.recv()).await.unwrap(), None);
+    let mut next = client.bidi(&ctx).await.unwrap();
+    next.send(&req("", 2)).await.unwrap();
+    assert_eq!(soon(next.recv()).await.unwrap().unwrap().seq, Some(2));
 }
 
 #[tokio::test]

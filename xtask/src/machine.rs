@@ -7,13 +7,13 @@ use crate::command::Cmd;
 use crate::workspace::Workspace;
 
 #[derive(Debug)]
-pub(super) struct Machine {
-    pub(super) date: String,
+pub(crate) struct Machine {
+    pub(crate) date: String,
     /// What it is, and its value.
-    pub(super) facts: Vec<(&'static str, String)>,
+    pub(crate) facts: Vec<(&'static str, String)>,
 }
 
-pub(super) fn describe(workspace: &Workspace) -> Result<Machine> {
+pub(crate) fn describe(workspace: &Workspace) -> Result<Machine> {
     let lock = fs::read_to_string(workspace.root.join("Cargo.lock"))?;
     let kitex_peer = fs::read_to_string(workspace.root.join("crates/interop/kitex-peer/go.mod"))?;
     let gopkg = fs::read_to_string(workspace.root.join("crates/bench/gopkg-bench/go.mod"))?;
@@ -35,8 +35,14 @@ pub(super) fn describe(workspace: &Workspace) -> Result<Machine> {
 }
 
 /// Cores that the programs may use.
-pub(super) fn cores() -> usize {
+pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, Into::into)
+}
+
+/// Programs that run or wait for a core, on average over the last minute.
+pub(crate) fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().next().unwrap_or("unknown").to_owned()
 }
 
 fn processor() -> String {

@@ -16,34 +16,36 @@ use crate::Result;
 
 /// A program that runs, and the lines that it prints.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(crate) struct Running {
     child: Child,
     lines: Receiver<String>,
 }
 
 /// A server, and where it listens.
 #[derive(Debug)]
-pub(super) struct Server {
-    pub(super) running: Running,
-    pub(super) addr: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) running: Running,
+    pub(crate) addr: SocketAddr,
 }
 
 /// What becomes of a server's lines. Those who measure throughput throw them away: to read them takes time
 /// from who is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lines {
+pub(crate) enum Lines {
     Read,
     Discard,
 }
 
 /// Lines that may be queued for the reader.
 const LINES: usize = 200_000;
+/// The unit in which the system counts processor time.
+const TICK: Duration = Duration::from_millis(10);
 /// How long a server may take to listen.
 const START: Duration = Duration::from_secs(10);
 
 impl Server {
     /// Starts a server; `words` makes its command line from its address.
-    pub(super) fn start(
+    pub(crate) fn start(
         words: impl FnOnce(SocketAddr) -> Vec<String>,
         lines: Lines,
         log: &Path,
@@ -64,14 +66,28 @@ impl Server {
         Ok(Self { running, addr })
     }
 
-    pub(super) fn pid(&self) -> u32 {
-        self.running.child.id()
+    pub(crate) fn pid(&self) -> u32 {
+        self.running.pid()
     }
 
     /// Resident memory in bytes.
-    pub(super) fn memory(&self) -> Result<u64> {
+    pub(crate) fn memory(&self) -> Result<u64> {
+        self.status("VmRSS:")
+    }
+
+    /// The most resident memory in bytes since [`Self::reset_peak`], or the start.
+    pub(crate) fn peak(&self) -> Result<u64> {
+        self.status("VmHWM:")
+    }
+
+    pub(crate) fn reset_peak(&self) -> Result {
+        // The number of this order in proc(5).
+        Ok(fs::write(format!("/proc/{}/clear_refs", self.pid()), "5")?)
+    }
+
+    fn status(&self, line: &str) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
-        let kb = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
+        let kb = status.lines().find_map(|found| found.strip_prefix(line)?.split_whitespace().next());
         let kb: u64 = kb.ok_or("the system does not tell a process' memory")?.parse()?;
         Ok(kb * 1024)
     }
@@ -79,7 +95,7 @@ impl Server {
 
 impl Running {
     /// Starts a program; what it says to people goes to `log`.
-    pub(super) fn start(words: &[String], lines: Lines, log: &Path) -> Result<Self> {
+    pub(crate) fn start(words: &[String], lines: Lines, log: &Path) -> Result<Self> {
         let (program, words) = words.split_first().ok_or("no program")?;
         let mut command = Command::new(program);
         command.args(words).stdin(Stdio::null()).stderr(File::options().create(true).append(true).open(log)?);
@@ -100,7 +116,7 @@ impl Running {
     }
 
     /// The next line of JSON whose `ev` is `event`; nothing if the program ends without it.
-    pub(super) fn event(&self, event: &str, until: Instant) -> Result<Option<Value>> {
+    pub(crate) fn event(&self, event: &str, until: Instant) -> Result<Option<Value>> {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {
@@ -114,8 +130,31 @@ impl Running {
         }
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
+    /// Processor time so far; nothing if the program has ended.
+    pub(crate) fn processor_time(&self) -> Option<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).ok()?;
+        // The name of the program may have spaces; behind it, the times are the 12th and the 13th.
+        let (_, rest) = stat.rsplit_once(')')?;
+        let mut ticks = rest.split_whitespace().skip(11).map_while(|word| word.parse::<u64>().ok());
+        Some(TICK * u32::try_from(ticks.next()? + ticks.next()?).ok()?)
+    }
+
+    /// Lines of JSON that have been printed and not yet been looked at.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        self.lines.try_iter().filter_map(|line| serde_json::from_str(&line).ok()).collect()
+    }
+
     /// Waits until the program has ended by itself, and well.
-    pub(super) fn wait(&mut self, until: Instant) -> Result {
+    pub(crate) fn wait(&mut self, until: Instant) -> Result {
         loop {
             match self.child.try_wait()? {
                 Some(status) if status.success() => return Ok(()),
@@ -136,6 +175,6 @@ impl Drop for Running {
 }
 
 #[expect(clippy::disallowed_methods, reason = "another program gives no event that could be waited for")]
-pub(super) fn pause(time: Duration) {
+pub(crate) fn pause(time: Duration) {
     thread::sleep(time);
 }
