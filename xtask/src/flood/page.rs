@@ -14,7 +14,8 @@ const OPENING: &str = "# What attacks cost a server
 `cargo xtask flood --out docs/flood.md` writes this page. It starts a server, lets one client echo small messages on a connection
 of its own and call on new connections, and attacks the server from a third process for some seconds. It does so for each row
 below, with our server and with the same program on real Kitex (v0.16.3). All limits are the defaults, without a memory
-budget. The attacks are rows of `crates/interop/src/flood`; they run against loopback only.
+budget. The attacks are rows of `crates/interop/src/flood`; they run against loopback only. While a server is left alone for 5 s
+after its attack, the next one is started and measured.
 
 An attack on a machine with two cores also takes processor time from the server and its other clients. So each is throttled: at
 most 60 MB and 33,000 streams per second, which takes a fraction of a core. The column \"cores\" is what server and attack used
