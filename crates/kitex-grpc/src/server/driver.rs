@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -24,7 +25,7 @@ use tokio::sync::Notify;
 
 use super::accept::accept;
 use super::shared::Shared;
-use super::stream::{ServerStream, Watched};
+use super::stream::ServerStream;
 use crate::GrpcConfig;
 use crate::bucket::Bucket;
 use crate::config::MAX_SEND_BUFFER;
@@ -56,6 +57,7 @@ pub(super) async fn serve_connection(
         config,
         service: server.config().service.clone(),
         memory: Memory::new(&server.config().memory),
+        resets: AtomicUsize::new(0),
         empty: Notify::new(),
         origins: Arc::new(Origins::new(Side::Server)),
     });
@@ -212,19 +214,26 @@ impl Driver {
     /// Checks the streams that h2 has woken. Returns whether there were any.
     fn look_at_queued(&mut self) -> bool {
         let keys = self.shared.watch.take();
-        let mut too_many = false;
         for stream in keys.iter().filter_map(|key| self.shared.find(*key)) {
-            too_many |= stream.look() == Watched::Reset && !self.resets.take(clock::now());
+            stream.look();
             stream.flush();
         }
-        if too_many {
+        self.count_resets();
+        !keys.is_empty()
+    }
+
+    /// Closes the connection if its client resets too many streams, wherever that was seen: here, as a stream was accepted, or
+    /// by its handler.
+    fn count_resets(&mut self) {
+        let resets = self.shared.resets.swap(0, Ordering::Relaxed);
+        let now = clock::now();
+        if !(0..resets).all(|_| self.resets.take(now)) {
             if let Some(suppressed) = self.too_many_resets.allows(clock::now()) {
                 let peer = &self.shared.peer;
                 tracing::warn!(%peer, suppressed, "too many resets: closing connection");
             }
             self.connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
         }
-        !keys.is_empty()
     }
 
     /// Shuts the connection down gracefully when its idle timeout has passed.

@@ -1,6 +1,7 @@
 //! The state that the streams of one connection share, and the table by which its task finds them.
 
 use std::ptr;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
 
 use kerrors::RecvTimeout;
@@ -33,6 +34,8 @@ pub(super) struct Shared<S> {
     /// The server's own name: what a cancel from here adds to its path.
     pub(super) service: Arc<str>,
     pub(super) memory: Memory,
+    /// Streams that the client has reset, and that the connection's task has not counted yet.
+    pub(super) resets: AtomicUsize,
     /// Notified when no stream is left.
     pub(super) empty: Notify,
     /// Streams whose handler has not returned.

@@ -1,6 +1,7 @@
 //! The server's end of one stream.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -35,17 +36,6 @@ use crate::{header, message, reset, status, trailer};
 
 /// The time that the server waits after a client's deadline for the client's reset, which names who canceled.
 const GRACE: Duration = Duration::from_millis(100);
-
-/// The result of a check of a stream by the connection's task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Watched {
-    /// It continues, or had ended before.
-    Unchanged,
-    /// Its client has reset it.
-    Reset,
-    /// Its connection was lost.
-    Lost,
-}
 
 /// The server's end of one stream, shared by its handles and the connection's task.
 pub(super) struct ServerStream {
@@ -112,22 +102,22 @@ impl ServerStream {
 
     /// Checks whether the client has reset the stream or the connection was lost; registers with h2 to be
     /// woken.
-    pub(super) fn look(&self) -> Watched {
+    pub(super) fn look(&self) {
         let mut state = self.state.lock();
-        let (watched, status) = match self.poll_reset(&mut state) {
-            Poll::Pending => return Watched::Unchanged,
+        let status = match self.poll_reset(&mut state) {
+            Poll::Pending => return,
             Poll::Ready(Ok(reason)) => {
                 let status = reset::at_server(reason.into(), &self.source);
                 let origin = self.shared.origins.take(self.id);
-                (Watched::Reset, origin.into_iter().fold(status, GrpcStatus::with_origin))
+                self.shared.resets.fetch_add(1, Ordering::Relaxed);
+                origin.into_iter().fold(status, GrpcStatus::with_origin)
             }
-            Poll::Ready(Err(_)) => (Watched::Lost, self.connection_closed()),
+            Poll::Ready(Err(_)) => self.connection_closed(),
         };
         let after = state.end(status);
         state.give_up();
         drop(state);
         self.act(after);
-        watched
     }
 
     fn poll_reset(&self, state: &mut State) -> Poll<Result<Reason, h2::Error>> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kitex::Context;
+use kitex::server::GrpcConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -36,6 +37,51 @@ fn floods() -> Vec<(&'static str, Vec<u8>, Vec<u8>, Fate)> {
         ("CONTINUATION", frame(1, 0, 1, &header), frame(9, 0, 1, &header.repeat(100)), Fate::Closed),
         ("DATA of no stream", Vec::new(), frame(0, 0, 1, b"x"), Fate::Closed),
     ]
+}
+
+/// A stream of `Bidi` that is reset at once: the server reads both at the same time.
+fn opened_and_reset(stream: u32) -> Vec<u8> {
+    let mut block = vec![0x83, 0x86];
+    for (name, value) in
+        [(":path", "/Echo/Bidi"), (":authority", "ServiceB"), ("content-type", "application/grpc+thrift")]
+    {
+        // A literal that is kept in no table; lengths of one byte, without Huffman's code.
+        block.push(0);
+        for text in [name, value] {
+            block.push(u8::try_from(text.len()).unwrap());
+            block.extend_from_slice(text.as_bytes());
+        }
+    }
+    const CANCEL: [u8; 4] = [0, 0, 0, 8];
+    [frame(1, 0x4, stream, &block), frame(3, 0, stream, &CANCEL)].concat()
+}
+
+/// A reset is counted wherever it is seen: here as the stream is accepted.
+#[tokio::test]
+async fn streams_that_are_reset_before_they_are_accepted_count_as_resets() {
+    const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 11];
+    // A burst of 100; h2 has no limit below 1,024 of its own.
+    let limits = GrpcConfig::default().max_resets_per_second(10);
+    let peer = Peer::with(Handlers::default(), |server| server.grpc(limits)).await;
+    let mut other = client(&peer).bidi(&Context::background()).await.unwrap();
+    for (streams, is_closed) in [(90, false), (200, true)] {
+        let mut socket = TcpStream::connect(&peer.address).await.unwrap();
+        let flood: Vec<u8> = (0..streams).flat_map(|at| opened_and_reset(2 * at + 1)).collect();
+        // A PING is answered after all of that.
+        let sent = [PREFACE, &flood, &frame(6, 0, 0, b"the last")].concat();
+        socket.write_all(&sent).await.unwrap();
+        let mut seen = Vec::new();
+        let has = |seen: &[u8], part: &[u8]| seen.windows(part.len()).any(|window| window == part);
+        let last = if is_closed { &ENHANCE_YOUR_CALM[..] } else { b"the last" };
+        let read = async {
+            while !has(&seen, last) && socket.read_buf(&mut seen).await.is_ok_and(|read| read > 0) {}
+        };
+        soon(read).await;
+        let goaway = has(&seen, &ENHANCE_YOUR_CALM);
+        assert_eq!(goaway, is_closed, "{streams}: {seen:?}");
+        other.send(&req("", 7)).await.unwrap();
+        assert_eq!(soon(other.recv()).await.unwrap().unwrap().seq, Some(7), "{streams}");
+    }
 }
 
 #[tokio::test]
