@@ -3,9 +3,8 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::mem;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -17,7 +16,6 @@ use stream_core::dial::Tried;
 use stream_core::io::{Io, ReadBuffer, write_all};
 use stream_core::transport::{BoxFuture, SelectInstance, Selected, UnaryFailure, UnaryPaths, UnaryTransport};
 use tokio::runtime::{self, Handle};
-use tokio::task::AbortHandle;
 use ttheader_codec::{Limits, key};
 
 use super::CallProtocol;
@@ -30,21 +28,13 @@ use crate::{Metadata, head, status};
 #[derive(Debug)]
 pub(crate) struct Calls {
     instances: Arc<dyn SelectInstance>,
-    idle: Arc<Mutex<IdleList>>,
+    idle: Mutex<VecDeque<Idle>>,
     last_id: AtomicI32,
     max_idle: usize,
     idle_timeout: Duration,
     protocol: CallProtocol,
     limits: Limits,
     write_timeout: Duration,
-}
-
-/// Idle connections, the oldest first.
-#[derive(Debug, Default)]
-struct IdleList {
-    connections: VecDeque<Idle>,
-    /// The task that closes those that are idle for too long, while there are any.
-    watch: Option<AbortHandle>,
 }
 
 /// An idle connection.
@@ -70,7 +60,7 @@ impl UnaryTransport for Calls {
     }
 
     fn close(&self) {
-        let closed = mem::take(&mut *self.idle.lock());
+        let closed = std::mem::take(&mut *self.idle.lock());
         // Without the lock: a byte stream may be a user's own.
         drop(closed);
     }
@@ -86,7 +76,7 @@ impl Calls {
         let UnaryPaths { instances, max_idle, idle_timeout, .. } = paths;
         Self {
             instances,
-            idle: Arc::default(),
+            idle: Mutex::default(),
             last_id: AtomicI32::new(0),
             max_idle,
             idle_timeout,
@@ -226,7 +216,7 @@ impl Calls {
         let is_next =
             |Idle { connection, .. }: &Idle| connection.home == here && *connection.address == *address;
         let next = || {
-            let idle = &mut self.idle.lock().connections;
+            let mut idle = self.idle.lock();
             let last = idle.iter().rposition(is_next)?;
             idle.remove(last)
         };
@@ -245,20 +235,21 @@ impl Calls {
             .into_iter()
             .partition::<VecDeque<_>, _>(|Idle { connection, .. }| connection.io.is_orphaned());
         let mut idle = self.idle.lock();
-        kept.append(&mut idle.connections);
+        kept.append(&mut idle);
         let excess = kept.len().saturating_sub(self.max_idle);
-        idle.connections = kept.split_off(excess);
+        let newest = kept.split_off(excess);
+        *idle = newest;
         drop(idle);
         drop((removed, kept));
     }
 
     /// Returns the idle connections for which `is_taken` returns true, which are idle no longer, or `None`.
     fn take_out(&self, is_taken: impl Fn(&Connection) -> bool) -> Option<VecDeque<Idle>> {
-        let idle = &mut self.idle.lock().connections;
+        let mut idle = self.idle.lock();
         if !idle.iter().any(|Idle { connection, .. }| is_taken(connection)) {
             return None;
         }
-        let waiting = mem::take(idle).into_iter();
+        let waiting = std::mem::take(&mut *idle).into_iter();
         let (taken, kept) = waiting.partition(|Idle { connection, .. }| is_taken(connection));
         *idle = kept;
         Some(taken)
@@ -280,55 +271,11 @@ impl Calls {
         }
         connection.buffer.shrink();
         let mut idle = self.idle.lock();
-        idle.connections.push_back(Idle { since: clock::now(), connection });
-        // A runtime that has ended has ended its tasks.
-        if idle.watch.as_ref().is_none_or(AbortHandle::is_finished) {
-            let watch = tokio::spawn(close_idle(Arc::downgrade(&self.idle), self.idle_timeout));
-            idle.watch = Some(watch.abort_handle());
-        }
-        let oldest = if idle.connections.len() > self.max_idle { idle.connections.pop_front() } else { None };
+        idle.push_back(Idle { since: clock::now(), connection });
+        let oldest = if idle.len() > self.max_idle { idle.pop_front() } else { None };
         drop(idle);
         drop(oldest);
     }
-}
-
-impl Drop for IdleList {
-    fn drop(&mut self) {
-        self.watch.iter().for_each(AbortHandle::abort);
-    }
-}
-
-/// Closes connections of a client that are idle for `timeout`, until there are none.
-async fn close_idle(idle: Weak<Mutex<IdleList>>, timeout: Duration) {
-    while let Some(oldest) = oldest(&idle) {
-        let left = timeout.saturating_sub(clock::now().saturating_duration_since(oldest));
-        tokio::time::sleep(left).await;
-        close_expired(&idle, timeout);
-    }
-}
-
-/// Returns since when the oldest connection is idle. If there is none, the next one has a task of its own.
-fn oldest(idle: &Weak<Mutex<IdleList>>) -> Option<Instant> {
-    let idle = idle.upgrade()?;
-    let mut idle = idle.lock();
-    let oldest = idle.connections.iter().map(|idle| idle.since).min();
-    if oldest.is_none() {
-        idle.watch = None;
-    }
-    oldest
-}
-
-fn close_expired(idle: &Weak<Mutex<IdleList>>, timeout: Duration) {
-    let Some(idle) = idle.upgrade() else { return };
-    let now = clock::now();
-    let is_expired = |idle: &Idle| now.saturating_duration_since(idle.since) >= timeout;
-    let mut idle = idle.lock();
-    let (expired, kept) =
-        mem::take(&mut idle.connections).into_iter().partition::<VecDeque<_>, _>(is_expired);
-    idle.connections = kept;
-    drop(idle);
-    // Without the lock: a byte stream may be a user's own.
-    drop(expired);
 }
 
 impl Connection {
