@@ -15,6 +15,7 @@ mod idl_values;
 mod interop;
 mod killmatrix;
 mod machine;
+mod number;
 mod outside;
 mod package;
 mod process;

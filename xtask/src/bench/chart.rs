@@ -10,6 +10,7 @@ use super::judge::times;
 use super::matrix::Figure;
 use super::peers::Pair;
 use super::works::{BARE, KITEX, OURS, TONIC, WORKS, Work};
+use crate::number::thousands;
 
 const WIDTH: f64 = 1000.0;
 const HEIGHT: f64 = 860.0;
@@ -152,13 +153,7 @@ fn curve(svg: &mut Svg, left: f64, title: &str, points: &[Point]) {
     for ((spot, point), cost) in spots.into_iter().zip(points).zip(costs) {
         svg.dot(spot, OURS_COLOR);
         svg.small(spot.0, spot.1 - 9.0, Anchor::Middle, PALE, &times(cost));
-        svg.text(
-            spot.0,
-            bottom + 18.0,
-            Anchor::Middle,
-            PALE,
-            &super::document::thousands(whole(point.count)),
-        );
+        svg.text(spot.0, bottom + 18.0, Anchor::Middle, PALE, &thousands(whole(point.count)));
     }
 }
 

@@ -9,6 +9,7 @@ use super::works::{
     BARE, BARE_CURRENT, FROM_KITEX, KITEX, KITEX_GRPC, OURS, OURS_BUSY, OURS_CORES, OURS_GRPC, PAIRS,
     TO_KITEX, TONIC, WORKS, Work,
 };
+use crate::number::thousands;
 
 /// The page.
 pub(super) fn document(run: &Run, rows: &[Row]) -> String {
@@ -315,17 +316,4 @@ fn micros(micros: f64) -> String {
 
 fn per_second(ops: f64) -> String {
     thousands(ops)
-}
-
-/// `1234567` as `1,234,567`.
-pub(super) fn thousands(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
