@@ -226,9 +226,12 @@ impl Driver {
     /// by its handler.
     fn count_resets(&mut self) {
         let resets = self.shared.resets.swap(0, Ordering::Relaxed);
+        if resets == 0 {
+            return;
+        }
         let now = clock::now();
         if !(0..resets).all(|_| self.resets.take(now)) {
-            if let Some(suppressed) = self.too_many_resets.allows(clock::now()) {
+            if let Some(suppressed) = self.too_many_resets.allows(now) {
                 let peer = &self.shared.peer;
                 tracing::warn!(%peer, suppressed, "too many resets: closing connection");
             }
