@@ -32,9 +32,16 @@ pub fn with_seed<R>(seed: u64, run: impl FnOnce() -> R) -> R {
     run()
 }
 
-/// The output function of splitmix64.
+/// The step between two states of splitmix64.
+pub const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Returns other bits for each input: the output of splitmix64 after so many steps and one.
 pub(crate) fn mix(bits: u64) -> u64 {
-    let bits = bits.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    output(bits.wrapping_add(1).wrapping_mul(STEP))
+}
+
+/// The output function of splitmix64.
+pub fn output(bits: u64) -> u64 {
     let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     bits ^ (bits >> 31)

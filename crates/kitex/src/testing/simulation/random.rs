@@ -3,6 +3,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use stream_core::random::{STEP, output};
+
 /// A sequence of numbers that its seed determines (SplitMix64). For simulations, not for secrets.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
@@ -23,10 +25,8 @@ impl Random {
 
     /// Returns the next 64 bits.
     pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0 = self.0.wrapping_add(STEP);
+        output(self.0)
     }
 
     /// Returns a number below `bound`; 0 if that is 0.
