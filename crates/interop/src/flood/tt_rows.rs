@@ -112,24 +112,12 @@ pub(super) const ROWS: &[Attack] = &[
         unit: |_, at| made_to_reset(at + 1),
         ..BASE
     },
-    Attack {
-        name: "rapid-reset",
-        class: "200,000 streams opened and reset on one connection",
-        pace: 33_000,
-        most: 200_000,
-        seconds: 7,
-        unit: |_, at| [request(at + 1, "idle"), rst(at + 1)].concat(),
-        ..BASE
-    },
+    RAPID_RESET,
     Attack {
         name: "rapid-reset-many",
         class: "200,000 streams opened and reset on 100 connections",
         connections: 100,
-        pace: 33_000,
-        most: 200_000,
-        seconds: 7,
-        unit: |_, at| [request(at + 1, "idle"), rst(at + 1)].concat(),
-        ..BASE
+        ..RAPID_RESET
     },
     Attack {
         name: "unknown-streams",
@@ -189,6 +177,16 @@ pub(super) const ROWS: &[Attack] = &[
 ];
 
 const BASE: Attack = Attack::BASE;
+
+const RAPID_RESET: Attack = Attack {
+    name: "rapid-reset",
+    class: "200,000 streams opened and reset on one connection",
+    pace: 33_000,
+    most: 200_000,
+    seconds: 7,
+    unit: |_, at| [request(at + 1, "idle"), rst(at + 1)].concat(),
+    ..BASE
+};
 
 /// Nothing once `most` streams are open.
 fn opened(at: usize, most: usize, open: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
