@@ -77,7 +77,7 @@ impl Reports {
     }
 
     /// Sends a report.
-    pub fn tell(&self, report: Report) {
+    pub fn publish(&self, report: Report) {
         // A slow or closed receiver misses reports: services do not wait for it.
         let _ = self.followers.send(report.clone());
         let _ = self.listener.try_send(report);

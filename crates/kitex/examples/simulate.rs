@@ -1,4 +1,4 @@
-//! A service of one's own under simulated faults: a counter that saves how far it has come, so that a client that has lost
+//! Your own service under simulated faults: a counter that saves how far it has come, so that a client that has lost
 //! its stream goes on where it was. 200 seeds, each with delays, stalls, partitions, resets and crashes, in virtual time.
 //! `cargo run -p kitex --features simulation --example simulate`; `KITEX_SEED=17` replays one seed.
 

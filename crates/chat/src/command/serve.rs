@@ -142,10 +142,10 @@ pub(super) async fn run(service: Service) -> Result<Done, Failure> {
 
 /// On a thread of its own, which does not hold up the end of the process as the runtime's would.
 async fn stdin_ends() {
-    let (tell, ended) = oneshot::channel();
+    let (end, ended) = oneshot::channel();
     std::thread::spawn(move || {
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
-        let _ = tell.send(());
+        let _ = end.send(());
     });
     let _ = ended.await;
 }

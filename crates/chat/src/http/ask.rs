@@ -63,7 +63,7 @@ impl Ask {
                 shared.usual.add(tokens);
             }
             let report = Report { chat: Some(self.chat), ..Report::new(GATEWAY, &ended, tokens) };
-            reports.tell(report);
+            reports.publish(report);
         });
         Ok(stream)
     }

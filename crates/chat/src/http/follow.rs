@@ -45,7 +45,7 @@ async fn own_reports(shared: Arc<Shared>) {
     let mut reports = shared.reports.follow();
     loop {
         match reports.recv().await {
-            Ok(report) => shared.followed.tell(line::json(&report)),
+            Ok(report) => shared.followed.publish(line::json(&report)),
             Err(broadcast::error::RecvError::Lagged(_)) => {}
             Err(broadcast::error::RecvError::Closed) => return,
         }
@@ -59,7 +59,7 @@ async fn follow(shared: Arc<Shared>, service: String, url: String, reports: bool
         if let Ok(response) = client.get(&url).send().await {
             each_event(response, |data| {
                 let Ok(value) = serde_json::from_slice(data) else { return };
-                if reports { shared.followed.tell(value) } else { shared.followed.apply(&service, &value) }
+                if reports { shared.followed.publish(value) } else { shared.followed.apply(&service, &value) }
             })
             .await;
             if !reports {

@@ -42,7 +42,7 @@ impl Followed {
         self.changed.send_modify(|version| *version = version.wrapping_add(1));
     }
 
-    pub(super) fn tell(&self, report: Value) {
+    pub(super) fn publish(&self, report: Value) {
         // There may be no client.
         let _ = self.reports.send(report);
     }

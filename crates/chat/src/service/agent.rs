@@ -133,7 +133,7 @@ impl Chat for Agent {
     ) -> Result<()> {
         let mut passed = 0;
         let ended = self.answer(&ctx, &question, &stream, &mut passed).await;
-        self.reports.tell(Report::new(AGENT, &ended, passed).of(&ctx));
+        self.reports.publish(Report::new(AGENT, &ended, passed).of(&ctx));
         ended.map_err(|error| self.model.explain(&ctx, error))
     }
 }

@@ -31,7 +31,7 @@ impl Chat for Gateway {
     ) -> Result<()> {
         let mut passed = 0;
         let ended = self.agent.pass_on(&ctx, question, &stream, u64::MAX, &mut passed).await;
-        self.reports.tell(Report::new(GATEWAY, &ended, passed).of(&ctx));
+        self.reports.publish(Report::new(GATEWAY, &ended, passed).of(&ctx));
         ended.map_err(|error| self.agent.explain(&ctx, error))
     }
 }

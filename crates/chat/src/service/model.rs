@@ -124,6 +124,14 @@ impl Drop for Draft<'_> {
         let file = self.service.transcripts.keep(transcript);
         let work = Some(Work { late: self.late, bytes, file });
         let chat = chat_id(self.ctx);
-        self.service.reports.tell(Report { service: MODEL, chat, ended, received: None, at, tokens, work });
+        self.service.reports.publish(Report {
+            service: MODEL,
+            chat,
+            ended,
+            received: None,
+            at,
+            tokens,
+            work,
+        });
     }
 }

@@ -66,7 +66,7 @@ impl Chat for Retriever {
     ) -> Result<()> {
         let mut sent = 0;
         let ended = self.send(&ctx, &question.prompt, &stream, &mut sent).await;
-        self.reports.tell(Report::new(RETRIEVER, &ended, sent).of(&ctx));
+        self.reports.publish(Report::new(RETRIEVER, &ended, sent).of(&ctx));
         ended
     }
 }

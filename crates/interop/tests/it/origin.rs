@@ -36,14 +36,14 @@ fn code_and_path_of_a_cancel_cross_from_grpc_to_ttheader_between_rust_peers() {
         let client = format!("--proto grpc --what cancel --msg n=2;idle --after 2 {ORIGIN}");
         // B's own line is the same, but for the path that its error has not.
         let at_b = if *code == "12011" { String::new() } else { "[canceled path: ServiceA] ".to_owned() };
-        chain.check(*a, &client, &told(*b == Rust, code, &at_b, path, text));
+        chain.check(*a, &client, &end_at_client(*b == Rust, code, &at_b, path, text));
         chain.finish();
     }
 }
 
 const ORIGIN: &str = "rust:--cancel-origin";
 
-fn told(transient: bool, code: &str, at_b: &str, path: &str, text: &str) -> Output {
+fn end_at_client(transient: bool, code: &str, at_b: &str, path: &str, text: &str) -> Output {
     // Kitex passes no transient metainfo on from gRPC to TTHeader.
     let first = if transient { "pk=pval;tk=tval" } else { "pk=pval;tk=" };
     let error = format!("[ttstream error, code={code}]");

@@ -174,8 +174,8 @@ fn has_headers(read: &[u8]) -> bool {
     false
 }
 
-/// Tells when a stream has begun, what it brings, and how it ends.
-struct Told(Sender<Event>);
+/// Reports when a stream has begun, what it brings, and how it ends.
+struct Reporting(Sender<Event>);
 
 #[derive(Debug)]
 enum Event {
@@ -183,7 +183,7 @@ enum Event {
     Ended(Vec<Bytes>, String),
 }
 
-impl Handler for Told {
+impl Handler for Reporting {
     #[expect(refining_impl_trait, reason = "the type is no secret here")]
     fn stream(
         self: Arc<Self>,
@@ -227,18 +227,18 @@ mod futures {
 
 #[tokio::test]
 async fn a_server_reads_what_every_recorded_client_sent() {
-    let (tell, mut told) = channel(16);
+    let (sender, mut events) = channel(16);
     let listener = bind("127.0.0.1:0").await.unwrap();
     let server =
-        Server::new(listener, Told(tell), ServerConfig::default(), protocols(&GrpcConfig::default()));
+        Server::new(listener, Reporting(sender), ServerConfig::default(), protocols(&GrpcConfig::default()));
     let address = server.local_addr().unwrap().to_string();
     tokio::spawn(server.serve());
     for (name, _, _, count, end) in ROWS {
-        check_server(&address, &mut told, name, *count, end).await;
+        check_server(&address, &mut events, name, *count, end).await;
     }
 }
 
-async fn check_server(address: &str, told: &mut Receiver<Event>, name: &str, count: usize, end: &str) {
+async fn check_server(address: &str, events: &mut Receiver<Event>, name: &str, count: usize, end: &str) {
     let sent = frames(name, "c2s");
     let last = |frame: &Value| frame["type"] == "RST_STREAM" || frame["type"] == "GOAWAY";
     let (now, later) = sent.split_at(sent.iter().position(last).unwrap_or(sent.len()));
@@ -247,7 +247,7 @@ async fn check_server(address: &str, told: &mut Receiver<Event>, name: &str, cou
     if name == "gzip" {
         return;
     }
-    let Event::Begun(head) = soon(told.recv()).await.unwrap() else {
+    let Event::Begun(head) = soon(events.recv()).await.unwrap() else {
         panic!("{name}: ended before it began")
     };
     let path = sent.iter().find_map(|frame| frame["headers"].as_array()).unwrap();
@@ -266,7 +266,7 @@ async fn check_server(address: &str, told: &mut Receiver<Event>, name: &str, cou
     if end == CLOSED {
         drop(socket);
     }
-    let Event::Ended(seen, ended) = soon(told.recv()).await.unwrap() else { panic!("{name}: begun twice") };
+    let Event::Ended(seen, ended) = soon(events.recv()).await.unwrap() else { panic!("{name}: begun twice") };
     assert_eq!(ended, end, "{name}");
     assert_eq!(seen.len(), count, "{name}");
     assert_eq!(seen, messages(&sent), "{name}");

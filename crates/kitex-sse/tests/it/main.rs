@@ -65,8 +65,8 @@ struct Lab {
 
 impl Lab {
     fn new() -> Self {
-        let (network, sent, (tell, ended)) = (Network::new(), Arc::default(), mpsc::channel(8));
-        let speaker = Speaker { sent: Arc::clone(&sent), ended: tell };
+        let (network, sent, (end, ended)) = (Network::new(), Arc::default(), mpsc::channel(8));
+        let speaker = Speaker { sent: Arc::clone(&sent), ended: end };
         let server = Server::builder("speaker").service(MirrorServer::new(speaker));
         let server = network.serve(server).expect("a server");
         let client = network.client("speaker").caller("edge").build().expect("a client");

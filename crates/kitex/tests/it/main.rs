@@ -60,5 +60,5 @@ mod times;
 mod tls;
 mod unix;
 
-/// What carries the streams of clients that are not told otherwise.
+/// What carries the streams of clients that set no other transport.
 pub(crate) const TRANSPORT: kitex::client::Transport = kitex::client::Transport::TtHeader;

@@ -322,14 +322,14 @@ async fn a_stream_that_is_canceled_while_it_is_tried_again_ends_as_canceled() {
     let client = EchoClient::new(client.build().unwrap());
     let (ctx, canceler) = Context::background().with_cancel();
     let mut down = client.down(&ctx, req("", 1)).await.unwrap();
-    let (tell, mut told) = reports();
-    down.on_close(move |error| tell.send(error.map(brief)));
+    let (reporter, mut reported) = reports();
+    down.on_close(move |error| reporter.send(error.map(brief)));
     let waiting = tokio::spawn(async move { (ended(&down.recv().await), ended(&down.recv().await)) });
     crate::fixture::until(|| client.as_ref().pool_stats().dials == 2).await;
     canceler.cancel();
     let both = soon(waiting).await.unwrap();
     assert_eq!(both, ("12007 client".to_owned(), "12007 client".to_owned()));
-    assert_eq!(told.next().await, Some("12007 client".to_owned()), "called once, with the final error");
+    assert_eq!(reported.next().await, Some("12007 client".to_owned()), "called once, with the final error");
 }
 
 #[tokio::test]
@@ -338,15 +338,15 @@ async fn an_on_close_callback_waits_for_the_stream_that_was_opened_in_place_of_t
     let serving = Peer::start(named("serving")).await;
     let client = clients(&[&refusing.address, &serving.address], Transport::TtHeader, Retry::default());
     let mut bidi = client.bidi(&Context::background()).await.unwrap();
-    let (tell, mut told) = reports();
-    let at_end = tell.clone();
+    let (reporter, mut reported) = reports();
+    let at_end = reporter.clone();
     bidi.on_close(move |error| at_end.send(error.map_or_else(|| "ok".to_owned(), brief)));
     bidi.send(&req("", 7)).await.unwrap();
     assert_eq!(said(soon(bidi.recv()).await.unwrap().unwrap()).1, 7);
-    tell.send("answered".to_owned());
+    reporter.send("answered".to_owned());
     bidi.close_send();
     assert_eq!(soon(bidi.recv()).await.unwrap(), None);
-    assert_eq!([told.next().await, told.next().await], ["answered", "ok"]);
+    assert_eq!([reported.next().await, reported.next().await], ["answered", "ok"]);
 }
 
 /// A refusal that comes after the answer has begun is none.

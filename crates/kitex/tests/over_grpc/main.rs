@@ -78,5 +78,5 @@ mod times;
 #[path = "../it/unix.rs"]
 mod unix;
 
-/// What carries the streams of clients that are not told otherwise.
+/// What carries the streams of clients that set no other transport.
 pub(crate) const TRANSPORT: kitex::client::Transport = kitex::client::Transport::Grpc;

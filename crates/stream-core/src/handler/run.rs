@@ -209,7 +209,7 @@ impl FinishGuard {
 }
 
 impl Drop for FinishGuard {
-    /// A handler whose runtime has gone ends here: its observers are told too, as a gauge of open streams needs it.
+    /// A handler whose runtime has gone ends here: its observers are notified too, as a gauge of open streams needs it.
     fn drop(&mut self) {
         if self.scope.get_mut().is_some() {
             let code = ApplicationException::INTERNAL_ERROR;
