@@ -6,8 +6,8 @@ use super::judge::{MIXED, Row, cancels, megabytes, times};
 use super::memory::STREAMS;
 use super::peers::{Pair, Peer};
 use super::works::{
-    BARE, BARE_CURRENT, FROM_KITEX, KITEX, KITEX_GRPC, OURS, OURS_BUSY, OURS_CORES, OURS_GRPC, PAIRS,
-    TO_KITEX, TONIC, WORKS, Work,
+    BARE, BARE_CURRENT, FROM_KITEX, KITEX, KITEX_GRPC, KITEX_GRPC_POOL, OURS, OURS_BUSY, OURS_CORES,
+    OURS_GRPC, OURS_GRPC_POOL, PAIRS, TO_KITEX, TONIC, WORKS, Work,
 };
 use crate::number::thousands;
 
@@ -19,6 +19,7 @@ pub(super) fn document(run: &Run, rows: &[Row]) -> String {
         section("What limits throughput", include_str!("limits.md"), ""),
         section("Ratios", "Throughput relative to each peer (higher is better).", &ratios(run)),
         section("gRPC", GRPC, &grpc(run)),
+        section("gRPC with default pools", GRPC_POOLS, &grpc_pools(run)),
         section("A runtime per core", CORES, &option(run, OURS_CORES)),
         section("Busy polling", BUSY, &option(run, OURS_BUSY)),
         section("Kitex at one end", ONE_END, &one_end(run)),
@@ -40,10 +41,13 @@ pub(super) fn document(run: &Run, rows: &[Row]) -> String {
 
 const GRPC: &str =
     "Throughput and p99 of ours over gRPC (`--proto grpc`), relative to Kitex over gRPC and to tonic.";
+const GRPC_POOLS: &str = "The other figures on this page are with one connection, unless they say otherwise. A client of ours \
+    opens one connection for each core by default (`ClientBuilder::pool`), one of Kitex one and a half for each processor; \
+    tonic's channel has one.";
 const CORES: &str = "Throughput relative to each peer when both ends of ours use `kitex::ThreadPerCore`: a \
     single-threaded runtime per core, with one connection each (`--cores 0`). This is an option, because \
-    no other core takes over from one whose handler computes. Everything else on this page uses the \
-    default: one runtime for all cores, and one connection.";
+    no other core takes over from one whose handler computes. Everything else on this page uses one runtime \
+    for all cores, which is the default.";
 const BUSY: &str = "Throughput relative to each peer when the connections at both ends of ours spin for \
     100 us after each read before they park (`SocketConfig::busy_poll`, `--busy-poll 100`). This is an \
     option, because a spinning core is busy.";
@@ -67,7 +71,7 @@ const GROWTH: &str = "Processor time of client and server together for one echo,
     each.";
 const WHAT: &str = "Two processes on the loopback interface of one machine; both ends of each \
 pair use all its cores. A payload is 1 KiB; a message has a string, an integer and the payload. All \
-streams share one connection, except for growth and for a runtime per core. Server and client are \
+streams share one connection, except for growth, for a runtime per core and for default pools. Server and client are \
 restarted for each run. A round runs one workload with all pairs before the next workload, so that other \
 load on the machine affects all pairs alike. Figures are medians of the rounds.
 
@@ -139,6 +143,17 @@ fn grpc(run: &Run) -> String {
     };
     let head = ["", "to Kitex", "to tonic", "to TTHeader Streaming", "p99, us", "Kitex's", "tonic's"];
     table(head, WORKS.into_iter().map(line))
+}
+
+fn grpc_pools(run: &Run) -> String {
+    let to = |work: Work, pair| show(run.findings.matrix.ratio(work, OURS_GRPC_POOL, pair), times);
+    let p99 = |work: Work, pair| Some(micros(run.findings.matrix.figure(work, pair)?.p99));
+    let line = |work: Work| {
+        let (ours, kitex) = (p99(work, OURS_GRPC_POOL)?, p99(work, KITEX_GRPC_POOL)?);
+        Some([work.name(), to(work, KITEX_GRPC_POOL), to(work, TONIC), to(work, OURS_GRPC), ours, kitex])
+    };
+    let head = ["", "to Kitex", "to tonic", "to ours with one connection", "p99, us", "Kitex's"];
+    table(head, WORKS.into_iter().filter_map(line))
 }
 
 /// One of ours that is not the default.

@@ -7,8 +7,8 @@ use super::growth::growth;
 use super::hops::{HOPS, Hops};
 use super::peers::{Pair, Peer};
 use super::works::{
-    BARE, DOWN_1, ECHO_1, ECHO_100, ECHO_1000, FROM_KITEX, KITEX, KITEX_GRPC, OPEN_100, OURS, OURS_GRPC,
-    TO_KITEX, TONIC, Work,
+    BARE, DOWN_1, ECHO_1, ECHO_100, ECHO_1000, FROM_KITEX, KITEX, KITEX_GRPC, KITEX_GRPC_POOL, OPEN_100,
+    OURS, OURS_GRPC, OURS_GRPC_POOL, TO_KITEX, TONIC, Work,
 };
 
 /// One target.
@@ -43,6 +43,7 @@ const RATIOS: &[(Work, Pair, Pair, f64)] = &[
     (ECHO_1, OURS_GRPC, TONIC, 1.0),
     (ECHO_100, OURS_GRPC, TONIC, 1.0),
     (ECHO_100, OURS_GRPC, KITEX_GRPC, 2.0),
+    (ECHO_100, OURS_GRPC_POOL, KITEX_GRPC_POOL, 2.0),
     (ECHO_1000, OURS_GRPC, TONIC, 1.0),
     (DOWN_1, OURS_GRPC, TONIC, 1.0),
     (OPEN_100, OURS_GRPC, TONIC, 1.0),

@@ -19,9 +19,13 @@ pub(super) enum Peer {
     OursBusy,
     /// Ours over gRPC.
     OursGrpc,
+    /// Ours over gRPC with the pool that is its default.
+    OursGrpcPool,
     Kitex,
     /// Kitex over gRPC.
     KitexGrpc,
+    /// Kitex over gRPC with the pool that is its default.
+    KitexGrpcPool,
     Tonic,
     /// The bare loop on a runtime of two workers.
     Bare,
@@ -59,8 +63,10 @@ impl Peer {
             Self::OursCores => "ours, a runtime per core",
             Self::OursBusy => "ours, busy polling",
             Self::OursGrpc => "ours, gRPC",
+            Self::OursGrpcPool => "ours, gRPC, default pool",
             Self::Kitex => "Kitex",
             Self::KitexGrpc => "Kitex, gRPC",
+            Self::KitexGrpcPool => "Kitex, gRPC, default pool",
             Self::Tonic => "tonic",
             Self::Bare => "bare loop",
             Self::BareCurrent => "bare loop, one thread",
@@ -73,9 +79,9 @@ impl Peer {
             Self::Ours => ("release/lab-peer", &[]),
             Self::OursCores => ("release/lab-peer", &["--cores", "0"]),
             Self::OursBusy => ("release/lab-peer", &["--busy-poll", "100"]),
-            Self::OursGrpc => ("release/lab-peer", &["--proto", "grpc"]),
+            Self::OursGrpc | Self::OursGrpcPool => ("release/lab-peer", &["--proto", "grpc"]),
             Self::Kitex => ("kitex-lab-peer", &[]),
-            Self::KitexGrpc => ("kitex-lab-peer", &["--proto", "grpc"]),
+            Self::KitexGrpc | Self::KitexGrpcPool => ("kitex-lab-peer", &["--proto", "grpc"]),
             Self::Tonic => ("release/tonic-peer", &[]),
             Self::Bare => ("release/bare", &["--runtime", "workers"]),
             Self::BareCurrent => ("release/bare", &["--runtime", "current"]),
@@ -209,8 +215,10 @@ impl Programs {
             Peer::OursCores,
             Peer::OursBusy,
             Peer::OursGrpc,
+            Peer::OursGrpcPool,
             Peer::Kitex,
             Peer::KitexGrpc,
+            Peer::KitexGrpcPool,
             Peer::Tonic,
             Peer::Bare,
         ];

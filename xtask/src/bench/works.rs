@@ -26,21 +26,25 @@ pub(super) const OURS: Pair = Pair::of(Peer::Ours);
 pub(super) const OURS_CORES: Pair = Pair::of(Peer::OursCores);
 pub(super) const OURS_BUSY: Pair = Pair::of(Peer::OursBusy);
 pub(super) const OURS_GRPC: Pair = Pair::of(Peer::OursGrpc);
+pub(super) const OURS_GRPC_POOL: Pair = Pair::of(Peer::OursGrpcPool);
 pub(super) const KITEX: Pair = Pair::of(Peer::Kitex);
 pub(super) const KITEX_GRPC: Pair = Pair::of(Peer::KitexGrpc);
+pub(super) const KITEX_GRPC_POOL: Pair = Pair::of(Peer::KitexGrpcPool);
 pub(super) const TONIC: Pair = Pair::of(Peer::Tonic);
 pub(super) const BARE: Pair = Pair::of(Peer::Bare);
 pub(super) const BARE_CURRENT: Pair = Pair::of(Peer::BareCurrent);
 pub(super) const TO_KITEX: Pair = Pair { client: Peer::Ours, server: Peer::Kitex };
 pub(super) const FROM_KITEX: Pair = Pair { client: Peer::Kitex, server: Peer::Ours };
 
-pub(super) const PAIRS: [Pair; 11] = [
+pub(super) const PAIRS: [Pair; 13] = [
     OURS,
     OURS_CORES,
     OURS_BUSY,
     OURS_GRPC,
+    OURS_GRPC_POOL,
     KITEX,
     KITEX_GRPC,
+    KITEX_GRPC_POOL,
     TONIC,
     BARE,
     BARE_CURRENT,
@@ -65,6 +69,8 @@ impl Work {
         match pair.client {
             Peer::Bare | Peer::BareCurrent => self.what != "unary",
             Peer::OursCores => !self.one_core,
+            // With one stream, one connection of the pool is used.
+            Peer::OursGrpcPool | Peer::KitexGrpcPool => self.tasks > 1,
             Peer::OursBusy => [ECHO_1, ECHO_100, DOWN_1].contains(&self),
             Peer::Ours | Peer::OursGrpc | Peer::Kitex | Peer::KitexGrpc | Peer::Tonic => true,
         }
@@ -77,7 +83,10 @@ impl Work {
             Peer::Ours | Peer::OursBusy | Peer::OursGrpc | Peer::Kitex | Peer::KitexGrpc => {
                 " --pool mux --psize 1".to_owned()
             }
-            Peer::OursCores => format!(" --pool mux --psize {}", machine::cores()),
+            // The default of `ClientBuilder::pool`.
+            Peer::OursCores | Peer::OursGrpcPool => format!(" --pool mux --psize {}", machine::cores()),
+            // Kitex takes its default, which is one and a half connections for each processor.
+            Peer::KitexGrpcPool => " --pool mux --psize 0".to_owned(),
             Peer::Tonic | Peer::Bare | Peer::BareCurrent => String::new(),
         };
         format!("bench --what {what} --c {tasks} --b {BYTES} --t {seconds}{pool}")
