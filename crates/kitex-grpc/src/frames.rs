@@ -13,6 +13,7 @@ pub(crate) const MAX_PAYLOAD: usize = 12 * 1024;
 const PREFACE: usize = 24;
 const HEADER: usize = 9;
 
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const PUSH_PROMISE: u8 = 5;
 const CONTINUATION: u8 = 9;
@@ -56,17 +57,30 @@ impl Scanner {
     }
 
     /// Follows `bytes`. Calls `found` with the stream and the payload of each frame of our own.
-    pub(crate) fn scan(&mut self, mut bytes: &[u8], mut found: impl FnMut(u32, &[u8])) {
-        while !bytes.is_empty() {
-            let len = self.until_boundary().min(bytes.len());
-            let Some((taken, rest)) = bytes.split_at_checked(len) else { return };
-            bytes = rest;
+    pub(crate) fn scan(&mut self, bytes: &[u8], found: impl FnMut(u32, &[u8])) {
+        let mut most = usize::MAX;
+        self.scan_some(bytes, &mut most, found);
+    }
+
+    /// As [`scan`](Self::scan), but stops after so many frames that are not data, which are subtracted from `most`. Returns
+    /// the number of bytes that were followed.
+    pub(crate) fn scan_some(
+        &mut self,
+        bytes: &[u8],
+        most: &mut usize,
+        mut found: impl FnMut(u32, &[u8]),
+    ) -> usize {
+        let mut left = bytes;
+        while !left.is_empty() && (*most > 0 || !self.is_between_frames()) {
+            let len = self.until_boundary().min(left.len());
+            let Some((taken, rest)) = left.split_at_checked(len) else { break };
+            left = rest;
             if self.left > 0 {
                 self.left = self.left.saturating_sub(len);
                 self.extension.iter_mut().for_each(|(_, payload)| payload.extend_from_slice(taken));
             } else {
                 self.header.extend_from_slice(taken);
-                self.read_header();
+                *most = most.saturating_sub(self.read_header().into());
             }
             if self.left == 0
                 && let Some((stream, payload)) = self.extension.take()
@@ -74,12 +88,13 @@ impl Scanner {
                 found(stream, &payload);
             }
         }
+        bytes.len().saturating_sub(left.len())
     }
 
-    /// Reads the frame header, if it is complete.
-    fn read_header(&mut self) {
+    /// Reads the frame header, if it is complete. Returns whether it is that of a frame that is not data.
+    fn read_header(&mut self) -> bool {
         let Some(&[high, middle, low, kind, flags, a, b, c, d]) = self.header.first_chunk::<HEADER>() else {
-            return;
+            return false;
         };
         self.header.clear();
         self.left = usize::try_from(u32::from_be_bytes([0, high, middle, low])).unwrap_or(usize::MAX);
@@ -88,6 +103,7 @@ impl Scanner {
         } else if kind == EXTENSION && self.left <= MAX_PAYLOAD {
             self.extension = Some((u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff, Vec::new()));
         }
+        kind != DATA
     }
 }
 
@@ -121,6 +137,24 @@ mod tests {
             }
             assert_eq!(all, [(0, Vec::new()), (7, b"cancel".to_vec())], "{step}");
             assert!(scanner.is_between_frames());
+        }
+    }
+
+    #[test]
+    fn a_scan_stops_after_a_number_of_frames_that_are_not_data() {
+        let (data, block) = (frame(0, 0, &[1; 100]), frame(HEADERS, 0, &[2; 20]));
+        let (rest, reset) = (frame(CONTINUATION, END_HEADERS, &[3; 10]), frame(3, 0, &[0; 4]));
+        let bytes = [&data[..], &block, &rest, &data, &reset, &reset].concat();
+        let to_headers = [&data, &block, &rest].map(Vec::len).iter().sum::<usize>();
+        let to_reset = to_headers + data.len() + reset.len();
+        // A block of headers is not parted.
+        let rows =
+            [(0, 0), (1, to_headers), (2, to_headers), (3, to_reset), (4, bytes.len()), (5, bytes.len())];
+        for (most, followed) in rows {
+            let (mut scanner, mut left) = (Scanner::default(), most);
+            assert_eq!(scanner.scan_some(&bytes, &mut left, |_, _| {}), followed, "{most}");
+            assert!(scanner.is_between_frames());
+            assert_eq!(left, most.saturating_sub(4), "{most}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! The byte stream under an HTTP/2 connection: `stream-core`'s `Io` as tokio's `AsyncRead` and `AsyncWrite`.
 
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
@@ -55,6 +55,8 @@ impl Socket {
         };
         let (io, wire) = (Arc::new(io), Arc::<Wire>::default());
         let writer = Writer::new(io.clone(), write_timeout, side, wire.clone(), origins.clone());
+        // For the handshake.
+        wire.begin_turn();
         let read = ReadBuffer::new(read);
         Self { io, read, origins, incoming, writer, wire, end: None, end_timer: Timer::default() }
     }
@@ -111,12 +113,17 @@ impl AsyncRead for Socket {
             }
         }
         let bytes = read.bytes();
-        let len = bytes.len().min(buf.remaining());
+        let offered = bytes.get(..bytes.len().min(buf.remaining())).unwrap_or_default();
         origins.hear();
-        let taken = bytes.get(..len).unwrap_or_default();
         // Before h2 sees the reset that follows.
-        incoming.scan(taken, |stream, payload| origins.receive(stream, payload));
-        buf.put_slice(taken);
+        let received = |stream, payload: &[u8]| origins.receive(stream, payload);
+        let len = wire.pass(|left| incoming.scan_some(offered, left, received));
+        if len == 0 {
+            // Wakes the task once others have run.
+            let _ = pin!(tokio::task::yield_now()).poll(cx);
+            return Poll::Pending;
+        }
+        buf.put_slice(offered.get(..len).unwrap_or_default());
         bytes.advance(len);
         if read.is_empty() {
             read.shrink();

@@ -160,6 +160,7 @@ async fn drive(guard: Guard, mut connection: h2::client::Connection<Socket, Byte
         if batch.waits(&link.watch, link.wire.live.load(Ordering::Relaxed), cx) {
             return Poll::Pending;
         }
+        link.wire.begin_turn();
         link.flush_queued();
         let polled = loop {
             match std::pin::Pin::new(&mut connection).poll(cx) {

@@ -174,6 +174,7 @@ impl Driver {
         if self.batch.waits(&self.shared.watch, self.shared.len(), cx) {
             return Poll::Pending;
         }
+        self.wire.begin_turn();
         self.look_at_queued();
         loop {
             match self.connection.poll_accept(cx) {
