@@ -16,10 +16,15 @@ use crate::workspace::Workspace;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     Ours,
+    /// Ours with [`BUDGET`].
+    OursBudget,
     Kitex,
 }
 
-pub(super) const SERVERS: [Target; 2] = [Target::Ours, Target::Kitex];
+pub(super) const SERVERS: [Target; 3] = [Target::Ours, Target::OursBudget, Target::Kitex];
+
+/// The memory budget of a server that has one, in bytes.
+pub(super) const BUDGET: &str = "32000000";
 
 /// An attack of the table of `interop::flood`.
 #[derive(Clone, Debug)]
@@ -73,6 +78,8 @@ pub(super) struct Programs {
     log: PathBuf,
 }
 
+/// What an attack is started with: it runs while a core is idle, as if it had its own.
+const IDLE: [&str; 3] = ["chrt", "--idle", "0"];
 /// What a client needs until its latencies are steady.
 const WARM_UP: Duration = Duration::from_millis(500);
 /// How long the other client is watched before the attack.
@@ -111,6 +118,9 @@ impl Programs {
             let addr = addr.to_string();
             match target {
                 Target::Ours => words(&self.flood, &["serve", "--addr", &addr]),
+                Target::OursBudget => {
+                    words(&self.flood, &["serve", "--addr", &addr, "--memory-budget", BUDGET])
+                }
                 Target::Kitex => words(&self.kitex, &["server", "--addr", &addr, "--name", "ServiceB"]),
             }
         };
@@ -118,8 +128,10 @@ impl Programs {
         Server::start(words, Lines::Discard, Path::new("/dev/null"))
     }
 
-    fn run(&self, line: &[&str]) -> Result<Running> {
-        Running::start(&words(&self.flood, line), Lines::Read, &self.log)
+    fn run(&self, before: &[&str], line: &[&str]) -> Result<Running> {
+        let before = before.iter().map(|&word| word.to_owned());
+        let words: Vec<String> = before.chain(words(&self.flood, line)).collect();
+        Running::start(&words, Lines::Read, &self.log)
     }
 }
 
@@ -149,7 +161,7 @@ pub(super) fn measure(
 ) -> Result<Settling> {
     let mut server = programs.server(target)?;
     let addr = server.addr.to_string();
-    let probe = programs.run(&["probe", "--addr", &addr, "--proto", &attack.proto, "--t", "300"])?;
+    let probe = programs.run(&[], &["probe", "--addr", &addr, "--proto", &attack.proto, "--t", "300"])?;
     let first = probe.event("echoes", Instant::now() + LATE)?;
     first.ok_or("the other client cannot be served")?;
     pause(WARM_UP);
@@ -191,7 +203,7 @@ fn during(
     let seconds = seconds.unwrap_or(attack.seconds);
     let (addr, time) = (server.addr.to_string(), seconds.to_string());
     let (began, first) = (Instant::now(), server.running.processor_time().unwrap_or_default());
-    let mut client = programs.run(&["attack", &attack.name, "--addr", &addr, "--seconds", &time])?;
+    let mut client = programs.run(&IDLE, &["attack", &attack.name, "--addr", &addr, "--seconds", &time])?;
     let mut figures = Figures::default();
     let (mut by_server, mut by_attack) = (first, Duration::ZERO);
     while !client.has_ended()? {
