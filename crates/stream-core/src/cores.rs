@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 /// Threads with a single-threaded runtime each (thread-per-core). Clones are the same threads.
 ///
@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 /// `tokio::task::spawn_blocking`.
 ///
 /// A thread ends when the last clone is dropped and no task is left on it, so that background tasks of
-/// handlers complete.
+/// handlers complete. It waits for no task of [`spawn_with_runtime`].
 #[derive(Clone)]
 pub struct ThreadPerCore {
     threads: Arc<Threads>,
@@ -42,6 +42,35 @@ pub(crate) struct Place {
 
 thread_local! {
     static PLACE: Cell<Option<Place>> = const { Cell::new(None) };
+    /// The tasks of this thread's runtime that it does not wait for.
+    static UNAWAITED: Arc<AtomicUsize> = Arc::default();
+}
+
+/// Spawns `task` on the current runtime, for as long as that is there: a thread of [`ThreadPerCore`] does not wait for its end.
+pub fn spawn_with_runtime(task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+    let unawaited = Unawaited::new();
+    let task = tokio::spawn(async move {
+        task.await;
+        drop(unawaited);
+    });
+    task.abort_handle()
+}
+
+/// One of the tasks that its thread does not wait for.
+struct Unawaited(Arc<AtomicUsize>);
+
+impl Unawaited {
+    fn new() -> Self {
+        let count = UNAWAITED.with(Arc::clone);
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Unawaited {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The interval at which a thread that is to end checks whether tasks are left.
@@ -105,7 +134,8 @@ pub(crate) fn processors() -> usize {
 fn run(runtime: &Runtime, mut gone: watch::Receiver<()>) {
     runtime.block_on(async {
         while gone.changed().await.is_ok() {}
-        while Handle::current().metrics().num_alive_tasks() > 0 {
+        let unawaited = UNAWAITED.with(Arc::clone);
+        while Handle::current().metrics().num_alive_tasks() > unawaited.load(Ordering::Relaxed) {
             tokio::time::sleep(LOOK).await;
         }
     });

@@ -111,7 +111,7 @@ pub mod rt;
 
 pub use boxed::BoxFuture;
 #[cfg(feature = "tokio")]
-pub use cores::ThreadPerCore;
+pub use cores::{ThreadPerCore, spawn_with_runtime};
 pub use extensions::Extensions;
 pub use memory::MemoryBudget;
 pub use message::{Message, Traffic};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use kitex::bytes::BytesMut;
-use kitex::client::PoolKind;
+use kitex::client::{CallProtocol, PoolKind};
 use kitex::server::{ConnectionConfig, SocketConfig};
 use kitex::{ApplicationException, ClientStreamingClient, Context};
 use tokio::net::TcpListener;
@@ -299,6 +299,25 @@ async fn idle_timeout_of_a_client_closes_a_shared_connection_without_a_stream() 
     assert!(took < Duration::from_secs(30), "{took:?}: the default is 60 s");
     drop(soon(client.bidi(&Context::background())).await.unwrap());
     assert_eq!(proxy.ever(), 2, "the next stream dials");
+}
+
+#[tokio::test]
+async fn idle_timeout_of_a_client_closes_a_connection_of_ping_pong_calls() {
+    for protocol in [CallProtocol::Ttheader, CallProtocol::Framed] {
+        let peer = Peer::start(Handlers::default()).await;
+        let proxy = Proxy::to(&peer.address).await;
+        let client = builder(&proxy.address).call_protocol(protocol).idle_timeout(SHORT);
+        let client = EchoClient::new(client.build().unwrap());
+        // Twice: what watches the first connection ends with it.
+        for ever in [1, 2] {
+            assert!(soon(client.ping(&Context::background(), req("", 0))).await.is_ok());
+            let started = Instant::now();
+            until(|| proxy.open() == 0).await;
+            let took = started.elapsed();
+            assert!(took < Duration::from_secs(30), "{protocol:?}: {took:?}: the default is 60 s");
+            assert_eq!(proxy.ever(), ever, "{protocol:?}: the next call dials");
+        }
+    }
 }
 
 #[tokio::test]

@@ -3,19 +3,21 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
+use std::mem;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use kerrors::{ApplicationException, Code, Error, GoDuration, MessageKind, Side, StreamError};
-use stream_core::Retryable;
 use stream_core::call::{UnaryRequest, UnaryResponse};
 use stream_core::clock;
 use stream_core::dial::Tried;
 use stream_core::io::{Io, ReadBuffer, write_all};
 use stream_core::transport::{BoxFuture, SelectInstance, Selected, UnaryFailure, UnaryPaths, UnaryTransport};
+use stream_core::{Retryable, spawn_with_runtime};
 use tokio::runtime::{self, Handle};
+use tokio::task::AbortHandle;
 use ttheader_codec::{Limits, key};
 
 use super::CallProtocol;
@@ -28,13 +30,21 @@ use crate::{Metadata, head, status};
 #[derive(Debug)]
 pub(crate) struct Calls {
     instances: Arc<dyn SelectInstance>,
-    idle: Mutex<VecDeque<Idle>>,
+    idle: Arc<Mutex<IdleList>>,
     last_id: AtomicI32,
     max_idle: usize,
     idle_timeout: Duration,
     protocol: CallProtocol,
     limits: Limits,
     write_timeout: Duration,
+}
+
+/// Idle connections, the oldest first.
+#[derive(Debug, Default)]
+struct IdleList {
+    connections: VecDeque<Idle>,
+    /// The task that closes those that are idle for too long, while there are any.
+    watch: Option<AbortHandle>,
 }
 
 /// An idle connection.
@@ -60,7 +70,7 @@ impl UnaryTransport for Calls {
     }
 
     fn close(&self) {
-        let closed = std::mem::take(&mut *self.idle.lock());
+        let closed = mem::take(&mut *self.idle.lock());
         // Without the lock: a byte stream may be a user's own.
         drop(closed);
     }
@@ -76,7 +86,7 @@ impl Calls {
         let UnaryPaths { instances, max_idle, idle_timeout, .. } = paths;
         Self {
             instances,
-            idle: Mutex::default(),
+            idle: Arc::default(),
             last_id: AtomicI32::new(0),
             max_idle,
             idle_timeout,
@@ -216,7 +226,7 @@ impl Calls {
         let is_next =
             |Idle { connection, .. }: &Idle| connection.home == here && *connection.address == *address;
         let next = || {
-            let mut idle = self.idle.lock();
+            let idle = &mut self.idle.lock().connections;
             let last = idle.iter().rposition(is_next)?;
             idle.remove(last)
         };
@@ -235,21 +245,20 @@ impl Calls {
             .into_iter()
             .partition::<VecDeque<_>, _>(|Idle { connection, .. }| connection.io.is_orphaned());
         let mut idle = self.idle.lock();
-        kept.append(&mut idle);
+        kept.append(&mut idle.connections);
         let excess = kept.len().saturating_sub(self.max_idle);
-        let newest = kept.split_off(excess);
-        *idle = newest;
+        idle.connections = kept.split_off(excess);
         drop(idle);
         drop((removed, kept));
     }
 
     /// Returns the idle connections for which `is_taken` returns true, which are idle no longer, or `None`.
     fn take_out(&self, is_taken: impl Fn(&Connection) -> bool) -> Option<VecDeque<Idle>> {
-        let mut idle = self.idle.lock();
+        let idle = &mut self.idle.lock().connections;
         if !idle.iter().any(|Idle { connection, .. }| is_taken(connection)) {
             return None;
         }
-        let waiting = std::mem::take(&mut *idle).into_iter();
+        let waiting = mem::take(idle).into_iter();
         let (taken, kept) = waiting.partition(|Idle { connection, .. }| is_taken(connection));
         *idle = kept;
         Some(taken)
@@ -271,11 +280,55 @@ impl Calls {
         }
         connection.buffer.shrink();
         let mut idle = self.idle.lock();
-        idle.push_back(Idle { since: clock::now(), connection });
-        let oldest = if idle.len() > self.max_idle { idle.pop_front() } else { None };
+        idle.connections.push_back(Idle { since: clock::now(), connection });
+        // A runtime that has ended has ended its tasks.
+        if idle.watch.as_ref().is_none_or(AbortHandle::is_finished) {
+            let watch = close_idle(Arc::downgrade(&self.idle), self.idle_timeout);
+            idle.watch = Some(spawn_with_runtime(watch));
+        }
+        let oldest = if idle.connections.len() > self.max_idle { idle.connections.pop_front() } else { None };
         drop(idle);
         drop(oldest);
     }
+}
+
+impl Drop for IdleList {
+    fn drop(&mut self) {
+        self.watch.iter().for_each(AbortHandle::abort);
+    }
+}
+
+/// Closes connections of a client that are idle for `timeout`, until there are none.
+async fn close_idle(idle: Weak<Mutex<IdleList>>, timeout: Duration) {
+    while let Some(oldest) = oldest(&idle) {
+        let left = timeout.saturating_sub(clock::now().saturating_duration_since(oldest));
+        tokio::time::sleep(left).await;
+        close_expired(&idle, timeout);
+    }
+}
+
+/// Returns since when the oldest connection is idle. If there is none, the next one has a task of its own.
+fn oldest(idle: &Weak<Mutex<IdleList>>) -> Option<Instant> {
+    let idle = idle.upgrade()?;
+    let mut idle = idle.lock();
+    let oldest = idle.connections.iter().map(|idle| idle.since).min();
+    if oldest.is_none() {
+        idle.watch = None;
+    }
+    oldest
+}
+
+fn close_expired(idle: &Weak<Mutex<IdleList>>, timeout: Duration) {
+    let Some(idle) = idle.upgrade() else { return };
+    let now = clock::now();
+    let is_expired = |idle: &Idle| now.saturating_duration_since(idle.since) >= timeout;
+    let mut idle = idle.lock();
+    let (expired, kept) =
+        mem::take(&mut idle.connections).into_iter().partition::<VecDeque<_>, _>(is_expired);
+    idle.connections = kept;
+    drop(idle);
+    // Without the lock: a byte stream may be a user's own.
+    drop(expired);
 }
 
 impl Connection {
