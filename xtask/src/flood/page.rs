@@ -13,8 +13,8 @@ const OPENING: &str = "# What attacks cost a server
 
 `cargo xtask flood --out docs/flood.md` writes this page. It starts a server, lets one client echo small messages on a connection
 of its own and call on new connections, and attacks the server from a third process for some seconds. It does so for each row
-below, with our server, with our server and a memory budget of 32 MB (`memory_budget`), and with the same program on real Kitex
-(v0.16.3). All other limits are the defaults. The attacks are rows of `crates/interop/src/flood`; they run against loopback only. While a server is left alone for 5 s
+below, with our server and with the same program on real Kitex (v0.16.3). All limits are the defaults, without a memory
+budget. The attacks are rows of `crates/interop/src/flood`; they run against loopback only. While a server is left alone for 5 s
 after its attack, the next one is started and measured.
 
 An attack on a machine with two cores also takes processor time from the server and its other clients, which an attack from
@@ -124,7 +124,6 @@ fn capital(text: &str) -> String {
 fn name(server: Target) -> &'static str {
     match server {
         Target::Ours => "ours",
-        Target::OursBudget => "ours, budget",
         Target::Kitex => "Kitex",
     }
 }

@@ -16,15 +16,10 @@ use crate::workspace::Workspace;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     Ours,
-    /// Ours with [`BUDGET`].
-    OursBudget,
     Kitex,
 }
 
-pub(super) const SERVERS: [Target; 3] = [Target::Ours, Target::OursBudget, Target::Kitex];
-
-/// The memory budget of a server that has one, in bytes.
-pub(super) const BUDGET: &str = "32000000";
+pub(super) const SERVERS: [Target; 2] = [Target::Ours, Target::Kitex];
 
 /// An attack of the table of `interop::flood`.
 #[derive(Clone, Debug)]
@@ -118,9 +113,6 @@ impl Programs {
             let addr = addr.to_string();
             match target {
                 Target::Ours => words(&self.flood, &["serve", "--addr", &addr]),
-                Target::OursBudget => {
-                    words(&self.flood, &["serve", "--addr", &addr, "--memory-budget", BUDGET])
-                }
                 Target::Kitex => words(&self.kitex, &["server", "--addr", &addr, "--name", "ServiceB"]),
             }
         };

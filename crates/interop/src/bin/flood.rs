@@ -17,7 +17,6 @@ use interop::flood::probe::{self, ProbeArgs};
 use interop::flood::{attacks, play};
 use interop::line::print;
 use interop::server::{Lines, defaults};
-use kitex::MemoryBudget;
 use serde_json::json;
 
 #[derive(Debug, Parser)]
@@ -44,9 +43,6 @@ struct ServeArgs {
     /// Address to listen on.
     #[arg(long)]
     addr: String,
-    /// A memory budget in bytes. Without it there is none, unless this program runs under a limit of its cgroup.
-    #[arg(long)]
-    memory_budget: Option<usize>,
 }
 
 #[derive(Debug, Args)]
@@ -90,12 +86,7 @@ fn list() -> Result<(), Failure> {
 }
 
 async fn serve(args: &ServeArgs) -> Result<(), Failure> {
-    let server = defaults("ServiceB", None, Lines::Printed);
-    let server = match args.memory_budget {
-        Some(bytes) => server.memory_budget(MemoryBudget::new(bytes)),
-        None => server,
-    };
-    let server = server.bind(&args.addr).await?;
+    let server = defaults("ServiceB", None, Lines::Printed).bind(&args.addr).await?;
     print(&json!({"ev": "listening"}));
     server.serve().await;
     Ok(())
