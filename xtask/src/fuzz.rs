@@ -37,6 +37,14 @@ pub(crate) struct Options {
     fast: bool,
 }
 
+/// Whether a build of the fuzz targets checks memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sanitizer {
+    /// With AddressSanitizer.
+    Address,
+    None,
+}
+
 pub(crate) fn run(options: &Options) -> Result {
     let workspace = Workspace::load()?;
     std::env::set_current_dir(&workspace.root)?;
@@ -44,9 +52,10 @@ pub(crate) fn run(options: &Options) -> Result {
         install.start()?;
     }
     let only = options.only.as_deref().unwrap_or_default();
+    let sanitizer = if options.fast { Sanitizer::None } else { Sanitizer::Address };
     for target in targets()?.iter().filter(|target| target.contains(only)) {
         let mut executed = 0;
-        let command = target_command(target, &workspace, options.seconds, options.fast)?;
+        let command = target_command(target, &workspace, options.seconds, sanitizer)?;
         println!("   $ {command}");
         // libFuzzer writes to the standard error.
         let ran = Cmd::new("sh -c").arg(format!("{command} 2>&1")).run_seen(|line| {
@@ -79,13 +88,20 @@ pub(crate) fn targets() -> Result<Vec<String>> {
 }
 
 /// Returns the command that runs a target. New inputs go to a corpus in the target folder; the checked-in corpus is only read.
-pub(crate) fn target_command(target: &str, workspace: &Workspace, seconds: u32, fast: bool) -> Result<Cmd> {
+pub(crate) fn target_command(
+    target: &str,
+    workspace: &Workspace,
+    seconds: u32,
+    sanitizer: Sanitizer,
+) -> Result<Cmd> {
     let found = workspace.target.join("fuzz-corpus").join(target);
     fs::create_dir_all(&found)?;
     let seeds: PathBuf = [FOLDER, "corpus", target].iter().collect();
     let fuzz = Cmd::new("cargo +nightly fuzz run --fuzz-dir").arg(FOLDER).arg("--target-dir");
-    let fuzz = fuzz.path(&workspace.target.join(if fast { "fuzz-fast" } else { "fuzz" }));
-    let fuzz = if fast { fuzz.args(&["--sanitizer", "none"]) } else { fuzz };
+    let fuzz = match sanitizer {
+        Sanitizer::Address => fuzz.path(&workspace.target.join("fuzz")),
+        Sanitizer::None => fuzz.path(&workspace.target.join("fuzz-fast")).args(&["--sanitizer", "none"]),
+    };
     let fuzz = fuzz.arg(target).path(&found);
     let fuzz = if seeds.exists() { fuzz.path(&seeds) } else { fuzz };
     // Decoding measures its stack; this check of AddressSanitizer would place frames on the heap.

@@ -246,8 +246,9 @@ fn fuzz(setting: &Setting) -> Result<Plan> {
     if !has_nightly() {
         return Ok(skip(NO_NIGHTLY));
     }
-    let target =
-        |target: &String| fuzz::target_command(target, &setting.workspace, setting.fuzz_seconds, false);
+    let target = |target: &String| {
+        fuzz::target_command(target, &setting.workspace, setting.fuzz_seconds, fuzz::Sanitizer::Address)
+    };
     let targets: Vec<Cmd> = fuzz::targets()?.iter().map(target).collect::<Result<_>>()?;
     Ok(run(fuzz::install().into_iter().chain(targets)))
 }
