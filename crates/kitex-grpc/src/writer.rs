@@ -191,26 +191,11 @@ impl State {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         loop {
-            let all: Vec<_> =
-                std::iter::once(IoSlice::new(&self.waiting)).chain(slices.iter().copied()).collect();
-            let written = shared.io.try_write_vectored(&all);
-            let len = match written {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.poll_room(shared, cx))?;
-                    continue;
-                }
-                written => shared.wire.check(written)?,
-            };
-            self.due = None;
             let waited = self.waiting.len();
+            let len = ready!(self.poll_write_some(shared, cx, slices))?;
             if len > waited {
-                self.waiting = BytesMut::new();
                 return Poll::Ready(Ok(len.saturating_sub(waited)));
             }
-            if len == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.waiting.advance(len);
         }
     }
 
@@ -221,15 +206,37 @@ impl State {
             if self.waiting.is_empty() || self.is_committed(shared) {
                 return Poll::Ready(Ok(()));
             }
-            let written = shared.io.try_write_vectored(&[IoSlice::new(&self.waiting)]);
+            ready!(self.poll_write_some(shared, cx, &[]))?;
+        }
+    }
+
+    /// Writes what the peer takes now of what waits and then of `slices`. Returns the number of bytes, at least one.
+    fn poll_write_some(
+        &mut self,
+        shared: &Shared,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let waiting = IoSlice::new(&self.waiting);
+            let written = if slices.is_empty() {
+                shared.io.try_write_vectored(&[waiting])
+            } else {
+                let all: Vec<_> = std::iter::once(waiting).chain(slices.iter().copied()).collect();
+                shared.io.try_write_vectored(&all)
+            };
             match written {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     ready!(self.poll_room(shared, cx))?;
                 }
-                written => match shared.wire.check(written)? {
-                    0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                    len => self.wrote(len),
-                },
+                written => {
+                    let len = shared.wire.check(written)?;
+                    if len == 0 {
+                        return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                    }
+                    self.wrote(len);
+                    return Poll::Ready(Ok(len));
+                }
             }
         }
     }
