@@ -65,14 +65,40 @@ struct State {
     incoming: ResponseState,
     header: Option<Metadata>,
     trailer: Option<Metadata>,
-    outcome: Option<Result<(), Error>>,
-    /// What a Send has returned as the end of the stream, which Recv has not come to yet.
-    reported: Option<Error>,
+    end: End,
     waiting: Waiting,
     timer: Option<AbortHandle>,
     observed: Observed,
     /// Whether the stream, once it has ended, may be opened again.
     retryable: Retryable,
+}
+
+/// The end of a stream. An outcome is final.
+enum End {
+    None,
+    /// A Send has returned this as the end of the stream, which Recv has not come to yet.
+    Reported(Error),
+    Outcome(Result<(), Error>),
+}
+
+impl End {
+    fn outcome(&self) -> Option<&Result<(), Error>> {
+        match self {
+            Self::Outcome(outcome) => Some(outcome),
+            Self::None | Self::Reported(_) => None,
+        }
+    }
+
+    fn is_outcome(&self) -> bool {
+        self.outcome().is_some()
+    }
+
+    /// A Send returns `error`. Does nothing if there is an outcome.
+    fn report(&mut self, error: &Error) {
+        if !self.is_outcome() {
+            *self = Self::Reported(error.clone());
+        }
+    }
 }
 
 /// The state of the direction from the server.
@@ -102,8 +128,7 @@ impl ClientStream {
             incoming: ResponseState::Header(response),
             header: None,
             trailer: None,
-            outcome: None,
-            reported: None,
+            end: End::None,
             waiting: Waiting::new(call.recv_timeout),
             timer: None,
             observed: Observed::default(),
@@ -168,16 +193,17 @@ impl ClientStream {
     /// cancel.
     fn end(&self, status: GrpcStatus, path: &CancelPath, begins: bool) {
         let mut state = self.state.lock();
-        if state.outcome.is_some() {
-            return;
-        }
+        // A Send that has failed has said how the stream has ended: that does not change.
+        let reported = match &state.end {
+            End::Outcome(_) => return,
+            End::Reported(error) => Some(error.clone()),
+            End::None => None,
+        };
         if let Some(origin) = status.origin().filter(|_| self.link.config.cancel_origin) {
             // Goes before the reset.
             self.link.origins.send(self.id, origin, path);
         }
         let code = status::reset_code(&status);
-        // A Send that has failed has said how the stream has ended: that does not change.
-        let reported = state.reported.take();
         let begins = begins && reported.is_none();
         let outcome = reported.unwrap_or_else(|| status.clone().into());
         let receiver = self.finish(&mut state, Err(outcome), Some(code));
@@ -197,7 +223,7 @@ impl ClientStream {
     /// Sets the outcome, resets the stream with `reason`, and drops the h2 handles. Returns the waker of the
     /// receiving task.
     fn finish(&self, state: &mut State, outcome: Result<(), Error>, reason: Option<Reason>) -> Option<Waker> {
-        state.outcome = Some(outcome);
+        state.end = End::Outcome(outcome);
         if let (Some(send), Some(reason)) = (&mut state.send, reason) {
             send.send_reset(reason);
         }
@@ -252,7 +278,7 @@ impl ClientStream {
     }
 
     pub(super) fn outcome(&self) -> Option<Result<(), Error>> {
-        self.state.lock().outcome.clone()
+        self.state.lock().end.outcome().cloned()
     }
 
     fn is_late(&self) -> bool {
@@ -331,7 +357,7 @@ impl ClientStream {
 
     fn poll_state(&self, state: &mut State, cx: &mut Context<'_>) -> Poll<Result<Option<Received>, Error>> {
         loop {
-            if let Some(outcome) = &state.outcome {
+            if let End::Outcome(outcome) = &state.end {
                 return Poll::Ready(outcome.clone().map(|()| None));
             }
             match &mut state.incoming {
@@ -424,7 +450,7 @@ impl ClientStream {
             };
             self.read_response(&mut state, response);
         }
-        Poll::Ready(match (&state.header, &state.outcome) {
+        Poll::Ready(match (&state.header, state.end.outcome()) {
             (Some(header), _) => Ok(header.clone()),
             (None, Some(Err(error))) => Err(error.clone()),
             (None, _) => Ok(Metadata::new()),
@@ -481,7 +507,7 @@ impl ClientStream {
                 Poll::Pending => receiver = state.waiting.take(),
             }
         }
-        let ended: Option<Error> = match (&state.outcome, end) {
+        let ended: Option<Error> = match (state.end.outcome(), end) {
             (Some(Err(error)), _) => Some(error.clone()),
             (None, Some(Poll::Ready(Err(error)))) => Some(self.failed(&error)),
             (None, Some(Poll::Ready(Ok(reason)))) if reason != Reason::NO_ERROR => {
@@ -489,9 +515,7 @@ impl ClientStream {
             }
             _ => None,
         };
-        if ended.is_some() {
-            state.reported.clone_from(&ended);
-        }
+        ended.iter().for_each(|error| state.end.report(error));
         drop(state);
         self.wake(receiver);
         ended.unwrap_or_else(|| reset::stream_done(Side::Client).into())
@@ -509,7 +533,7 @@ impl ClientStream {
 
     pub(super) fn cancel_for(&self, reason: &CancelReason) {
         // Nearly every stream has ended when its handles are dropped.
-        if self.state.lock().outcome.is_some() {
+        if self.state.lock().end.is_outcome() {
             return;
         }
         let (origin, path) = reason.for_stream(&self.caller, self.timeout);
@@ -520,7 +544,7 @@ impl ClientStream {
 impl Idle for ClientStream {
     fn messages(&self) -> Option<u64> {
         let state = self.state.lock();
-        state.outcome.is_none().then(|| state.observed.messages())
+        (!state.end.is_outcome()).then(|| state.observed.messages())
     }
 
     fn expire(&self, timeout: Duration) {
@@ -532,10 +556,10 @@ impl Idle for ClientStream {
 impl View for ClientStream {
     fn seen(&self) -> Seen {
         let state = self.state.lock();
-        let phase = match (&state.outcome, state.closed) {
-            (Some(_), _) => StreamPhase::Ended,
-            (None, true) => StreamPhase::HalfClosed,
-            (None, false) => StreamPhase::Open,
+        let phase = match state.closed {
+            _ if state.end.is_outcome() => StreamPhase::Ended,
+            true => StreamPhase::HalfClosed,
+            false => StreamPhase::Open,
         };
         state.observed.seen(phase)
     }
@@ -570,7 +594,7 @@ impl State {
     /// # Errors
     /// It has ended.
     fn open_half(&mut self) -> Result<&mut SendStream<Bytes>, Error> {
-        match (&self.outcome, &mut self.send, self.closed) {
+        match (self.end.outcome(), &mut self.send, self.closed) {
             (Some(Err(error)), ..) => Err(error.clone()),
             (_, Some(send), false) => Ok(send),
             _ => Err(reset::stream_done(Side::Client).into()),

@@ -24,7 +24,7 @@ impl Holds for ClientStream {
             ResponseState::Messages(incoming) | ResponseState::Trailers(incoming) => incoming.held(),
             ResponseState::Header(_) | ResponseState::Ended => 0,
         };
-        let has_ended = state.outcome.is_some();
+        let has_ended = state.end.is_outcome();
         drop(state);
         if has_ended {
             self.waker.wake_senders();
