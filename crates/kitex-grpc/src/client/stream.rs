@@ -1,36 +1,34 @@
 //! The client's end of one stream.
 
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::client::ResponseFuture;
 use h2::{Reason, SendStream};
-use http::response::Parts;
-use http::{HeaderMap, Response};
 use kerrors::{CancelPath, Error, GrpcStatus, Side, StreamError};
 use stream_core::call::OutgoingCall;
 use stream_core::cancel::{Label, Reason as CancelReason, Target};
 use stream_core::clock;
 use stream_core::observe::StreamFacts;
-use stream_core::rt::poll_proceed;
 use stream_core::stream::WeakStream;
-use stream_core::sync::{Mutex, MutexGuard};
-use stream_core::{Message, Metadata, Method, Retryable, StreamPhase, UNREAD_FOR};
-use tokio::task::AbortHandle;
+use stream_core::sync::Mutex;
+use stream_core::{Metadata, Method, Retryable, StreamPhase, UNREAD_FOR};
 
-use super::link::{Link, Watched};
-use crate::GrpcConfig;
+use self::state::{End, ResponseState, State};
+use super::link::Link;
 use crate::idle::{self, Idle};
-use crate::incoming::{Event, Incoming, Waiting};
-use crate::message::Received;
+use crate::incoming::Waiting;
 use crate::observed::{Observed, Seen, View, record};
 use crate::pending::Pending;
+use crate::status;
 use crate::wake::SendWaker;
-use crate::{header, message, reset, response, status, trailer};
 
 mod held;
+mod recv;
+mod send;
+mod state;
 
 /// The client's end of one stream, shared by its handles, its scope and its timer.
 pub(super) struct ClientStream {
@@ -49,65 +47,6 @@ pub(super) struct ClientStream {
     reads: u64,
     waker: Arc<SendWaker>,
     state: Mutex<State>,
-}
-
-struct State {
-    /// `None` once the stream has ended.
-    send: Option<SendStream<Bytes>>,
-    /// Encoded messages that the connection's task is about to pass to h2.
-    pending: Pending,
-    /// The connection's task is woken by the end of this direction. From the first message on.
-    is_watched: bool,
-    /// The connection's task has found that end: a reset, or the loss of the connection.
-    is_refused: bool,
-    /// This direction has ended.
-    closed: bool,
-    incoming: ResponseState,
-    header: Option<Metadata>,
-    trailer: Option<Metadata>,
-    end: End,
-    waiting: Waiting,
-    timer: Option<AbortHandle>,
-    observed: Observed,
-    /// Whether the stream, once it has ended, may be opened again.
-    retryable: Retryable,
-}
-
-/// The end of a stream. An outcome is final.
-enum End {
-    None,
-    /// A Send has returned this as the end of the stream, which Recv has not come to yet.
-    Reported(Error),
-    Outcome(Result<(), Error>),
-}
-
-impl End {
-    fn outcome(&self) -> Option<&Result<(), Error>> {
-        match self {
-            Self::Outcome(outcome) => Some(outcome),
-            Self::None | Self::Reported(_) => None,
-        }
-    }
-
-    fn is_outcome(&self) -> bool {
-        self.outcome().is_some()
-    }
-
-    /// A Send returns `error`. Does nothing if there is an outcome.
-    fn report(&mut self, error: &Error) {
-        if !self.is_outcome() {
-            *self = Self::Reported(error.clone());
-        }
-    }
-}
-
-/// The state of the direction from the server.
-enum ResponseState {
-    Header(ResponseFuture),
-    Messages(Incoming),
-    /// All messages are taken.
-    Trailers(Incoming),
-    Ended,
 }
 
 impl ClientStream {
@@ -253,22 +192,6 @@ impl ClientStream {
         self.expire(status::send_timeout(timeout).with_origin(origin));
     }
 
-    /// Cancels the stream if its direction to the server is still open. A stream that the server has ended, or whose
-    /// connection was lost, is not canceled, though nobody has received that end yet: Recv returns it.
-    pub(super) fn abandon_send(&self, reason: &CancelReason) {
-        let mut state = self.state.lock();
-        let State { send: Some(send), closed: false, is_refused: false, .. } = &mut *state else { return };
-        let is_refused = self.poll_reset(send).is_ready();
-        drop(state);
-        if !is_refused {
-            self.cancel_for(reason);
-        }
-    }
-
-    pub(super) fn stop_recv(&self) {
-        self.state.lock().waiting.stop();
-    }
-
     pub(super) fn received_header(&self) -> Option<Metadata> {
         self.state.lock().header.clone()
     }
@@ -317,220 +240,6 @@ impl ClientStream {
         origin.into_iter().fold(status, GrpcStatus::with_origin)
     }
 
-    pub(super) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
-        let coop = ready!(poll_proceed(cx));
-        // Declared before the lock, so that it is dropped after it.
-        let _replaced;
-        let mut state = self.state.lock();
-        let polled = self.poll_state(&mut state, cx);
-        if polled.is_ready() {
-            coop.made_progress();
-            state.waiting.stop();
-            drop(state);
-            let polled = polled.map_ok(|message| message.map(|message| self.open(message)));
-            let polled = polled.map(|polled| polled.and_then(Option::transpose));
-            // The end also wakes waiting senders.
-            if !matches!(polled, Poll::Ready(Ok(Some(_)))) {
-                self.waker.wake_senders();
-            }
-            return polled;
-        }
-        _replaced = state.waiting.wait(cx);
-        let timeout = ready!(state.waiting.poll_expired(cx));
-        drop(state);
-        let origin = StreamError::recv_timeout(Side::Client, timeout);
-        let status = GrpcStatus::recv_timeout(timeout).with_origin(origin);
-        if !timeout.disable_cancel_remote {
-            self.expire(status.clone());
-        }
-        Poll::Ready(Err(status.into()))
-    }
-
-    /// Returns the payload of a message. What cannot be opened ends the stream.
-    fn open(&self, message: Received) -> Result<Bytes, Error> {
-        message.open(self.link.config.max_message_size).map_err(|error| {
-            let status = GrpcStatus::from(error);
-            self.end(status.clone(), &CancelPath::of(&self.caller), false);
-            status.into()
-        })
-    }
-
-    fn poll_state(&self, state: &mut State, cx: &mut Context<'_>) -> Poll<Result<Option<Received>, Error>> {
-        loop {
-            if let End::Outcome(outcome) = &state.end {
-                return Poll::Ready(outcome.clone().map(|()| None));
-            }
-            match &mut state.incoming {
-                ResponseState::Header(response) => {
-                    let response = ready!(std::pin::Pin::new(response).poll(cx));
-                    self.read_response(state, response);
-                }
-                ResponseState::Messages(incoming) => match ready!(incoming.poll_next(cx)) {
-                    Event::Message(message) => {
-                        state.observed.received.count(message.bytes.len());
-                        return Poll::Ready(Ok(Some(message)));
-                    }
-                    event => self.read_end(state, event),
-                },
-                ResponseState::Trailers(incoming) => {
-                    let trailers = ready!(incoming.body.poll_trailers(cx));
-                    self.read_trailers(state, trailers);
-                }
-                ResponseState::Ended => return Poll::Ready(Ok(None)),
-            }
-        }
-    }
-
-    fn read_response(&self, state: &mut State, response: Result<Response<h2::RecvStream>, h2::Error>) {
-        let (Parts { status, headers, .. }, body) = match response {
-            Ok(response) => response.into_parts(),
-            Err(error) => {
-                state.retryable = self.retryable_after(&error);
-                return self.finish_received(state, Err(self.failed(&error)), None);
-            }
-        };
-        let compression = match response::check(status, &headers) {
-            Ok(compression) => compression,
-            Err(status) => {
-                return self.finish_received(state, Err(status.into()), Some(Reason::PROTOCOL_ERROR));
-            }
-        };
-        if body.is_end_stream() {
-            state.header = Some(Metadata::new());
-            return self.read_status(state, &headers);
-        }
-        state.header = Some(header::metadata(&headers));
-        let limit = self.link.config.max_message_size;
-        state.incoming = ResponseState::Messages(Incoming::new(body, limit, compression));
-    }
-
-    fn read_status(&self, state: &mut State, trailers: &HeaderMap) {
-        state.trailer = Some(header::metadata(trailers));
-        let outcome = trailer::outcome(trailers);
-        let malformed = outcome.as_ref().is_err_and(|error| error.kind() == kerrors::ErrorKind::Protocol);
-        self.finish_received(state, outcome, malformed.then_some(Reason::PROTOCOL_ERROR));
-    }
-
-    fn read_end(&self, state: &mut State, event: Event) {
-        match (event, std::mem::replace(&mut state.incoming, ResponseState::Ended)) {
-            (Event::End, ResponseState::Messages(incoming)) => {
-                state.incoming = ResponseState::Trailers(incoming);
-            }
-            (Event::Malformed(error), _) => {
-                let status = GrpcStatus::from(error);
-                self.finish_received(state, Err(status.into()), Some(Reason::CANCEL));
-            }
-            (Event::Lost(error), _) => self.finish_received(state, Err(self.failed(&error)), None),
-            // No message is expected here: only `Messages` returns messages.
-            (Event::Message(_) | Event::End, _) => {}
-        }
-    }
-
-    fn read_trailers(&self, state: &mut State, trailers: Result<Option<HeaderMap>, h2::Error>) {
-        match trailers {
-            Ok(Some(trailers)) => self.read_status(state, &trailers),
-            Ok(None) => {
-                let status = GrpcStatus::protocol("server closed the stream without sending trailers");
-                self.finish_received(state, Err(status.into()), None);
-            }
-            Err(error) => self.finish_received(state, Err(self.failed(&error)), None),
-        }
-    }
-
-    pub(super) fn poll_header(&self, cx: &mut Context<'_>) -> Poll<Result<Metadata, Error>> {
-        let _replaced;
-        let mut state = self.state.lock();
-        if let ResponseState::Header(response) = &mut state.incoming {
-            let response = match std::pin::Pin::new(response).poll(cx) {
-                Poll::Ready(response) => response,
-                Poll::Pending => {
-                    _replaced = state.waiting.wait(cx);
-                    return Poll::Pending;
-                }
-            };
-            self.read_response(&mut state, response);
-        }
-        Poll::Ready(match (&state.header, state.end.outcome()) {
-            (Some(header), _) => Ok(header.clone()),
-            (None, Some(Err(error))) => Err(error.clone()),
-            (None, _) => Ok(Metadata::new()),
-        })
-    }
-
-    pub(super) fn poll_send(&self, cx: &mut Context<'_>, message: &Message<'_>) -> Poll<Result<(), Error>> {
-        let coop = ready!(poll_proceed(cx));
-        let mut state = self.state.lock();
-        let GrpcConfig { max_message_size: limit, compression, .. } = self.link.config;
-        let is_watched = state.is_watched;
-        let send = state.open_half()?;
-        let is_reset = !is_watched && self.poll_reset(send).is_ready();
-        if is_reset || state.is_refused {
-            return Poll::Ready(Err(self.send_error(state)));
-        }
-        state.is_watched = true;
-        if state.pending.is_full() {
-            self.waker.add(cx);
-            return Poll::Pending;
-        }
-        coop.made_progress();
-        // Compressing takes long: a cancel needs the state meanwhile.
-        let state = compression.is_none().then_some(state);
-        let encoded = message::encode(message.as_ref(), limit, compression);
-        let encoded = encoded.map_err(|error| Error::from(status::refused(error, Side::Client)))?;
-        let mut state = state.unwrap_or_else(|| self.state.lock());
-        state.open_half()?;
-        state.observed.sent.count(message.as_ref().len());
-        if state.pending.put(&encoded) {
-            drop(state);
-            self.link.watch.queue(self.key);
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Checks whether the server has reset the stream, or the connection was lost; has the connection's task woken by that.
-    fn poll_reset(&self, send: &mut SendStream<Bytes>) -> Poll<Result<Reason, h2::Error>> {
-        let waker = Waker::from(self.waker.clone());
-        send.poll_reset(&mut Context::from_waker(&waker))
-    }
-
-    /// Returns why nothing can be sent: what the server has ended the stream with, if it has sent nothing else, though
-    /// nobody has received it yet.
-    fn send_error(&self, mut state: MutexGuard<'_, State>) -> Error {
-        let mut cx = Context::from_waker(Waker::noop());
-        let mut receiver = None;
-        // Before the response: one that came before the end is then here, and counts.
-        let end = state.send.as_mut().map(|send| send.poll_reset(&mut cx));
-        if let ResponseState::Header(response) = &mut state.incoming {
-            match std::pin::Pin::new(response).poll(&mut cx) {
-                Poll::Ready(response) => self.read_response(&mut state, response),
-                // h2 knows one waker: who waits has to ask again.
-                Poll::Pending => receiver = state.waiting.take(),
-            }
-        }
-        let ended: Option<Error> = match (state.end.outcome(), end) {
-            (Some(Err(error)), _) => Some(error.clone()),
-            (None, Some(Poll::Ready(Err(error)))) => Some(self.failed(&error)),
-            (None, Some(Poll::Ready(Ok(reason)))) if reason != Reason::NO_ERROR => {
-                Some(self.with_origin_sent(true, reset::at_client(reason.into(), self.is_late())).into())
-            }
-            _ => None,
-        };
-        ended.iter().for_each(|error| state.end.report(error));
-        drop(state);
-        self.wake(receiver);
-        ended.unwrap_or_else(|| reset::stream_done(Side::Client).into())
-    }
-
-    pub(super) fn close_send(&self) {
-        let mut state = self.state.lock();
-        let State { send: Some(send), closed: closed @ false, pending, .. } = &mut *state else { return };
-        *closed = true;
-        pending.send(send);
-        // In a separate frame: a Kitex server ignores END_STREAM in a request's headers. Fails if the stream
-        // has ended, which Recv reports.
-        let _ = send.send_data(Bytes::new(), true);
-    }
-
     pub(super) fn cancel_for(&self, reason: &CancelReason) {
         // Nearly every stream has ended when its handles are dropped.
         if self.state.lock().end.is_outcome() {
@@ -565,40 +274,9 @@ impl View for ClientStream {
     }
 }
 
-impl Watched for ClientStream {
-    fn flush(&self) {
-        let mut state = self.state.lock();
-        let State { send: Some(send), pending, is_refused, .. } = &mut *state else { return };
-        let is_sent = pending.flush(send, &self.waker);
-        *is_refused |= is_sent.is_err() || self.poll_reset(send).is_ready();
-        if *is_refused {
-            pending.clear();
-        }
-        let has_room = *is_refused || matches!(is_sent, Ok(true));
-        drop(state);
-        if has_room {
-            self.waker.wake_senders();
-        }
-    }
-}
-
 impl Drop for ClientStream {
     fn drop(&mut self) {
         self.link.remove(self.key);
-    }
-}
-
-impl State {
-    /// Returns the direction to the server.
-    ///
-    /// # Errors
-    /// It has ended.
-    fn open_half(&mut self) -> Result<&mut SendStream<Bytes>, Error> {
-        match (self.end.outcome(), &mut self.send, self.closed) {
-            (Some(Err(error)), ..) => Err(error.clone()),
-            (_, Some(send), false) => Ok(send),
-            _ => Err(reset::stream_done(Side::Client).into()),
-        }
     }
 }
 

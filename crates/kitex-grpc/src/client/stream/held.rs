@@ -6,7 +6,8 @@ use std::task::{Context, Poll, Waker};
 use kerrors::{Code, Side, StreamError};
 use stream_core::memory::NO_MEMORY;
 
-use super::{ClientStream, ResponseState};
+use super::ClientStream;
+use super::state::ResponseState;
 use crate::held::Holds;
 use crate::status;
 
