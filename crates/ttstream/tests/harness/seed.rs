@@ -3,6 +3,8 @@
 use std::env;
 use std::ops::Range;
 
+use stream_core::random::{STEP, output};
+
 /// SplitMix64.
 #[derive(Clone, Debug)]
 pub(crate) struct Seed(u64);
@@ -13,10 +15,8 @@ impl Seed {
     }
 
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0 = self.0.wrapping_add(STEP);
+        output(self.0)
     }
 
     pub(crate) fn below(&mut self, bound: usize) -> usize {
