@@ -1,11 +1,8 @@
 //! What views of open streams and records of cancels know of one stream.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
 
-use kerrors::GrpcStatus;
-use stream_core::clock;
-use stream_core::observe::{CancelView, StreamView, record_cancel};
+use stream_core::observe::StreamView;
 use stream_core::stream::{HeldStream, WeakStream};
 use stream_core::{StreamPhase, Traffic};
 
@@ -59,14 +56,5 @@ impl Observed {
 
     pub(crate) fn seen(&self, phase: StreamPhase) -> Seen {
         Seen { stream: self.stream.clone(), phase, sent: self.sent, received: self.received }
-    }
-}
-
-/// Records the cancel of a stream, received at `received`, after which everything below it has been canceled. Called
-/// without a lock.
-pub(crate) fn record(stream: Option<&HeldStream>, status: GrpcStatus, received: Instant) {
-    if let Some(stream) = stream.and_then(HeldStream::info) {
-        let took = clock::now().saturating_duration_since(received);
-        record_cancel(CancelView { at: SystemTime::now(), received, stream, error: status.into(), took });
     }
 }

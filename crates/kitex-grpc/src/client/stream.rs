@@ -20,7 +20,7 @@ use self::state::{End, ResponseState, State};
 use super::link::Link;
 use crate::idle::{self, Idle};
 use crate::incoming::Waiting;
-use crate::observed::{Observed, Seen, View, record};
+use crate::observed::{Observed, Seen, View};
 use crate::pending::Pending;
 use crate::status;
 use crate::wake::SendWaker;
@@ -148,8 +148,8 @@ impl ClientStream {
         let receiver = self.finish(&mut state, Err(outcome), Some(code));
         let stream = state.observed.held();
         drop(state);
-        if begins {
-            record(stream.as_ref(), status, clock::now());
+        if begins && let Some(stream) = &stream {
+            stream.record_cancel(status, clock::now());
         }
         self.wake(receiver);
     }

@@ -29,7 +29,7 @@ use crate::held::Holds;
 use crate::idle::{self, Idle};
 use crate::incoming::{Event, Incoming, Waiting};
 use crate::message::Received;
-use crate::observed::{Observed, Seen, View, record};
+use crate::observed::{Observed, Seen, View};
 use crate::pending::Pending;
 use crate::wake::SendWaker;
 use crate::{header, message, reset, status, trailer};
@@ -204,8 +204,8 @@ impl ServerStream {
         let After { cascade, receiver, ended } = after;
         let received = clock::now();
         cascade.into_iter().for_each(Cascade::run);
-        if let Some((stream, status)) = ended {
-            record(stream.as_ref(), status, received);
+        if let Some((Some(stream), status)) = ended {
+            stream.record_cancel(status, received);
         }
         receiver.into_iter().for_each(Waker::wake);
         self.waker.wake_senders();

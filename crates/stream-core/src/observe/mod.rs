@@ -161,8 +161,8 @@ const MAX_CANCELS: usize = 256;
 static CONNECTIONS: LazyLock<Mutex<Slab<Weak<dyn Inspect>>>> = LazyLock::new(Mutex::default);
 static CANCELS: LazyLock<Mutex<VecDeque<CancelView>>> = LazyLock::new(Mutex::default);
 
-/// Adds a cancel to [`cancels`]. Called by transports.
-pub fn record_cancel(cancel: CancelView) {
+/// Adds a cancel to [`cancels`].
+pub(crate) fn record_cancel(cancel: CancelView) {
     let mut cancels = CANCELS.lock();
     let oldest = if cancels.len() >= MAX_CANCELS { cancels.pop_front() } else { None };
     cancels.push_back(cancel);

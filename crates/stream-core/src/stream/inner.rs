@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use kerrors::{Error, Side, StreamError};
@@ -15,7 +15,7 @@ use crate::call::{CallHead, StreamEnd};
 use crate::cancel::{Label, Reason, Registration, Scope, Target};
 use crate::guard::{Guarded, guarded, report};
 use crate::io::Address;
-use crate::observe::{HandlerFate, Observed, StreamFacts, StreamInfo};
+use crate::observe::{CancelView, HandlerFate, Observed, StreamFacts, StreamInfo, record_cancel};
 use crate::sync::Mutex;
 use crate::{Message, Metadata, Retryable, clock};
 
@@ -325,6 +325,15 @@ impl HeldStream {
     /// Returns the facts known from the stream's start. `None` only while it is dropped.
     pub fn info(&self) -> Option<StreamInfo> {
         self.0.get().map(|inner| (**inner.info()).clone())
+    }
+
+    /// Records that the stream was canceled with `error`, received at `received`, after which everything below it has been
+    /// canceled. Called by transports, without a lock.
+    pub fn record_cancel(&self, error: impl Into<Error>, received: Instant) {
+        if let Some(stream) = self.info() {
+            let took = clock::now().saturating_duration_since(received);
+            record_cancel(CancelView { at: SystemTime::now(), received, stream, error: error.into(), took });
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use kerrors::{Code, Error, StreamError};
 use super::actions::{Actions, CanceledHandler, Close, Rare, ReadOutcome};
 use super::config::SocketConfig;
 use super::guard::CloseOnDrop;
-use super::observed::{Listed, WeakStream, record};
+use super::observed::{Listed, WeakStream};
 use super::state::{Opened, State};
 use stream_core::MemoryBudget;
 use stream_core::clock;
@@ -185,7 +185,9 @@ impl Link {
             }
             cancel.into_iter().for_each(CanceledHandler::cancel);
             for (stream, error) in reset {
-                record(stream.as_ref(), error, clock::now());
+                if let Some(stream) = stream {
+                    stream.record_cancel(error, clock::now());
+                }
             }
         }
         if flush {
@@ -448,7 +450,9 @@ impl CanceledHandler {
     fn cancel(self) {
         let received = clock::now();
         self.cascade.into_iter().for_each(Cascade::run);
-        record(self.stream.as_ref(), self.error, received);
+        if let Some(stream) = self.stream {
+            stream.record_cancel(self.error, received);
+        }
     }
 }
 

@@ -1,30 +1,14 @@
 //! Hooks for the observers of a connection. Models have no observers.
 
 #[cfg(feature = "tokio")]
-pub(super) use observing::{HeldStream, Listed, WeakStream, record};
+pub(super) use stream_core::observe::Listed;
+#[cfg(feature = "tokio")]
+pub(super) use stream_core::stream::{HeldStream, WeakStream};
+
 #[cfg(not(feature = "tokio"))]
 pub(crate) use unobserved::WeakStream;
 #[cfg(not(feature = "tokio"))]
-pub(super) use unobserved::{HeldStream, Listed, record};
-
-#[cfg(feature = "tokio")]
-mod observing {
-    use std::time::{Instant, SystemTime};
-
-    use kerrors::StreamError;
-    use stream_core::clock;
-    pub(in super::super) use stream_core::observe::Listed;
-    use stream_core::observe::{CancelView, record_cancel};
-    pub(in super::super) use stream_core::stream::{HeldStream, WeakStream};
-
-    /// Records a cancel that was received at `received` and has passed through this connection.
-    pub(in super::super) fn record(stream: Option<&HeldStream>, error: StreamError, received: Instant) {
-        if let Some(stream) = stream.and_then(HeldStream::info) {
-            let took = clock::now().saturating_duration_since(received);
-            record_cancel(CancelView { at: SystemTime::now(), received, stream, error: error.into(), took });
-        }
-    }
-}
+pub(super) use unobserved::{HeldStream, Listed};
 
 #[cfg(not(feature = "tokio"))]
 mod unobserved {
@@ -44,6 +28,10 @@ mod unobserved {
 
     pub(in super::super) struct HeldStream;
 
+    impl HeldStream {
+        pub(in super::super) fn record_cancel(&self, _: StreamError, _: Instant) {}
+    }
+
     pub(in super::super) struct Listed;
 
     impl Listed {
@@ -51,6 +39,4 @@ mod unobserved {
             Self
         }
     }
-
-    pub(in super::super) fn record(_: Option<&HeldStream>, _: StreamError, _: Instant) {}
 }
