@@ -2,37 +2,36 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Response};
-use kerrors::{CancelPath, Code, Error, GrpcStatus, Side, StreamError};
+use http::HeaderMap;
+use kerrors::{CancelPath, Code, GrpcStatus, Side, StreamError};
 use stream_core::call::{CallHead, HandlerError, StreamEnd};
 use stream_core::cancel::{Cascade, Label, Reason as CancelReason, Scope};
 use stream_core::io::Address;
 use stream_core::memory::NO_MEMORY;
-use stream_core::rt::poll_proceed;
 use stream_core::stream::WeakStream;
 use stream_core::sync::Mutex;
-use stream_core::{Message, Metadata, PayloadCodec, StreamPhase, clock};
+use stream_core::{Metadata, PayloadCodec, StreamPhase, clock};
 
 use super::opening::Opening;
 use super::shared::Shared;
 use super::state::{After, Outgoing, State};
 use crate::compression::Compression;
-use crate::header::GRPC_ENCODING;
 use crate::held::Holds;
 use crate::idle::{self, Idle};
-use crate::incoming::{Event, Incoming, Waiting};
-use crate::message::Received;
+use crate::incoming::{Incoming, Waiting};
 use crate::observed::{Observed, Seen, View};
 use crate::pending::Pending;
 use crate::wake::SendWaker;
-use crate::{header, message, reset, status, trailer};
+use crate::{header, reset, status, trailer};
+
+mod recv;
+mod send;
 
 /// The time that the server waits after a client's deadline for the client's reset, which names who canceled.
 const GRACE: Duration = Duration::from_millis(100);
@@ -241,14 +240,6 @@ impl ServerStream {
         &self.shared
     }
 
-    pub(super) fn stop_recv(&self) {
-        self.state.lock().waiting.stop();
-    }
-
-    pub(super) fn discard_incoming(&self) {
-        self.state.lock().incoming = None;
-    }
-
     /// Returns what ended the stream before its handler returned.
     pub(super) fn outcome(&self) -> Option<GrpcStatus> {
         self.state.lock().outcome.clone()
@@ -257,143 +248,6 @@ impl ServerStream {
     /// No handle is left.
     pub(super) fn release(&self) {
         self.shared.remove(self.key, self);
-    }
-
-    pub(super) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
-        let coop = ready!(poll_proceed(cx));
-        // Declared before the lock, so that it is dropped after it.
-        let _replaced;
-        let mut state = self.state.lock();
-        if let Some(ended) = state.ended_recv() {
-            return Poll::Ready(ended);
-        }
-        let Some(incoming) = &mut state.incoming else { return Poll::Ready(Ok(None)) };
-        let event = match incoming.poll_next(cx) {
-            Poll::Ready(event) => event,
-            Poll::Pending => {
-                _replaced = state.waiting.wait(cx);
-                let timeout = ready!(state.waiting.poll_expired(cx));
-                let origin = StreamError::recv_timeout(Side::Server, timeout);
-                drop(state);
-                if !timeout.disable_cancel_remote {
-                    self.end_by_timeout(GrpcStatus::recv_timeout(timeout), origin.clone());
-                }
-                let status = self.explained(GrpcStatus::recv_timeout(timeout), origin);
-                return Poll::Ready(Err(status.into()));
-            }
-        };
-        coop.made_progress();
-        state.waiting.stop();
-        let received = match event {
-            Event::Message(message) => {
-                state.observed.received.count(message.bytes.len());
-                drop(state);
-                return Poll::Ready(self.open(message).map(Some));
-            }
-            Event::End => Ok(()),
-            Event::Malformed(error) => Err(GrpcStatus::from(error).into()),
-            Event::Lost(_) => {
-                drop(state);
-                self.look();
-                let ended = self.state.lock().ended_recv();
-                return Poll::Ready(ended.unwrap_or_else(|| Err(self.connection_closed().into())));
-            }
-        };
-        state.incoming = None;
-        state.received = Some(received.clone());
-        Poll::Ready(received.map(|()| None))
-    }
-
-    /// Returns the payload of a message. What cannot be opened is the end of what is received.
-    fn open(&self, message: Received) -> Result<Bytes, Error> {
-        message.open(self.shared.config.max_message_size).map_err(|error| {
-            let error = Error::from(GrpcStatus::from(error));
-            let mut state = self.state.lock();
-            state.incoming = None;
-            state.received = Some(Err(error.clone()));
-            error
-        })
-    }
-
-    pub(super) fn poll_send(&self, cx: &mut Context<'_>, message: &Message<'_>) -> Poll<Result<(), Error>> {
-        let coop = ready!(poll_proceed(cx));
-        let mut state = self.state.lock();
-        state.ended_send()?;
-        self.put_header(&mut state);
-        if !matches!(state.outgoing, Outgoing::Messages(_)) {
-            drop(state);
-            self.look();
-            let ended = self.state.lock().ended_send();
-            return Poll::Ready(ended.and_then(|()| Err(reset::stream_done(Side::Server).into())));
-        }
-        if state.pending.is_full() {
-            self.waker.add(cx);
-            return Poll::Pending;
-        }
-        coop.made_progress();
-        // Compressing takes long: the connection's task looks at the state meanwhile.
-        let state = self.answer.is_none().then_some(state);
-        let encoded = message::encode(message.as_ref(), self.shared.config.max_message_size, self.answer);
-        let encoded = encoded.map_err(|error| Error::from(status::refused(error, Side::Server)))?;
-        let mut state = state.unwrap_or_else(|| self.state.lock());
-        if matches!(state.outgoing, Outgoing::Messages(_)) {
-            state.observed.sent.count(message.as_ref().len());
-            if state.pending.put(&encoded) {
-                drop(state);
-                self.shared.watch.queue(self.key);
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Passes the messages that wait to h2. Called by the connection's task.
-    pub(super) fn flush(&self) {
-        let mut state = self.state.lock();
-        let State { outgoing: Outgoing::Messages(send), pending, .. } = &mut *state else { return };
-        // An end is found by the check of the connection's task.
-        let is_sent = pending.flush(send, &self.waker).unwrap_or(true);
-        drop(state);
-        if is_sent {
-            self.waker.wake_senders();
-        }
-    }
-
-    fn response(&self, header: &Metadata) -> Response<()> {
-        let mut response = Response::new(());
-        header::put_metadata(response.headers_mut(), header);
-        response.headers_mut().insert(CONTENT_TYPE, header::content_type(self.codec));
-        response
-    }
-
-    /// Sends the header, if it was not sent.
-    fn put_header(&self, state: &mut State) {
-        if let Outgoing::Header(respond) = &mut state.outgoing {
-            let mut response = self.response(&state.header);
-            response.headers_mut().extend(self.answer.map(|answer| (GRPC_ENCODING, answer.name())));
-            // Fails if the stream was reset, which the connection's task finds.
-            if let Ok(send) = respond.send_response(response, false) {
-                state.outgoing = Outgoing::Messages(send);
-                // From now on resets are polled on another h2 handle.
-                let _ = self.poll_reset(state);
-            }
-        }
-    }
-
-    pub(super) fn set_header(&self, header: &Metadata) -> bool {
-        let mut state = self.state.lock();
-        let open = matches!(state.outgoing, Outgoing::Header(_));
-        if open {
-            let pairs = header.iter().map(|(key, value)| (key.clone(), value.clone()));
-            state.header.extend(pairs);
-        }
-        open
-    }
-
-    pub(super) fn send_header(&self) -> Result<(), Error> {
-        let mut state = self.state.lock();
-        state.ended_send()?;
-        self.put_header(&mut state);
-        Ok(())
     }
 
     /// Sends the trailers of a handler that has returned, and cancels its scope.
@@ -415,24 +269,6 @@ impl ServerStream {
         self.shared.remove(self.key, self);
         scope.cancel(&CancelReason::Foreign(Arc::new(returned)));
         self.act(after);
-    }
-
-    fn put_trailers(&self, state: &mut State, trailers: HeaderMap) {
-        if !state.header.is_empty() {
-            self.put_header(state);
-        }
-        match &mut state.outgoing {
-            Outgoing::Header(respond) => {
-                let mut response = self.response(&Metadata::new());
-                response.headers_mut().extend(trailers);
-                let _ = respond.send_response(response, true);
-            }
-            Outgoing::Messages(send) => {
-                state.pending.send(send);
-                let _ = send.send_trailers(trailers);
-            }
-            Outgoing::Ended => {}
-        }
     }
 
     /// Refuses a stream that has waited for a handler, which was to have `scope`. Does nothing if it has ended.
