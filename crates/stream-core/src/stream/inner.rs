@@ -10,16 +10,20 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use kerrors::{Error, Side, StreamError};
 
+use super::parent::Parent;
 use super::replay::Replay;
 use crate::call::{CallHead, StreamEnd};
-use crate::cancel::{Label, Reason, Registration, Scope, Target};
-use crate::guard::{Guarded, guarded, report};
+use crate::cancel::{Label, Reason, Scope, Target};
+use crate::guard::Guarded;
 use crate::io::Address;
-use crate::observe::{CancelView, HandlerFate, Observed, StreamFacts, StreamInfo, record_cancel};
+use crate::observe::{CancelView, Observed, StreamFacts, StreamInfo, record_cancel};
 use crate::sync::Mutex;
 use crate::{Message, Metadata, Retryable, clock};
 
-/// One end of one stream on a connection. [`NewStream`] makes its handles for users.
+pub(super) mod new;
+mod report;
+
+/// One end of one stream on a connection. [`NewStream`](super::NewStream) makes its handles for users.
 ///
 /// Methods for one side only are never called on the other. No method may block.
 pub trait TransportStream: Send + Sync + 'static {
@@ -149,98 +153,6 @@ pub trait TransportStream: Send + Sync + 'static {
     fn release(&self) {}
 }
 
-/// A stream of a transport that has no handles yet. Dropping it releases the stream.
-#[derive(Debug)]
-#[must_use = "dropping it releases the stream"]
-pub struct NewStream {
-    inner: Arc<StreamInner>,
-}
-
-impl NewStream {
-    /// Returns the stream whose end here is `transport`.
-    pub fn new(transport: impl TransportStream) -> Self {
-        let head = Head {
-            side: transport.side(),
-            header_reported: AtomicBool::new(false),
-            finish_reported: AtomicBool::new(false),
-            senders: AtomicU32::new(1),
-            opened: clock::now(),
-            info: OnceLock::new(),
-            send_timeout: None,
-            observed: None,
-            span: None,
-            on_close: Mutex::default(),
-            parent: None,
-            replay: None,
-        };
-        Self { inner: Arc::new(StreamInner { head, transport }) }
-    }
-
-    pub(crate) fn transport(&self) -> &dyn TransportStream {
-        &self.inner.transport
-    }
-
-    /// Gives the stream what it belongs to, and reports its connection.
-    pub(crate) fn start(mut self, setup: Setup) -> Arc<StreamInner> {
-        if let Some(inner) = Arc::get_mut(&mut self.inner) {
-            let Setup { send_timeout, observed, parent, replay } = setup;
-            let head = &mut inner.head;
-            (head.send_timeout, head.observed) = (send_timeout.map(Box::new), observed);
-            head.replay = replay;
-            head.parent = (!parent.is_empty()).then(|| Box::new(parent));
-            let span = inner.make_span();
-            inner.head.span = (!span.is_disabled()).then(|| Box::new(span));
-        }
-        let Self { inner } = self;
-        inner.transport.attach(WeakStream::new(&inner));
-        if let Some(observed) = inner.observed() {
-            match inner.transport.ends() {
-                Some((local, peer)) => observed.connected(Some(inner.transport.label()), local, peer),
-                None => {
-                    let StreamInfo { label, local, peer, .. } = &**inner.info();
-                    observed.connected(Some(*label), local, peer);
-                }
-            }
-        }
-        inner
-    }
-}
-
-/// The owner of a stream: configuration, observers, and a client's parent scope.
-#[derive(Default)]
-pub(crate) struct Setup {
-    pub(crate) send_timeout: Option<Duration>,
-    pub(crate) observed: Option<Arc<Observed>>,
-    pub(crate) parent: Parent,
-    /// What the stream keeps to be opened again.
-    pub(crate) replay: Option<Box<StreamReplay>>,
-}
-
-/// The parent of a client's stream, and the resources that the stream holds until it is released.
-#[derive(Default)]
-pub(crate) struct Parent {
-    pub(crate) label: Option<Label>,
-    /// The registration with the caller's scope.
-    pub(crate) registration: Option<Registration>,
-    /// Dropped after the stream is released.
-    pub(crate) lease: Option<Lease>,
-}
-
-/// A value to be dropped after a stream is released, such as its lease of a pooled connection.
-pub(crate) type Lease = Box<dyn Held>;
-
-/// What a stream or call holds until it is released.
-pub(crate) trait Held: Send + Sync {
-    /// The stream or call has ended, with this error.
-    fn ended(&self, _error: Option<&Error>) {}
-}
-
-impl Parent {
-    fn is_empty(&self) -> bool {
-        self.label.is_none() && self.registration.is_none() && self.lease.is_none()
-    }
-}
-
 /// What a client's stream keeps to be opened again.
 pub(crate) type StreamReplay = Replay<Arc<StreamInner>>;
 
@@ -302,7 +214,7 @@ impl WeakStream {
         self.0.upgrade().map(|inner| HeldStream(Guarded::new(inner)))
     }
 
-    fn cancel(&self, reason: &Reason) {
+    pub(super) fn cancel(&self, reason: &Reason) {
         if let Some(held) = self.hold()
             && let Some(inner) = held.0.get()
         {
@@ -340,25 +252,6 @@ impl HeldStream {
 impl fmt::Debug for HeldStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HeldStream").finish_non_exhaustive()
-    }
-}
-
-/// Cancels a stream whose transport has no target of its own.
-#[derive(Debug, Default)]
-pub(crate) struct StreamTarget(OnceLock<WeakStream>);
-
-impl StreamTarget {
-    pub(crate) fn set(&self, inner: &Arc<StreamInner>) {
-        // Set once, where the target is created.
-        let _ = self.0.set(WeakStream::new(inner));
-    }
-}
-
-impl Target for StreamTarget {
-    fn cancel(&self, _: u64, reason: &Reason) {
-        if let Some(stream) = self.0.get() {
-            stream.cancel(reason);
-        }
     }
 }
 
@@ -418,51 +311,6 @@ impl<T: TransportStream + ?Sized> StreamInner<T> {
         self.transport.outcome().map_or_else(of_handler, Result::err)
     }
 
-    /// Reports the outcome of the stream, once; at a server, after its handler has ended so.
-    pub(crate) fn report_finish(&self, error: Option<&Error>, handler: Option<HandlerFate>) {
-        if self.head.finish_reported.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        self.record_end(error);
-        self.count_end(error);
-        if let Some(observed) = self.observed() {
-            observed.finish_after(error, handler);
-        }
-        self.call_on_close(error);
-    }
-
-    /// The stream was refused or lost, and `next` takes its place: its end is the call's, and its callbacks wait for it.
-    pub(super) fn hand_over(&self, next: &Arc<StreamInner>) {
-        self.head.finish_reported.store(true, Ordering::Release);
-        let error = self.ended_with();
-        self.record_end(error.as_ref());
-        // A refusal says nothing against the instance, a loss does.
-        if self.transport.retryable() == Retryable::IfIdempotent {
-            self.count_end(error.as_ref());
-        }
-        self.hand_over_callbacks(next);
-    }
-
-    /// Counts the end in the outcomes of the instance.
-    fn count_end(&self, error: Option<&Error>) {
-        if let Some(lease) = self.head.parent.as_ref().and_then(|parent| parent.lease.as_ref()) {
-            lease.ended(error);
-        }
-    }
-
-    fn record_end(&self, error: Option<&Error>) {
-        if let (Some(span), Some(error)) = (&self.head.span, error) {
-            span.record("code", error.code().map(kerrors::Code::number));
-            span.record("path", error.path().map(tracing::field::display));
-        }
-    }
-
-    /// Returns the error that the call ended with, if it has ended with one.
-    fn ended_with(&self) -> Option<Error> {
-        let failure = self.replay().and_then(StreamReplay::failure).cloned();
-        failure.or_else(|| self.transport.outcome().and_then(Result::err))
-    }
-
     /// Server: ends the stream because its handler, which had `scope`, has returned.
     pub(crate) fn finish(&self, end: StreamEnd, scope: &Scope) {
         self.transport.finish(end, scope);
@@ -470,64 +318,6 @@ impl<T: TransportStream + ?Sized> StreamInner<T> {
 
     pub(crate) fn refuse(&self, error: &StreamError, scope: &Scope) {
         self.transport.refuse(error, scope);
-    }
-
-    /// Adds a callback for the end of the stream, or calls it if the end was already reported.
-    fn add_callback(&self, callback: Callback) {
-        self.head.on_close.lock().get_or_insert_default().0.push(callback);
-        if let Some(next) = self.replay().and_then(StreamReplay::next) {
-            return self.hand_over_callbacks(next);
-        }
-        if self.head.finish_reported.load(Ordering::Acquire) {
-            self.call_on_close(self.ended_with().as_ref());
-        }
-    }
-
-    fn hand_over_callbacks(&self, next: &Arc<StreamInner>) {
-        let callbacks = self.head.on_close.lock().take();
-        for callback in callbacks.into_iter().flat_map(|callbacks| callbacks.0) {
-            next.current().add_callback(callback);
-        }
-    }
-
-    fn call_on_close(&self, error: Option<&Error>) {
-        let callbacks = self.head.on_close.lock().take();
-        for callback in callbacks.into_iter().flat_map(|callbacks| callbacks.0) {
-            if let Err(text) = guarded(|| callback(error)) {
-                report("a close callback", &text);
-            }
-        }
-    }
-
-    #[inline]
-    pub(super) fn report_metas(&self) {
-        let Some(observed) = self.observed().filter(|observed| observed.wants_meta) else { return };
-        while let Some((strings, payload)) = self.transport.take_meta() {
-            observed.meta(&strings, &payload);
-        }
-    }
-
-    /// Reports the header of the response, once.
-    #[inline]
-    pub(super) fn report_header(&self) {
-        let Some(observed) = self.observed().filter(|observed| observed.wants_header) else { return };
-        if self.head.header_reported.load(Ordering::Acquire) {
-            return;
-        }
-        if let Some(header) = self.transport.received_header()
-            && !self.head.header_reported.swap(true, Ordering::AcqRel)
-        {
-            observed.header(&header);
-        }
-    }
-
-    /// Reports the end of the stream if it has ended.
-    pub(super) fn report_if_ended(&self) {
-        if let Some(outcome) = self.transport.outcome() {
-            self.report_header();
-            let failure = self.replay().and_then(StreamReplay::failure);
-            self.report_finish(failure.or(outcome.as_ref().err()), None);
-        }
     }
 
     /// Client: ends the stream here and at the peer. If the scope it was opened under is canceled, it ends
@@ -547,13 +337,6 @@ impl<T: TransportStream + ?Sized> StreamInner<T> {
     /// Returns whether it was the last.
     pub(super) fn remove_sender(&self) -> bool {
         self.head.senders.fetch_sub(1, Ordering::AcqRel) == 1
-    }
-}
-
-impl StreamInner {
-    /// Adds a callback for the end of the stream, or calls it if the end was reported.
-    pub(super) fn add_on_close(self: &Arc<Self>, callback: impl FnOnce(Option<&Error>) + Send + 'static) {
-        self.current().add_callback(Box::new(callback));
     }
 }
 

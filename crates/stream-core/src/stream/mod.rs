@@ -6,16 +6,22 @@
 use std::sync::Arc;
 
 mod inner;
+mod parent;
 mod recv;
 mod reopened;
 mod replay;
 mod send;
+mod target;
 
-pub(crate) use inner::{Held, Lease, Parent, Setup, StreamInner, StreamReplay, StreamTarget};
-pub use inner::{HeldStream, NewStream, TransportStream, WeakStream};
+pub use inner::new::NewStream;
+pub(crate) use inner::new::Setup;
+pub use inner::{HeldStream, TransportStream, WeakStream};
+pub(crate) use inner::{StreamInner, StreamReplay};
+pub(crate) use parent::{Held, Lease, Parent};
 pub use recv::{Recv, RecvStream};
 pub(crate) use replay::Reopen;
 pub use send::{Send, SendStream, SendTimer};
+pub(crate) use target::StreamTarget;
 
 impl NewStream {
     /// Returns the two handles of a stream that belongs neither to a client nor to a server.
