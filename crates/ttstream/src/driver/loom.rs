@@ -3,16 +3,15 @@
 //! `cargo xtask ci --only loom`.
 
 mod abandoned;
+mod closing;
 mod credits;
 mod model;
+mod writing;
 
-use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use kerrors::{Code, Error, Side};
 
 use self::model::{Model, Peer};
@@ -20,7 +19,6 @@ use crate::cancel::{Reason, Scope};
 use crate::clock;
 use crate::models::{Count, check};
 use crate::proto::{Config, Finish, StreamKey};
-use crate::sync::releases;
 
 /// Returns a client's connection with one stream, and the server's state machine that has accepted it.
 fn client(config: Config) -> (Arc<Model>, StreamKey, Peer, StreamKey) {
@@ -216,224 +214,9 @@ fn open_during_a_cancel_of_its_scope_ends_the_stream() {
     });
 }
 
-/// Returns a client's connection whose send buffer is full: one message is queued behind the task's batch.
-fn spent() -> (Arc<Model>, StreamKey) {
-    let link = Model::narrow(Side::Client, Config::default().send_buffer(1));
-    let key = link.open();
-    link.settle();
-    for _ in 0..2 {
-        assert!(link.poll_send(&Count::new(), key).is_ready());
-    }
-    (link, key)
-}
-
-#[test]
-fn backpressure_wakes_each_waiting_send_or_it_is_ready() {
-    check(|| {
-        let (link, key) = spent();
-        let (first, second) = (Count::new(), Count::new());
-        assert!(link.poll_send(&first, key).is_pending());
-        let writing = link.doing(|link| link.poll_writer());
-        let sent = link.poll_send(&second, key).is_ready();
-        writing.join().unwrap();
-        assert_eq!((first.get(), second.get()), (1, usize::from(!sent)));
-        link.settle();
-        assert!(link.poll_send(&first, key).is_ready(), "woken for nothing");
-    });
-}
-
-#[test]
-fn backpressure_wakes_a_waiting_open_or_it_is_ready() {
-    check(|| {
-        let (link, _) = spent();
-        let opener = Count::new();
-        let writing = link.doing(|link| link.poll_writer());
-        let opened = link.poll_open(&opener).is_ready();
-        writing.join().unwrap();
-        assert_eq!(opener.get(), usize::from(!opened));
-        assert!(opened || link.poll_open(&opener).is_ready(), "woken for nothing");
-    });
-}
-
-#[test]
-fn scheduler_writer_task_writes_what_a_sender_leaves() {
-    check(|| {
-        let link = Model::narrow(Side::Client, Config::default());
-        let key = link.open();
-        link.settle();
-        let sending = link.doing(move |link| assert!(link.poll_send(&Count::new(), key).is_ready()));
-        link.poll_writer();
-        sending.join().unwrap();
-        assert_written(&link, &[1]);
-    });
-}
-
-#[test]
-fn scheduler_sender_with_a_whole_batch_does_not_wait_for_the_task() {
-    check(|| {
-        let link = front();
-        let key = link.open();
-        link.settle();
-        // Three consecutive sends: the last is written by the task.
-        (0..3).for_each(|_| assert!(link.poll_send(&Count::new(), key).is_ready()));
-        let sending = link
-            .doing(move |link| assert!(link.poll_send_of(&Count::new(), key, &[0; 64 * 1024]).is_ready()));
-        assert!(link.poll_send(&Count::new(), key).is_ready());
-        link.poll_writer();
-        sending.join().unwrap();
-        assert_written(&link, &[5]);
-    });
-}
-
-#[test]
-fn scheduler_sender_with_a_whole_batch_writes_before_the_task_runs() {
-    check(|| {
-        let link = front();
-        let key = link.open();
-        link.settle();
-        (0..3).for_each(|_| assert!(link.poll_send(&Count::new(), key).is_ready()));
-        let sending = link
-            .doing(move |link| assert!(link.poll_send_of(&Count::new(), key, &[0; 64 * 1024]).is_ready()));
-        assert!(link.poll_send(&Count::new(), key).is_ready());
-        sending.join().unwrap();
-        let mut peer = Peer::new(Side::Server);
-        peer.read_bytes(link.take_written());
-        let handler = peer.opened()[0];
-        assert!(peer.messages(handler) >= 4, "the task has not run");
-        assert_nothing_queued(&link);
-    });
-}
-
-/// The task was woken, a sender with a whole batch writes before it, and another sender queues more
-/// meanwhile.
-#[test]
-fn scheduler_writer_task_does_not_begin_while_a_sender_writes() {
-    check(|| {
-        let link = front();
-        let key = link.open();
-        link.settle();
-        (0..3).for_each(|_| assert!(link.poll_send(&Count::new(), key).is_ready()));
-        let sending = [64 * 1024, 1].map(|len| {
-            link.doing(move |link| assert!(link.poll_send_of(&Count::new(), key, &vec![0; len]).is_ready()))
-        });
-        link.poll_writer();
-        sending.into_iter().for_each(|sending| sending.join().unwrap());
-        assert_written(&link, &[5]);
-    });
-}
-
-/// To queue the message, to take the batch, and to find that nothing more is queued.
-#[test]
-fn scheduler_sender_takes_the_lock_three_times() {
-    const OF_THE_WIRE: usize = 1;
-    check(|| {
-        let link = front();
-        let key = link.open();
-        link.settle();
-        let before = releases();
-        assert!(link.poll_send(&Count::new(), key).is_ready());
-        assert_eq!(releases() - before, 3 + OF_THE_WIRE);
-        assert!(!link.take_written().is_empty());
-    });
-}
-
-#[test]
-fn scheduler_writer_task_writes_what_is_queued_while_it_writes() {
-    check(|| {
-        let link = front();
-        let key = link.open();
-        let sending = link.doing(move |link| assert!(link.poll_send(&Count::new(), key).is_ready()));
-        link.poll_writer();
-        sending.join().unwrap();
-        assert_written(&link, &[1]);
-    });
-}
-
-#[test]
-fn scheduler_writes_all_frames_of_two_senders_of_one_stream() {
-    check(|| {
-        let link = front();
-        let key = link.open();
-        link.settle();
-        let sending = link.doing(move |link| assert!(link.poll_send(&Count::new(), key).is_ready()));
-        assert!(link.poll_send(&Count::new(), key).is_ready());
-        sending.join().unwrap();
-        assert_written(&link, &[2]);
-    });
-}
-
-#[test]
-fn scheduler_writes_all_frames_of_two_streams() {
-    check(|| {
-        let link = front();
-        let keys = [link.open(), link.open()];
-        link.settle();
-        let sending = link.doing(move |link| assert!(link.poll_send(&Count::new(), keys[0]).is_ready()));
-        assert!(link.poll_send(&Count::new(), keys[1]).is_ready());
-        link.poll_writer();
-        sending.join().unwrap();
-        assert_written(&link, &[1, 1]);
-    });
-}
-
-/// Returns a client's connection with two receiving streams, and the server's bytes for both.
-fn two_receiving_streams() -> (Arc<Model>, [StreamKey; 2], Peer, Vec<StreamKey>, BytesMut) {
-    let link = front();
-    let keys = [link.open(), link.open()];
-    let mut peer = link.peer(Side::Server);
-    let handlers = peer.opened();
-    handlers.iter().for_each(|handler| peer.send(*handler, 1));
-    for key in keys {
-        assert!(link.poll_recv(&Count::new(), key).is_pending());
-    }
-    let news = peer.writes();
-    (link, keys, peer, handlers, news)
-}
-
-#[test]
-fn corked_responses_are_written_while_the_reader_wakes_tasks() {
-    check(|| {
-        let (link, keys, mut peer, handlers, news) = two_receiving_streams();
-        let reading = link.reading(news);
-        assert!(link.poll_send(&Count::new(), keys[0]).is_ready());
-        reading.join().unwrap();
-        assert_nothing_queued(&link);
-        peer.read(&link);
-        assert_eq!(peer.messages(handlers[0]), 1);
-    });
-}
-
-#[test]
-fn a_cancel_is_not_corked_while_the_reader_wakes_tasks() {
-    check(|| {
-        let (link, keys, mut peer, handlers, news) = two_receiving_streams();
-        let canceling = link.doing(move |link| {
-            link.update_connection(|connection| connection.cancel(keys[0], &Reason::Canceled));
-        });
-        let mut check = Some(|| {
-            canceling.join().unwrap();
-            peer.read(&link);
-            assert_eq!(code(&peer.0.outcome(handlers[0])), Some(Code::CANCELED));
-        });
-        // The first time that the reader yields; never, if the cancel came before.
-        link.read_while(&news, || check.take().into_iter().for_each(|check| check()));
-        check.into_iter().for_each(|check| check());
-        assert_nothing_queued(&link);
-    });
-}
-
 fn assert_nothing_queued(link: &Model) {
     link.settle();
     assert!(link.lock(|state| !state.connection.has_transmit() && state.scheduler.is_idle()));
-}
-
-/// Asserts that the peer has received this many messages of each stream, and that nothing is queued.
-fn assert_written(link: &Model, messages: &[usize]) {
-    assert_nothing_queued(link);
-    let mut peer = link.peer(Side::Server);
-    let opened = peer.opened();
-    let read: Vec<_> = opened.into_iter().map(|key| peer.messages(key)).collect();
-    assert_eq!(read, messages);
 }
 
 #[test]
@@ -466,89 +249,5 @@ fn reader_timer_is_rearmed_for_an_earlier_deadline() {
         assert!(link.poll_reader(&reader).is_pending());
         opening.join().unwrap();
         assert_eq!(reader.get(), usize::from(link.due() != Some(deadline)));
-    });
-}
-
-#[test]
-fn graceful_shutdown_refuses_or_ends_a_stream_that_begins_during_it() {
-    check(|| {
-        let (link, front) = (Model::new(Side::Server, Config::default()), front());
-        let key = front.open();
-        let bytes = front.written();
-        let reading = link.doing(move |link| {
-            let handler = link.read(&bytes).pop();
-            let scope = Scope::new();
-            handler.into_iter().for_each(|handler| drop(link.begin(handler, &scope)));
-            (link.unread() == 0, handler, scope)
-        });
-        link.drain();
-        link.end_all("ServiceB");
-        let (read, handler, scope) = reading.join().unwrap();
-        assert_eq!(scope.reason().is_some(), handler.is_some());
-        front.read(&link.written());
-        let outcome = code(&front.update_connection(|connection| connection.outcome(key)));
-        match (read, handler) {
-            // None: the connection was already being closed, which is the refusal.
-            (true, None) => assert!(outcome.is_none_or(|code| code == Code::DRAINING), "{outcome:?}"),
-            (true, Some(_)) => assert_eq!(outcome, Some(Code::CONNECTION_CLOSED)),
-            (false, _) => assert_eq!(outcome, None, "it was closed before it was read"),
-        }
-        if let Some(handler) = handler {
-            assert_eq!(link.closes(), 0, "a handler runs");
-            link.update_connection(|connection| connection.finish(handler, &Finish::default()));
-            link.release(handler);
-        }
-        link.settle();
-        assert_eq!(link.closes(), 1);
-        link.check_empty();
-    });
-}
-
-#[test]
-fn retire_while_the_last_stream_ends_closes_the_connection_once() {
-    check(|| {
-        let (link, key, mut peer, handler) = client(Config::default());
-        peer.0.finish(handler, &Finish::default());
-        let end = link.reading(peer.writes());
-        link.retire();
-        end.join().unwrap();
-        link.settle();
-        assert_eq!(link.closes(), 1);
-        assert!(matches!(link.poll_recv(&Count::new(), key), Poll::Ready(Ok(None))), "its end is its own");
-        assert!(!link.written().is_empty(), "the client's trailer is written first");
-    });
-}
-
-#[test]
-fn closed_is_woken_or_ready_during_a_close() {
-    check(|| {
-        let (link, woken) = (front(), Count::new());
-        let closing = link.doing(|link| link.retire());
-        let waker = woken.waker();
-        let mut closed = pin!(link.closed());
-        let seen = closed.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
-        closing.join().unwrap();
-        assert_eq!(woken.get(), usize::from(!seen));
-        assert!(seen || closed.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
-        link.check_empty();
-    });
-}
-
-#[test]
-fn retire_refuses_a_concurrent_open_or_lets_it_live() {
-    check(|| {
-        let (link, woken) = (front(), Count::new());
-        let retiring = link.doing(|link| link.retire());
-        let opened = link.poll_open(&woken);
-        retiring.join().unwrap();
-        let Poll::Ready(opened) = opened else { panic!("it waits for nothing") };
-        assert_eq!(link.closes(), usize::from(opened.is_err()));
-        if let Ok(key) = opened {
-            assert!(link.poll_recv(&woken, key).is_pending());
-            link.release(key);
-        }
-        link.settle();
-        assert_eq!(link.closes(), 1);
-        link.check_empty();
     });
 }
