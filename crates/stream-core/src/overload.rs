@@ -19,6 +19,14 @@ pub enum Overload {
         /// The limit of the queue.
         max_queued: usize,
     },
+    /// Only the part of [`ServerConfig::max_handlers`](crate::handler::ServerConfig::max_handlers) is left that is reserved for
+    /// connections that run less than the connection of this one.
+    Share {
+        /// The limit of handlers.
+        max_handlers: usize,
+        /// How many of them are reserved.
+        reserved: usize,
+    },
     /// What the connections of the process hold is near to the limit in bytes of its
     /// [`ServerConfig::memory`](crate::handler::ServerConfig::memory).
     Memory(usize),
@@ -34,6 +42,9 @@ impl fmt::Display for Overload {
             Self::Handlers { max_handlers, max_queued: 0 } => write!(f, "max_handlers={max_handlers}"),
             Self::Handlers { max_handlers, max_queued } => {
                 write!(f, "max_handlers={max_handlers}, max_queued={max_queued}")
+            }
+            Self::Share { max_handlers, reserved } => {
+                write!(f, "max_handlers={max_handlers}, {reserved} of them for connections that run fewer")
             }
             Self::Memory(limit) => write!(f, "memory_budget={limit}"),
             Self::QueueWait(wait) => {

@@ -165,7 +165,8 @@ impl ServerBuilder {
     /// Sets how many handlers of streams and ping-pong calls may run at the same time on all connections together. Further ones wait
     /// if [`max_queued`](Self::max_queued) permits it, and are refused otherwise, with
     /// [`Code::TOO_MANY_STREAMS`](crate::Code::TOO_MANY_STREAMS) (by gRPC with REFUSED_STREAM) and a text that names the limit.
-    /// Clients of this crate then open them at another server. Default: 65,536.
+    /// Clients of this crate then open them at another server. The last sixteenth of a limit of 1,024 or more is for connections that
+    /// run fewer handlers than others, so that one client does not take all. Default: 65,536.
     ///
     /// ```
     /// use std::time::Duration;

@@ -123,6 +123,135 @@ async fn max_queued_calls_wait_in_order_and_the_next_is_refused() {
     }
 }
 
+/// What the connections of a client may run of `max_handlers`.
+struct Crowd {
+    max_handlers: usize,
+    max_queued: usize,
+    connections: usize,
+    /// The streams of each connection.
+    streams: usize,
+    runs: usize,
+    /// The refusal of what does not run.
+    text: &'static str,
+    /// The streams or calls of another client that run beside them, of 8.
+    others: usize,
+}
+
+const CROWDS: [Crowd; 3] = [
+    Crowd {
+        max_handlers: 1023,
+        max_queued: 0,
+        connections: 1,
+        streams: 1030,
+        runs: 1023,
+        text: "max_handlers=1023",
+        others: 0,
+    },
+    Crowd {
+        max_handlers: 1024,
+        max_queued: 0,
+        connections: 4,
+        streams: 256,
+        runs: 960,
+        text: "max_handlers=1024, 64 of them for connections that run fewer",
+        others: 8,
+    },
+    Crowd {
+        max_handlers: 1024,
+        max_queued: 1,
+        connections: 4,
+        streams: 256,
+        runs: 960,
+        text: "max_handlers=1024, max_queued=1",
+        others: 8,
+    },
+];
+
+/// Opens streams until as many run, wait and are refused as are opened. Returns those that have not ended.
+async fn crowd(peer: &Peer, row: &Crowd) -> Vec<JoinHandle<Result<()>>> {
+    let opened = row.connections * row.streams;
+    let refused = peer.handle.stats().refused;
+    let mut made = Vec::new();
+    for _ in 0..row.connections {
+        let client = peer.client_with(|client| client.retry(Retry::none()));
+        let stream = || spawn(Kind::Stream, &Context::background(), &client, 0);
+        made.extend((0..row.streams).map(|_| stream()));
+    }
+    let refusals = u64::try_from(opened - row.runs - row.max_queued).unwrap();
+    until(|| peer.handle.stats().refused - refused == refusals).await;
+    until(|| made.iter().filter(|made| made.is_finished()).count() == usize::try_from(refusals).unwrap())
+        .await;
+    let (ended, running): (Vec<_>, Vec<_>) = made.into_iter().partition(JoinHandle::is_finished);
+    for refused in ended {
+        assert_eq!(refusal(refused.await.unwrap()), refused_with(row.text));
+    }
+    running
+}
+
+/// One client on many connections leaves a part of the limit to others, and takes it again when its handlers have returned.
+#[tokio::test]
+async fn max_handlers_reserves_a_sixteenth_for_connections_below_their_share() {
+    for (row, kind) in CROWDS.iter().flat_map(|row| KINDS.map(|kind| (row, kind))) {
+        let gate = Gate::new();
+        let limits = |server: ServerBuilder| {
+            let server = server.max_handlers(row.max_handlers).max_concurrent_streams(2048);
+            server.max_queued(row.max_queued).max_queue_wait(LONG)
+        };
+        let peer = Peer::with(gate.handlers(), limits).await;
+        for _ in 0..2 {
+            let mut made = crowd(&peer, row).await;
+            assert_eq!(peer.handle.stats().handlers, row.runs, "{kind:?} {}", row.text);
+            let other = peer.client_with(|client| client.retry(Retry::none()));
+            for number in 1..=8 {
+                let handlers = peer.handle.stats().handlers;
+                if handlers == row.runs + row.others {
+                    let refused = soon(make(kind, Context::background(), other.clone(), number)).await;
+                    assert_eq!(refusal(refused), refused_with(row.text), "{kind:?}");
+                    continue;
+                }
+                made.push(spawn(kind, &Context::background(), &other, number));
+                until(|| peer.handle.stats().handlers == handlers + 1).await;
+            }
+            gate.open.send_replace(true);
+            for made in made {
+                assert_eq!(ended(&soon(made).await.unwrap()), "ok", "{kind:?} {}", row.text);
+            }
+            until(|| peer.handle.stats().handlers == 0).await;
+            gate.open.send_replace(false);
+        }
+    }
+}
+
+/// Those of connections beyond their share get the handlers that return once the reserve is whole again.
+#[tokio::test]
+async fn max_queued_calls_take_nothing_of_the_reserve() {
+    let row = Crowd { max_queued: 64, ..CROWDS[2] };
+    for kind in KINDS {
+        let gate = Gate::new();
+        let limits = |server: ServerBuilder| {
+            let server = server.max_handlers(row.max_handlers).max_queued(row.max_queued);
+            server.max_queue_wait(LONG).on_cancel(OnCancel::Drop)
+        };
+        let peer = Peer::with(gate.handlers(), limits).await;
+        let running = crowd(&peer, &row).await;
+        let load = || (peer.handle.stats().handlers, peer.handle.stats().queued);
+        until(|| load() == (960, 64)).await;
+        let other = peer.client_with(|client| client.retry(Retry::none()));
+        let others: Vec<_> = (1..=8).map(|at| spawn(kind, &Context::background(), &other, at)).collect();
+        until(|| load() == (968, 64)).await;
+        // The same again for each that the other client ends.
+        others.iter().take(4).for_each(JoinHandle::abort);
+        until(|| load() == (964, 64)).await;
+        others.iter().for_each(JoinHandle::abort);
+        until(|| load() == (960, 64)).await;
+        // Nothing is missing now: those that wait are served, all of them.
+        gate.open.send_replace(true);
+        for made in running {
+            assert_eq!(ended(&soon(made).await.unwrap()), "ok", "{kind:?}");
+        }
+    }
+}
+
 /// How the wait for a handler ends.
 #[derive(Clone, Copy, Debug)]
 enum End {

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kerrors::{ApplicationException, Code};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::load::{Counted, Load, Own, reserved};
 use super::rate::Rate;
 use crate::call::HandlerError;
 use crate::cancel::{Reason, Scope};
@@ -29,12 +30,11 @@ pub struct ServerStats {
     pub refused: u64,
 }
 
-/// Admits the streams and calls of a server.
+/// What limits the streams and calls of a server.
 #[derive(Debug)]
 pub(super) struct Admissions {
     max_handlers: usize,
-    /// The number of running handlers, if there is no queue.
-    running: AtomicUsize,
+    load: Load,
     /// `None`: what cannot run at once is refused.
     queue: Option<Queue>,
     rate: Option<Rate>,
@@ -42,10 +42,20 @@ pub(super) struct Admissions {
     refused: AtomicU64,
 }
 
+/// Admits the streams and calls of one connection.
+#[derive(Debug)]
+pub(super) struct Admitter {
+    admissions: Arc<Admissions>,
+    own: Own,
+}
+
 #[derive(Debug)]
 struct Queue {
     /// First come, first served.
     free: Semaphore,
+    /// The same, for connections below their share.
+    reserve: Semaphore,
+    reserved: usize,
     waiting: AtomicUsize,
     max_queued: usize,
     max_wait: Duration,
@@ -64,11 +74,16 @@ pub(super) enum Kind {
 
 /// The right to run one handler, until it is dropped.
 #[derive(Debug)]
-pub(super) struct HandlerPermit(Arc<Admissions>);
+pub(super) struct HandlerPermit(Arc<Admitter>);
 
 /// A place in the queue.
 #[derive(Debug)]
-pub(super) struct Place(Arc<Admissions>);
+pub(super) struct Place {
+    admitter: Arc<Admitter>,
+    /// It may have a handler of the reserve too. Decided when it comes, by what its connection runs and what of it waits, so that
+    /// those that wait take no more than their connection's share.
+    is_entitled: bool,
+}
 
 /// Why a stream or call that waited got no handler.
 pub(super) enum Unserved {
@@ -100,60 +115,26 @@ impl Admissions {
         max_qps: Option<u32>,
         memory: &MemoryBudget,
     ) -> Arc<Self> {
-        let queue = || Queue {
-            free: Semaphore::new(max_handlers.min(Semaphore::MAX_PERMITS)),
-            waiting: AtomicUsize::new(0),
-            max_queued,
-            max_wait,
+        let queue = || {
+            let max_handlers = max_handlers.min(Semaphore::MAX_PERMITS);
+            let reserved = reserved(max_handlers);
+            Queue {
+                free: Semaphore::new(max_handlers.saturating_sub(reserved)),
+                reserve: Semaphore::new(reserved),
+                reserved,
+                waiting: AtomicUsize::new(0),
+                max_queued,
+                max_wait,
+            }
         };
         Arc::new(Self {
             max_handlers,
-            running: AtomicUsize::new(0),
+            load: Load::new(max_handlers),
             queue: (max_queued > 0).then(queue),
             rate: max_qps.map(|limit| Rate::new(limit, clock::now())),
             memory: memory.clone(),
             refused: AtomicU64::new(0),
         })
-    }
-
-    /// Returns the right to run a handler.
-    pub(super) fn admit(self: &Arc<Self>) -> Result<Admission, Overload> {
-        if let Some(limit) = self.memory.refuses_streams() {
-            return Err(self.refuse(Overload::Memory(limit)));
-        }
-        if let Some(rate) = self.rate.as_ref().filter(|rate| !rate.take(clock::now())) {
-            return Err(self.refuse(Overload::Qps(rate.limit())));
-        }
-        let kind = match &self.queue {
-            None => self.count().map(Kind::Now),
-            Some(queue) => self.enter(queue),
-        };
-        kind.map(Admission)
-    }
-
-    /// Returns a permit, unless too many are in use.
-    fn count(self: &Arc<Self>) -> Result<HandlerPermit, Overload> {
-        if self.running.fetch_add(1, Ordering::Relaxed) < self.max_handlers {
-            return Ok(HandlerPermit(self.clone()));
-        }
-        self.running.fetch_sub(1, Ordering::Relaxed);
-        Err(self.refuse(Overload::Handlers { max_handlers: self.max_handlers, max_queued: 0 }))
-    }
-
-    /// Returns a permit, or a place behind those that wait.
-    fn enter(self: &Arc<Self>, queue: &Queue) -> Result<Kind, Overload> {
-        if queue.waiting.load(Ordering::Relaxed) == 0
-            && let Ok(permit) = queue.free.try_acquire()
-        {
-            permit.forget();
-            return Ok(Kind::Now(HandlerPermit(self.clone())));
-        }
-        if queue.waiting.fetch_add(1, Ordering::Relaxed) < queue.max_queued {
-            return Ok(Kind::Queued(Place(self.clone())));
-        }
-        queue.waiting.fetch_sub(1, Ordering::Relaxed);
-        let (max_handlers, max_queued) = (self.max_handlers, queue.max_queued);
-        Err(self.refuse(Overload::Handlers { max_handlers, max_queued }))
     }
 
     fn refuse(&self, overload: Overload) -> Overload {
@@ -162,20 +143,107 @@ impl Admissions {
     }
 
     pub(super) fn stats(&self) -> ServerStats {
-        let free = |queue: &Queue| self.max_handlers.saturating_sub(queue.free.available_permits());
         ServerStats {
-            handlers: self.queue.as_ref().map_or_else(|| self.running.load(Ordering::Relaxed), free),
+            handlers: self.load.handlers(),
             queued: self.queue.as_ref().map_or(0, |queue| queue.waiting.load(Ordering::Relaxed)),
             refused: self.refused.load(Ordering::Relaxed),
         }
     }
 }
 
+impl Admitter {
+    /// Returns that of a new connection.
+    pub(super) fn new(admissions: &Arc<Admissions>) -> Arc<Self> {
+        Arc::new(Self { admissions: admissions.clone(), own: Own::default() })
+    }
+
+    /// Returns the load of the server.
+    pub(super) fn stats(&self) -> ServerStats {
+        self.admissions.stats()
+    }
+
+    /// Returns the right to run a handler.
+    pub(super) fn admit(self: &Arc<Self>) -> Result<Admission, Overload> {
+        let admissions = &self.admissions;
+        if let Some(limit) = admissions.memory.refuses_streams() {
+            return Err(admissions.refuse(Overload::Memory(limit)));
+        }
+        if let Some(rate) = admissions.rate.as_ref().filter(|rate| !rate.take(clock::now())) {
+            return Err(admissions.refuse(Overload::Qps(rate.limit())));
+        }
+        let kind = match &admissions.queue {
+            None => self.run().map(Kind::Now),
+            Some(queue) => self.enter(queue),
+        };
+        kind.map(Admission)
+    }
+
+    /// Returns a permit, unless too many are in use.
+    fn run(self: &Arc<Self>) -> Result<HandlerPermit, Overload> {
+        let Admissions { load, max_handlers, .. } = &*self.admissions;
+        let before = load.add(&self.own, Counted::Running);
+        if load.admits(before) {
+            return Ok(HandlerPermit(self.clone()));
+        }
+        load.remove(&self.own, Counted::Running);
+        let max_handlers = *max_handlers;
+        Err(self.admissions.refuse(if load.is_full(before) {
+            Overload::Handlers { max_handlers, max_queued: 0 }
+        } else {
+            Overload::Share { max_handlers, reserved: reserved(max_handlers) }
+        }))
+    }
+
+    /// Returns a permit, or a place behind those that wait.
+    fn enter(self: &Arc<Self>, queue: &Queue) -> Result<Kind, Overload> {
+        if queue.waiting.load(Ordering::Relaxed) == 0 && take(&queue.free) {
+            return Ok(Kind::Now(self.taken()));
+        }
+        let Admissions { load, max_handlers, .. } = &*self.admissions;
+        let is_entitled = load.entitles(&self.own);
+        if is_entitled && take(&queue.reserve) {
+            return Ok(Kind::Now(self.taken()));
+        }
+        if queue.waiting.fetch_add(1, Ordering::Relaxed) < queue.max_queued {
+            load.add(&self.own, Counted::Waiting);
+            return Ok(Kind::Queued(Place { admitter: self.clone(), is_entitled }));
+        }
+        queue.waiting.fetch_sub(1, Ordering::Relaxed);
+        let (max_handlers, max_queued) = (*max_handlers, queue.max_queued);
+        Err(self.admissions.refuse(Overload::Handlers { max_handlers, max_queued }))
+    }
+
+    /// Returns the permit of a handler for which the queue has had room.
+    fn taken(self: &Arc<Self>) -> HandlerPermit {
+        self.admissions.load.add(&self.own, Counted::Running);
+        HandlerPermit(self.clone())
+    }
+}
+
+fn take(free: &Semaphore) -> bool {
+    free.try_acquire().map(SemaphorePermit::forget).is_ok()
+}
+
+impl Queue {
+    /// Gives a handler back, to the reserve as long as something is missing there.
+    fn give_back(&self) {
+        if self.reserved == 0 {
+            return self.free.add_permits(1);
+        }
+        self.reserve.add_permits(1);
+        // Checked afterwards, since others do the same at the same time.
+        if self.reserve.available_permits() > self.reserved && take(&self.reserve) {
+            self.free.add_permits(1);
+        }
+    }
+}
+
 impl Drop for HandlerPermit {
     fn drop(&mut self) {
-        match &self.0.queue {
-            None => drop(self.0.running.fetch_sub(1, Ordering::Relaxed)),
-            Some(queue) => queue.free.add_permits(1),
+        let Admitter { admissions, own } = &*self.0;
+        admissions.load.remove(own, Counted::Running);
+        if let Some(queue) = &admissions.queue {
+            queue.give_back();
         }
     }
 }
@@ -201,18 +269,22 @@ impl Place {
         scope: &Scope,
         timeout: Option<Duration>,
     ) -> Result<HandlerPermit, Unserved> {
-        let Self(admissions) = &self;
-        let Some(Queue { free, max_wait, .. }) = &admissions.queue else {
-            return admissions.count().map_err(Unserved::Refused);
+        let Admitter { admissions, .. } = &*self.admitter;
+        let Some(Queue { free, reserve, max_wait, .. }) = &admissions.queue else {
+            return self.admitter.run().map_err(Unserved::Refused);
         };
         let timeout = timeout.filter(|timeout| timeout < max_wait);
         tokio::select! {
             biased;
             reason = scope.canceled() => Err(Unserved::Canceled(reason)),
             // Closed never.
+            Ok(permit) = reserve.acquire(), if self.is_entitled => {
+                permit.forget();
+                Ok(self.admitter.taken())
+            }
             Ok(permit) = free.acquire() => {
                 permit.forget();
-                Ok(HandlerPermit(admissions.clone()))
+                Ok(self.admitter.taken())
             }
             () = tokio::time::sleep(timeout.unwrap_or(*max_wait)) => Err(match timeout {
                 Some(_) => Unserved::Canceled(Reason::DeadlineExceeded),
@@ -224,7 +296,9 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(queue) = &self.0.queue {
+        let Admitter { admissions, own } = &*self.admitter;
+        admissions.load.remove(own, Counted::Waiting);
+        if let Some(queue) = &admissions.queue {
             queue.waiting.fetch_sub(1, Ordering::Relaxed);
         }
     }

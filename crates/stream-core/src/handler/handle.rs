@@ -8,7 +8,7 @@ use std::sync::Arc;
 use kerrors::{ApplicationException, Error};
 use tokio::sync::watch;
 
-use super::admission::{Admission, Kind, ServerStats};
+use super::admission::{Admission, Admitter, Kind, ServerStats};
 use super::failure::sealed;
 use super::policy::guard;
 use super::run::{serve_queued, serve_stream};
@@ -21,10 +21,12 @@ use crate::overload::Overload;
 use crate::stream::NewStream;
 use crate::{Extensions, Method};
 
-/// A handle to a server, for the transport that serves one of its connections. Clones are the same server.
+/// A handle to a server, for the transport that serves one of its connections. Clones are the same server and connection.
 #[derive(Clone)]
 pub struct ServerHandle {
     host: Arc<dyn Host>,
+    /// Shared by the clones: those of one connection.
+    admitter: Arc<Admitter>,
     /// What is known of the connection; each of its calls begins with it.
     connection: Extensions,
 }
@@ -35,15 +37,14 @@ trait Host: Send + Sync {
     fn config(&self) -> &ServerConfig;
     fn phase(&self) -> &watch::Sender<Phase>;
     fn method(&self, service: &str, method: &str) -> Option<&Method>;
-    fn admit(&self) -> Result<Admission, Overload>;
-    fn stats(&self) -> ServerStats;
     fn serve_stream(self: Arc<Self>, stream: NewStream, connection: Extensions, admission: Option<Admission>);
     fn serve_unary(self: Arc<Self>, call: UnaryCall, admission: Admission) -> Response;
 }
 
 impl ServerHandle {
     pub(crate) fn new<H: Handler>(serving: Arc<ServerInner<H>>) -> Self {
-        Self { host: serving, connection: Extensions::default() }
+        let admitter = Admitter::new(&serving.admissions);
+        Self { host: serving, admitter, connection: Extensions::default() }
     }
 
     /// Sets what is known of the connection, for the handlers of its calls.
@@ -68,12 +69,12 @@ impl ServerHandle {
     /// A limit was reached: the stream or call is to be refused with [`Code::TOO_MANY_STREAMS`](kerrors::Code::TOO_MANY_STREAMS)
     /// and the text of the error.
     pub fn admit(&self) -> Result<Admission, Overload> {
-        self.host.admit()
+        self.admitter.admit()
     }
 
     /// Returns how many handlers are running, how many streams and calls wait for one, and how many were refused.
     pub fn stats(&self) -> ServerStats {
-        self.host.stats()
+        self.admitter.stats()
     }
 
     /// Spawns the handler of a stream that the peer has opened, on a task of its own. It does not count in
@@ -165,14 +166,6 @@ impl<H: Handler> Host for ServerInner<H> {
 
     fn method(&self, service: &str, method: &str) -> Option<&Method> {
         self.handler.method(service, method)
-    }
-
-    fn admit(&self) -> Result<Admission, Overload> {
-        self.admissions.admit()
-    }
-
-    fn stats(&self) -> ServerStats {
-        self.admissions.stats()
     }
 
     fn serve_stream(

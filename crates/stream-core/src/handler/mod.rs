@@ -4,6 +4,7 @@
 mod admission;
 mod failure;
 mod handle;
+mod load;
 mod policy;
 mod rate;
 mod run;

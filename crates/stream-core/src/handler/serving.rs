@@ -42,7 +42,9 @@ pub struct ServerConfig {
     pub max_concurrent_streams: usize,
     /// The largest number of handlers of streams and ping-pong calls that run concurrently on all connections together. A
     /// stream or call beyond the limit waits if `max_queued` permits it, and is refused with
-    /// [`TOO_MANY_STREAMS`](kerrors::Code::TOO_MANY_STREAMS) otherwise. Default: 65,536.
+    /// [`TOO_MANY_STREAMS`](kerrors::Code::TOO_MANY_STREAMS) otherwise. The last sixteenth of a limit of 1,024 or more is for
+    /// connections that run fewer handlers than others: what is left, divided by one more than the connections that run any.
+    /// Default: 65,536.
     pub max_handlers: usize,
     /// The largest number of streams and calls that wait for a handler while `max_handlers` are running: first come, first
     /// served. Default: 0.
