@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::{Bytes, BytesMut};
 use h2::SendStream;
 
+use crate::held::{Memory, Unsent};
 use crate::message::Encoded;
 use crate::wake::SendWaker;
 
@@ -16,7 +17,11 @@ const MAX_PENDING: usize = 32 * 1024;
 
 /// Messages of one stream that wait for the connection's task.
 #[derive(Debug, Default)]
-pub(crate) struct Pending(BytesMut);
+pub(crate) struct Pending {
+    messages: BytesMut,
+    /// What h2 has of those before. `None` before there was anything to count.
+    unsent: Option<Arc<Unsent>>,
+}
 
 /// This direction of the stream has ended.
 pub(crate) struct Ended;
@@ -24,31 +29,42 @@ pub(crate) struct Ended;
 impl Pending {
     /// Returns whether Send has to wait.
     pub(crate) fn is_full(&self) -> bool {
-        self.0.len() >= MAX_PENDING
+        self.messages.len() >= MAX_PENDING
     }
 
     /// Appends a message. Returns whether it is the first: the connection's task has to be woken.
     #[must_use]
     pub(crate) fn put(&mut self, message: &Encoded<'_>) -> bool {
-        let is_first = self.0.is_empty();
+        let is_first = self.messages.is_empty();
         // A message that comes alone takes what it needs. With the second one there is room for all that may follow.
-        let room = if is_first { 0 } else { MAX_PENDING.saturating_sub(self.0.len()) };
-        self.0.reserve(room.saturating_add(message.len()));
-        message.put_to(&mut self.0);
+        let room = if is_first { 0 } else { MAX_PENDING.saturating_sub(self.messages.len()) };
+        self.messages.reserve(room.saturating_add(message.len()));
+        message.put_to(&mut self.messages);
         is_first
+    }
+
+    /// Returns the bytes of the messages.
+    pub(crate) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Returns the bytes that were passed to h2, and that it has not written.
+    pub(crate) fn unsent(&self) -> usize {
+        self.unsent.as_ref().map_or(0, |unsent| unsent.bytes())
     }
 
     /// Drops the messages.
     pub(crate) fn clear(&mut self) {
-        self.0 = BytesMut::new();
+        self.messages = BytesMut::new();
     }
 
     /// Passes the messages to h2, which keeps them until the peer's flow control windows have room: to be called before the
     /// end of this direction.
-    pub(crate) fn send(&mut self, send: &mut SendStream<Bytes>) {
-        if !self.0.is_empty() {
+    pub(crate) fn send(&mut self, send: &mut SendStream<Bytes>, memory: &Memory) {
+        if !self.messages.is_empty() {
+            let messages = memory.count_unsent(&mut self.unsent, mem::take(&mut self.messages));
             // Fails if the stream was reset, which the connection's task finds.
-            let _ = send.send_data(mem::take(&mut self.0).freeze(), false);
+            let _ = send.send_data(messages, false);
         }
     }
 
@@ -62,15 +78,17 @@ impl Pending {
         &mut self,
         send: &mut SendStream<Bytes>,
         waker: &Arc<SendWaker>,
+        memory: &Memory,
     ) -> Result<bool, Ended> {
-        if self.0.is_empty() {
+        if self.messages.is_empty() {
             return Ok(true);
         }
         send.reserve_capacity(1);
         if send.capacity() == 0 && poll_capacity(send, waker)?.is_pending() {
+            memory.note_blocked();
             return Ok(false);
         }
-        self.send(send);
+        self.send(send, memory);
         Ok(true)
     }
 }
@@ -99,12 +117,12 @@ mod tests {
             let message = encode(&payload, 1 << 20, None).unwrap();
             let mut pending = Pending::default();
             assert!(pending.put(&message), "the first");
-            let alone = pending.0.capacity();
+            let alone = pending.messages.capacity();
             assert!(alone < 2 * message.len() + 64, "{alone} for a message that comes alone");
             let mut capacities = Vec::new();
             while !pending.is_full() {
                 assert!(!pending.put(&message));
-                capacities.push(pending.0.capacity());
+                capacities.push(pending.messages.capacity());
             }
             capacities.dedup();
             let most = 2 * (MAX_PENDING + message.len());

@@ -47,6 +47,12 @@ impl Watch {
         !self.0.lock().streams.is_empty()
     }
 
+    /// Wakes the connection's task.
+    pub(crate) fn wake(&self) {
+        let task = self.0.lock().task.take();
+        task.into_iter().for_each(Waker::wake);
+    }
+
     /// Has the connection's task look at a stream.
     pub(crate) fn queue(&self, key: usize) {
         let mut queue = self.0.lock();

@@ -106,6 +106,11 @@ impl Writer {
         false
     }
 
+    /// Returns the number of bytes that wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.state.lock().waiting.len()
+    }
+
     /// Returns what a write of the connection's task has failed with.
     pub(crate) fn failure(&self) -> Option<io::Error> {
         self.0.state.lock().failed.as_ref().map(Failure::error)

@@ -15,8 +15,8 @@ use slab::Slab;
 use crate::guard::{guarded, report};
 use crate::sync::Mutex;
 
-/// The memory that connections may hold for their peers, together: messages that were received and not yet taken, and the
-/// headers of running handlers. Clones are the same budget; servers and clients may share one.
+/// The memory that connections may hold for their peers, together: messages that were received and not yet taken, the headers of
+/// running handlers, and what waits to be written. Clones are the same budget; servers and clients may share one.
 ///
 /// - From 80 % on, a server refuses new streams and calls with [`TOO_MANY_STREAMS`](kerrors::Code::TOO_MANY_STREAMS).
 /// - From 90 % on, receive windows are a quarter, and a server closes new connections.

@@ -131,3 +131,48 @@ fn memory_budget_ends_the_stream_that_holds_most_with_slow_consumer() {
         assert_eq!(take(&mut pair, handler), 30 * KIB, "{row}: the other stream has lost nothing");
     }
 }
+
+/// What the peer does not read: messages that handlers have sent, of how many streams, and the bytes of each message; whether the
+/// next write has more of it than a stream, so that the connection is to be closed.
+const UNREAD: [(usize, usize, bool); 4] =
+    [(1, KIB, false), (1, 40 * KIB, false), (8, KIB, false), (1, 200 * KIB, true)];
+
+#[test]
+fn memory_budget_counts_what_waits_to_be_written_and_ends_the_stream_with_most_of_it() {
+    for (streams, len, closes) in UNREAD {
+        let row = format!("{streams} streams, {len} bytes");
+        let budget = MemoryBudget::new(LIMIT);
+        let (mut pair, _, first) = pair(&Config::default(), &budget);
+        let mut handlers = vec![first];
+        handlers.extend((1..streams).map(|_| open(&mut pair).1));
+        let before = budget.used();
+        // Until Send waits: one after the other, so that the first one's are in the batch and the rest at the streams.
+        for &handler in &handlers {
+            while pair.send(Side::Server, handler, &vec![0; len]).unwrap() {}
+        }
+        let unsent = pair.server.conn.transmit_bytes();
+        assert!(unsent >= 100 * KIB, "{row}: {unsent}");
+        let counted = budget.used() - before;
+        assert!(counted <= unsent && counted + 32 * KIB > unsent, "{row}: {counted} of {unsent}");
+
+        let freed = pair.server.conn.shed(128 * KIB);
+        assert_eq!(freed.is_none(), closes, "{row}");
+        let Some(freed) = freed else {
+            pair.lose();
+            assert!(budget.used() < before + 16 * KIB, "{row}: a closed connection holds nothing");
+            assert_eq!(pair.server.conn.shed(0), Some(0), "{row}: it is closed once");
+            continue;
+        };
+        assert!(freed >= 64 * KIB, "{row}: {freed}");
+        let left = pair.server.conn.transmit_bytes();
+        assert!(left < unsent - freed + KIB, "{row}: {left} are left, with the Rst");
+        let counted = budget.used() - before;
+        assert!(counted <= left && counted + 32 * KIB > left, "{row}: {counted} of {left}");
+        pair.server.collect();
+        let ended = |pair: &mut Pair, key| pair.send(Side::Server, key, &[0]).is_err();
+        let ended = handlers.iter().filter(|key| ended(&mut pair, **key)).count();
+        assert_eq!(ended, 1, "{row}");
+        pair.drive();
+        assert!(budget.used() < before + 16 * KIB, "{row}: what was written is free");
+    }
+}

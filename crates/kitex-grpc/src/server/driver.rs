@@ -16,7 +16,7 @@ use stream_core::cancel::Label;
 use stream_core::clock;
 use stream_core::handler::ServerHandle;
 use stream_core::log_limit::LogLimit;
-use stream_core::memory::Pressure;
+use stream_core::memory::{NO_MEMORY, Pressure};
 use stream_core::observe::Listed;
 use stream_core::rt::Timer;
 use stream_core::sync::Mutex;
@@ -174,6 +174,9 @@ impl Driver {
         if self.batch.waits(&self.shared.watch, self.shared.len(), cx) {
             return Poll::Pending;
         }
+        if self.shared.memory.is_ending() {
+            return Poll::Ready(Err(io::Error::other(NO_MEMORY)));
+        }
         self.wire.begin_turn();
         self.look_at_queued();
         loop {
@@ -197,9 +200,14 @@ impl Driver {
     fn poll_memory(&mut self, cx: &mut Context<'_>) {
         // A client whose window is used up when it is made smaller sends nothing until it is made larger again.
         let watches = self.tight;
-        let Self { shared, gauge, wire, .. } = self;
-        let held = || shared.all().iter().map(|stream| stream.held()).sum();
-        let Some(pressure) = gauge.poll(cx, &shared.memory, wire.bytes(), watches, held) else { return };
+        let Self { shared, gauge, wire, writer, .. } = self;
+        if shared.memory.is_limited() {
+            shared.memory.set_waiting(writer.waiting());
+        }
+        let (other, held) =
+            (|| shared.header_bytes(), || shared.all().iter().map(|stream| stream.held()).sum());
+        let measured = gauge.poll(cx, &shared.memory, wire.bytes(), watches, other, held);
+        let Some(pressure) = measured else { return };
         let tight = pressure >= Pressure::Tight;
         if tight == self.tight {
             return;

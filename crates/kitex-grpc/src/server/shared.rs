@@ -69,8 +69,12 @@ impl<S: View + 'static> Inspect for Shared<S> {
 }
 
 impl<S: Holds + Send + Sync + 'static> Shed for Shared<S> {
-    fn shed(&self, _: usize) -> usize {
-        self.memory.shed(&self.all())
+    fn shed(&self, part: usize) -> usize {
+        let freed = self.memory.shed(&self.all(), part, self.header_bytes());
+        if self.memory.is_ending() {
+            self.watch.wake();
+        }
+        freed
     }
 }
 
@@ -110,6 +114,11 @@ impl<S> Shared<S> {
         if streams.by_key.is_empty() {
             self.empty.notify_one();
         }
+    }
+
+    /// Returns what the header lists of running handlers take.
+    pub(super) fn header_bytes(&self) -> usize {
+        self.streams.lock().header_bytes
     }
 
     /// Waits until every handler has returned.

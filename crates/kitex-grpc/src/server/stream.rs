@@ -310,7 +310,15 @@ impl View for ServerStream {
 
 impl Holds for ServerStream {
     fn held(&self) -> usize {
-        self.state.lock().incoming.as_mut().map_or(0, Incoming::held)
+        let mut state = self.state.lock();
+        let received = state.incoming.as_mut().map_or(0, Incoming::held);
+        received.saturating_add(state.pending.len())
+    }
+
+    fn unsent(&self) -> usize {
+        let state = self.state.lock();
+        // Of a stream that has ended, nothing more can be dropped.
+        if let Outgoing::Ended = state.outgoing { 0 } else { state.pending.unsent() }
     }
 
     fn shed(&self) {

@@ -180,7 +180,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets the memory that connections may hold for messages that were received and not taken, and headers; see
+    /// Sets the memory that connections may hold for messages that were received and not taken, headers, and what waits to be
+    /// written; see
     /// [`MemoryBudget`]. Default: that of the process.
     pub fn memory_budget(mut self, budget: MemoryBudget) -> Self {
         self.config.memory = budget;

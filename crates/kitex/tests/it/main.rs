@@ -28,6 +28,7 @@ mod limits;
 mod limits_tcp;
 mod lost;
 mod memory;
+mod memory_unsent;
 mod metainfo;
 mod middleware;
 mod misbehaving_clients;

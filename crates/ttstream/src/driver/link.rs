@@ -60,10 +60,10 @@ const MAX_SENDER_BATCHES: usize = 4;
 
 impl Shed for Link {
     fn shed(&self, part: usize) -> usize {
-        let partial = self.lock_connection(Connection::partial_bytes);
+        let own = self.lock_connection(Connection::own_bytes);
         self.update_connection(|connection| connection.shed(part)).unwrap_or_else(|| {
             self.close(&StreamError::new(Code::TRANSPORT_CLOSING).with_cause(NO_MEMORY));
-            partial
+            own
         })
     }
 }
@@ -274,6 +274,7 @@ impl Link {
         let result = self.update(|state| state.poll_send(cx, key, message));
         if result.is_ready() {
             budget.made_progress();
+            self.memory.relieve();
         }
         result
     }

@@ -129,6 +129,7 @@ impl Connection {
         debug_assert!(out.is_empty(), "the last batch is written before the next is taken");
         let paused = self.is_paused();
         let served = self.outbound.take(&mut self.table, out);
+        self.count_unsent();
         if !served.is_empty() {
             self.wake_served(&served);
         }
@@ -465,6 +466,7 @@ impl Connection {
         let first = self.closed.is_none();
         if first {
             self.closed = Some(error.clone());
+            self.count_other();
             self.timers.disarm(self.arrival.end(), Timer::Arrival);
         }
         first
@@ -535,18 +537,21 @@ impl Connection {
     pub(super) fn write_data(&mut self, key: StreamKey, payload: &Message<'_>) -> Result<(), EncodeError> {
         let Some(stream) = self.table.get_mut(key) else { return Ok(()) };
         self.outbound.data(key, stream, payload)?;
+        self.count_unsent();
         self.credit.count_sent(key, payload.as_ref().len());
         Ok(())
     }
 
     /// Queues a frame of the stream, unless the connection is closed.
     pub(super) fn write(&mut self, key: StreamKey, frame: &Frame<'_>) -> Result<(), EncodeError> {
-        match self.table.get_mut(key) {
+        let written = match self.table.get_mut(key) {
             Some(stream) if self.closed.is_none() => {
                 self.outbound.frame(key, stream, frame, &self.config.limits)
             }
             _ => Ok(()),
-        }
+        };
+        self.count_unsent();
+        written
     }
 
     /// As [`write`](Self::write), for a frame without which the peer's end of the stream would stay open: it
@@ -604,6 +609,7 @@ impl Connection {
     pub(super) fn purge(&mut self, key: StreamKey) {
         if let Some(stream) = self.table.get_mut(key) {
             self.outbound.purge(stream);
+            self.count_unsent();
         }
     }
 }

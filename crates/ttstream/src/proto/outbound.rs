@@ -44,6 +44,8 @@ pub(super) struct Outbound {
     turns: VecDeque<StreamKey>,
     /// Bytes that all streams have queued.
     queued: usize,
+    /// Bytes of the batch that was taken last: they are kept until the next one is taken.
+    taken: usize,
     /// Frames in the batch that reply to protocol violations rather than serve a stream.
     replies: usize,
     /// Bytes in the batch of frames other than data.
@@ -63,6 +65,7 @@ impl Outbound {
             batch: Transmit::default(),
             turns: VecDeque::new(),
             queued: 0,
+            taken: 0,
             replies: 0,
             control: 0,
             urgent: false,
@@ -73,6 +76,16 @@ impl Outbound {
     /// Returns the number of queued bytes, in the batch and at the streams.
     pub(super) fn bytes(&self) -> usize {
         self.batch.len().saturating_add(self.queued)
+    }
+
+    /// Returns the number of bytes that streams have queued.
+    pub(super) fn queued(&self) -> usize {
+        self.queued
+    }
+
+    /// Returns the number of bytes that wait to be written, with those of the batch that is being written.
+    pub(super) fn unsent(&self) -> usize {
+        self.bytes().saturating_add(self.taken)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -197,6 +210,7 @@ impl Outbound {
     pub(super) fn take(&mut self, table: &mut Table, out: &mut Transmit) -> Vec<StreamKey> {
         let mut served = Vec::new();
         while self.batch.len() < BATCH && self.serve_next(table, &mut served) {}
+        self.taken = self.batch.len();
         self.replies = 0;
         self.control = 0;
         self.urgent = false;

@@ -29,7 +29,8 @@ pub(super) struct RecvFlow {
     by_credits: bool,
     /// What the connection holds of the process's memory.
     share: Share,
-    /// Bytes beside those of streams: headers of handlers, and the part of a frame that has arrived.
+    /// Bytes beside those that streams have received: headers of handlers, the part of a frame that has arrived, and what waits to
+    /// be written.
     other: usize,
     low: usize,
     high: usize,
@@ -106,6 +107,12 @@ impl RecvFlow {
         self.share = Share::new(budget);
         self.share.register(shed);
         self.weigh();
+    }
+
+    /// Returns whether there is a budget to count in.
+    #[inline]
+    pub(super) fn is_limited(&self) -> bool {
+        self.share.is_limited()
     }
 
     /// Sets the bytes that the connection holds beside those of its streams.

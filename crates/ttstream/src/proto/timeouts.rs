@@ -84,22 +84,22 @@ impl Connection {
         self.arm_stall_if_paused(now, None);
     }
 
-    /// Ends the stream that holds most, because the memory budget is used up, and drops what it holds. Returns the bytes that
-    /// are free now; `None` if a part of a frame is more than any stream holds, and more than `part`: then the connection is to be
-    /// closed.
+    /// Ends the stream that holds most, because the memory budget is used up, and drops what it holds: messages that were received
+    /// and not taken, and frames that are queued. Returns the bytes that are free now; `None` if a part of a frame, or what is being written, is more
+    /// than any stream holds, and more than `part`: then the connection is to be closed.
     pub fn shed(&mut self, part: usize) -> Option<usize> {
-        let before = self.received_bytes();
-        let held = |key: StreamKey| self.stream(key).map_or(0, |stream| stream.recv().bytes());
-        let keys = [self.fullest_stream(), self.fullest_slow_consumer()];
-        let fullest = keys.into_iter().flatten().max_by_key(|key| held(*key));
-        if self.partial_bytes() > fullest.map_or(part, |key| held(key).max(part)) {
-            self.set_partial_bytes(0);
+        let before = self.held_by_streams();
+        let live = |key: &StreamKey| self.live_stream(*key).is_some();
+        let live = self.keys().into_iter().filter(live);
+        let keys = live.chain(self.fullest_slow_consumer()).map(|key| (self.held_by(key), key));
+        let fullest = keys.max().filter(|(held, _)| *held > 0);
+        if self.own_bytes() > fullest.map_or(part, |(held, _)| held.max(part)) {
             return None;
         }
-        let Some(key) = fullest else { return Some(0) };
+        let Some((_, key)) = fullest else { return Some(0) };
         self.end_at_fault(key, StreamError::new(Code::SLOW_CONSUMER).with_cause(NO_MEMORY));
         self.discard(key);
-        Some(before.saturating_sub(self.received_bytes()))
+        Some(before.saturating_sub(self.held_by_streams()))
     }
 
     /// Returns the live stream that holds most.

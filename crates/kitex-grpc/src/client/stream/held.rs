@@ -25,12 +25,18 @@ impl Holds for ClientStream {
             ResponseState::Messages(incoming) | ResponseState::Trailers(incoming) => incoming.held(),
             ResponseState::Header(_) | ResponseState::Ended => 0,
         };
+        let held = held.saturating_add(state.pending.len());
         let has_ended = state.end.is_outcome();
         drop(state);
         if has_ended {
             self.waker.wake_senders();
         }
         held
+    }
+
+    fn unsent(&self) -> usize {
+        let state = self.state.lock();
+        if state.end.is_outcome() { 0 } else { state.pending.unsent() }
     }
 
     fn shed(&self) {

@@ -90,7 +90,7 @@ impl ClientStream {
         let mut state = self.state.lock();
         let State { send: Some(send), closed: closed @ false, pending, .. } = &mut *state else { return };
         *closed = true;
-        pending.send(send);
+        pending.send(send, &self.link.memory);
         // In a separate frame: a Kitex server ignores END_STREAM in a request's headers. Fails if the stream
         // has ended, which Recv reports.
         let _ = send.send_data(Bytes::new(), true);
@@ -113,7 +113,7 @@ impl Watched for ClientStream {
     fn flush(&self) {
         let mut state = self.state.lock();
         let State { send: Some(send), pending, is_refused, .. } = &mut *state else { return };
-        let is_sent = pending.flush(send, &self.waker);
+        let is_sent = pending.flush(send, &self.waker, &self.link.memory);
         *is_refused |= is_sent.is_err() || self.poll_reset(send).is_ready();
         if *is_refused {
             pending.clear();

@@ -54,7 +54,7 @@ impl ServerStream {
         let mut state = self.state.lock();
         let State { outgoing: Outgoing::Messages(send), pending, .. } = &mut *state else { return };
         // An end is found by the check of the connection's task.
-        let is_sent = pending.flush(send, &self.waker).unwrap_or(true);
+        let is_sent = pending.flush(send, &self.waker, &self.shared.memory).unwrap_or(true);
         drop(state);
         if is_sent {
             self.waker.wake_senders();
@@ -110,7 +110,7 @@ impl ServerStream {
                 let _ = respond.send_response(response, true);
             }
             Outgoing::Messages(send) => {
-                state.pending.send(send);
+                state.pending.send(send, &self.shared.memory);
                 let _ = send.send_trailers(trailers);
             }
             Outgoing::Ended => {}

@@ -15,10 +15,13 @@ use super::super::recv_flow::RecvFlow;
 use super::super::stream::Stream;
 use super::Connection;
 
+/// The step in which it is counted what waits to be written.
+const STEP: usize = 16 * 1024;
+
 /// The memory budget.
 impl Connection {
-    /// Counts in `budget` what the connection holds: received messages, headers of handlers, and parts of frames. `shed` ends a
-    /// stream if the budget is used up.
+    /// Counts in `budget` what the connection holds: received messages, headers of handlers, parts of frames, and what waits to be
+    /// written. `shed` ends a stream if the budget is used up.
     pub fn count_in(&mut self, budget: &MemoryBudget, shed: Weak<dyn Shed>) {
         self.recv_flow.count_in(budget, shed);
     }
@@ -30,14 +33,41 @@ impl Connection {
         self.count_other();
     }
 
-    /// Returns the number of bytes that were read and are no whole frame yet.
-    pub fn partial_bytes(&self) -> usize {
-        self.partial_bytes
+    /// Returns the bytes that only the end of the connection frees: of a part of a frame, or of what is being written or is written
+    /// next, whichever is more. None once it is closed.
+    pub fn own_bytes(&self) -> usize {
+        let writing = self.outbound.unsent().saturating_sub(self.outbound.queued());
+        if self.closed.is_some() { 0 } else { self.partial_bytes.max(writing) }
     }
 
     #[inline]
     pub(super) fn count_other(&mut self) {
-        self.recv_flow.set_other(self.header_bytes.saturating_add(self.partial_bytes));
+        // In steps: most changes cost a comparison.
+        let unsent = self.outbound.unsent();
+        let unsent = unsent.saturating_sub(unsent % STEP);
+        let own = self.partial_bytes.saturating_add(unsent);
+        // Of a closed connection its tasks drop them.
+        let own = if self.closed.is_some() { 0 } else { own };
+        self.recv_flow.set_other(self.header_bytes.saturating_add(own));
+    }
+
+    /// Counts what waits to be written, now that this has changed.
+    #[inline]
+    pub(super) fn count_unsent(&mut self) {
+        if self.recv_flow.is_limited() {
+            self.count_other();
+        }
+    }
+
+    /// Returns what a stream holds of the memory budget: messages that were received and not taken, and frames that are queued.
+    pub(in crate::proto) fn held_by(&self, key: StreamKey) -> usize {
+        let held = |stream: &Stream| stream.recv().bytes().saturating_add(stream.send().queued_bytes());
+        self.table.get(key).map_or(0, held)
+    }
+
+    /// Returns what all streams hold.
+    pub(in crate::proto) fn held_by_streams(&self) -> usize {
+        self.recv_flow.bytes().saturating_add(self.outbound.queued())
     }
 }
 
