@@ -28,6 +28,15 @@ pub(crate) fn put(out: &mut BytesMut, stream: u32, payload: &[u8]) {
     out.put_slice(payload);
 }
 
+/// What was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found<'a> {
+    /// A frame of our own, on this stream, with this payload.
+    Own(u32, &'a [u8]),
+    /// The end of a block of headers, on this stream, and how many of the scanned bytes follow it.
+    Headers(u32, usize),
+}
+
 /// Follows one direction of a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Scanner {
@@ -36,6 +45,8 @@ pub(crate) struct Scanner {
     header: Vec<u8>,
     /// A block of headers goes on in the next frame.
     in_headers: bool,
+    /// The stream of the block of headers that is being read.
+    headers: Option<u32>,
     /// The frame of our own that is being read: its stream and payload.
     extension: Option<(u32, Vec<u8>)>,
 }
@@ -56,8 +67,8 @@ impl Scanner {
         if self.left > 0 { self.left } else { HEADER.saturating_sub(self.header.len()) }
     }
 
-    /// Follows `bytes`. Calls `found` with the stream and the payload of each frame of our own.
-    pub(crate) fn scan(&mut self, bytes: &[u8], found: impl FnMut(u32, &[u8])) {
+    /// Follows `bytes`. Calls `found` with each frame of our own and each end of a block of headers.
+    pub(crate) fn scan(&mut self, bytes: &[u8], found: impl FnMut(Found<'_>)) {
         let mut most = usize::MAX;
         self.scan_some(bytes, &mut most, found);
     }
@@ -68,7 +79,7 @@ impl Scanner {
         &mut self,
         bytes: &[u8],
         most: &mut usize,
-        mut found: impl FnMut(u32, &[u8]),
+        mut found: impl FnMut(Found<'_>),
     ) -> usize {
         let mut left = bytes;
         while !left.is_empty() && (*most > 0 || !self.is_between_frames()) {
@@ -82,10 +93,16 @@ impl Scanner {
                 self.header.extend_from_slice(taken);
                 *most = most.saturating_sub(self.read_header().into());
             }
-            if self.left == 0
-                && let Some((stream, payload)) = self.extension.take()
+            if self.left > 0 {
+                continue;
+            }
+            if let Some((stream, payload)) = self.extension.take() {
+                found(Found::Own(stream, &payload));
+            }
+            if self.header.is_empty()
+                && let Some(stream) = self.headers.take_if(|_| !self.in_headers)
             {
-                found(stream, &payload);
+                found(Found::Headers(stream, left.len()));
             }
         }
         bytes.len().saturating_sub(left.len())
@@ -98,10 +115,12 @@ impl Scanner {
         };
         self.header.clear();
         self.left = usize::try_from(u32::from_be_bytes([0, high, middle, low])).unwrap_or(usize::MAX);
+        let stream = u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff;
         if matches!(kind, HEADERS | PUSH_PROMISE | CONTINUATION) {
             self.in_headers = flags & END_HEADERS == 0;
+            self.headers = Some(stream);
         } else if kind == EXTENSION && self.left <= MAX_PAYLOAD {
-            self.extension = Some((u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff, Vec::new()));
+            self.extension = Some((stream, Vec::new()));
         }
         kind != DATA
     }
@@ -131,11 +150,17 @@ mod tests {
                 .concat();
         for step in [1, 2, 9, 10, 100, bytes.len()] {
             let mut scanner = Scanner::after_preface();
-            let mut all = Vec::new();
+            let (mut own, mut headers, mut scanned) = (Vec::new(), Vec::new(), 0);
             for chunk in bytes.chunks(step) {
-                scanner.scan(chunk, |stream, payload| all.push((stream, payload.to_vec())));
+                scanned += chunk.len();
+                scanner.scan(chunk, |found| match found {
+                    Found::Own(stream, payload) => own.push((stream, payload.to_vec())),
+                    Found::Headers(stream, behind) => headers.push((stream, scanned - behind)),
+                });
             }
-            assert_eq!(all, [(0, Vec::new()), (7, b"cancel".to_vec())], "{step}");
+            assert_eq!(own, [(0, Vec::new()), (7, b"cancel".to_vec())], "{step}");
+            let first = PREFACE + other.concat().len();
+            assert_eq!(headers, [(1, first), (1, bytes.len())], "{step}");
             assert!(scanner.is_between_frames());
         }
     }
@@ -174,7 +199,7 @@ mod tests {
                 places.push(at);
             }
             assert!(scanner.until_boundary() > 0);
-            scanner.scan(&all[at..=at], |_, _| {});
+            scanner.scan(&all[at..=at], |_| {});
         }
         assert_eq!(places, [0, bytes[0].len()]);
         assert!(scanner.is_between_frames());

@@ -8,7 +8,7 @@ use kerrors::{Error, Side, StreamError};
 use stream_core::{Metadata, Metainfo};
 
 use crate::compression::Compression;
-use crate::frames::Scanner;
+use crate::frames::{Found, Scanner};
 use crate::message::Decoder;
 use crate::origin::Origins;
 use crate::{header, percent, response, timeout, trailer};
@@ -83,7 +83,11 @@ pub fn cancels(bytes: &[u8], step: usize) -> Vec<(u32, StreamError)> {
     let (mut scanner, origins) = (Scanner::default(), Origins::new(Side::Server));
     origins.announce();
     for chunk in bytes.chunks(step.max(1)) {
-        scanner.scan(chunk, |stream, payload| origins.receive(stream, payload));
+        scanner.scan(chunk, |found| {
+            if let Found::Own(stream, payload) = found {
+                origins.receive(stream, payload);
+            }
+        });
     }
     (1..100).filter_map(|stream| Some((stream, origins.take(stream)?))).collect()
 }

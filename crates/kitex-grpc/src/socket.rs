@@ -14,7 +14,7 @@ use stream_core::io::{Io, ReadBuffer};
 use stream_core::rt::Timer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::frames::Scanner;
+use crate::frames::{Found, Scanner};
 use crate::origin::Origins;
 use crate::wire::Wire;
 use crate::writer::Writer;
@@ -116,7 +116,11 @@ impl AsyncRead for Socket {
         let offered = bytes.get(..bytes.len().min(buf.remaining())).unwrap_or_default();
         origins.hear();
         // Before h2 sees the reset that follows.
-        let received = |stream, payload: &[u8]| origins.receive(stream, payload);
+        let received = |found: Found<'_>| {
+            if let Found::Own(stream, payload) = found {
+                origins.receive(stream, payload);
+            }
+        };
         let len = wire.pass(|left| incoming.scan_some(offered, left, received));
         if len == 0 {
             // Wakes the task once others have run.

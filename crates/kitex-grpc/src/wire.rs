@@ -9,6 +9,17 @@ use tokio::sync::Notify;
 /// streams take about 0.2 ms.
 const TURN: usize = 64;
 
+/// How much of the opening of a client's stream was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// Not its last byte: the peer has not seen the opening.
+    No,
+    /// All, and nothing else since: a peer that has not read everything has not read the opening.
+    Last,
+    /// All, and more.
+    Followed,
+}
+
 /// What is known of the other end of a byte stream.
 #[derive(Debug, Default)]
 pub(crate) struct Wire {
@@ -17,6 +28,8 @@ pub(crate) struct Wire {
     unread: AtomicBool,
     /// Frames that the current turn may still pass to h2, those of data not counted.
     turn: AtomicUsize,
+    /// See [`set_openings`](Self::set_openings).
+    openings: AtomicU64,
     /// Streams that have not ended.
     pub(crate) live: AtomicUsize,
     first: Notify,
@@ -70,6 +83,23 @@ impl Wire {
     /// Returns whether the other end was closed before it has read everything.
     pub(crate) fn is_unread(&self) -> bool {
         self.unread.load(Ordering::Acquire)
+    }
+
+    /// Client: other bytes have followed the openings of the streams up to `followed`; that of `last` was written last, if it is
+    /// not 0.
+    pub(crate) fn set_openings(&self, followed: u32, last: u32) {
+        self.openings.store(u64::from(followed) << 32 | u64::from(last), Ordering::Release);
+    }
+
+    /// Client: returns how much was written of the opening of `stream`. Streams are opened in the order of their ids.
+    pub(crate) fn opening(&self, stream: u32) -> Written {
+        let openings = self.openings.load(Ordering::Acquire);
+        let (stream, followed, last) = (u64::from(stream), openings >> 32, openings & u64::from(u32::MAX));
+        match stream > followed {
+            true if stream == last => Written::Last,
+            true if stream > last => Written::No,
+            _ => Written::Followed,
+        }
     }
 
     /// Returns `result`, the result of a read or a write, after a look at its error.

@@ -1,6 +1,7 @@
 //! The bytes of one connection that wait to be written: those of h2, and frames of our own between them. h2 passes each
 //! DATA frame on its own; the connection's task writes what one of its polls has passed at once.
 
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -13,7 +14,7 @@ use stream_core::io::Io;
 use stream_core::rt::Timer;
 use stream_core::sync::Mutex;
 
-use crate::frames::Scanner;
+use crate::frames::{Found, Scanner};
 use crate::origin::Origins;
 use crate::wire::Wire;
 
@@ -38,6 +39,8 @@ struct State {
     waiting: BytesMut,
     /// Follows the bytes that were accepted from h2.
     outgoing: Scanner,
+    /// Client: `None` at a server.
+    openings: Option<Openings>,
     /// Whether the connection's task writes, not each flush of h2.
     batches: bool,
     /// When a pending write times out.
@@ -45,6 +48,39 @@ struct State {
     timer: Timer,
     /// What a write of the connection's task failed with.
     failed: Option<Failure>,
+}
+
+/// Which openings of a client were written.
+#[derive(Debug, Default)]
+struct Openings {
+    /// Bytes of h2 and of our own that were accepted.
+    accepted: u64,
+    /// Streams, and where their openings end among those bytes, as far as nothing was written after them.
+    ends: VecDeque<(u32, u64)>,
+    /// The last stream whose opening was followed by other bytes.
+    followed: u32,
+}
+
+impl Openings {
+    fn accept(&mut self, bytes: usize) {
+        self.accepted = self.accepted.saturating_add(bytes as u64);
+    }
+
+    /// The opening of `stream` ends before the last `behind` bytes.
+    fn add(&mut self, stream: u32, behind: usize) {
+        self.ends.push_back((stream, self.accepted.saturating_sub(behind as u64)));
+    }
+
+    /// `waiting` bytes of those accepted are not written.
+    fn wrote(&mut self, waiting: usize, wire: &Wire) {
+        let written = self.accepted.saturating_sub(waiting as u64);
+        while let Some((stream, _)) = self.ends.front().filter(|(_, end)| *end < written) {
+            self.followed = *stream;
+            self.ends.pop_front();
+        }
+        let last = self.ends.front().filter(|(_, end)| *end == written);
+        wire.set_openings(self.followed, last.map_or(0, |(stream, _)| *stream));
+    }
 }
 
 /// The parts of an `io::Error`, which cannot be copied.
@@ -80,6 +116,7 @@ impl Writer {
         let state = State {
             waiting: BytesMut::new(),
             outgoing,
+            openings: (side == Side::Client).then(Openings::default),
             batches: false,
             due: None,
             timer: Timer::default(),
@@ -156,14 +193,37 @@ impl State {
         shared.io.committed() > self.waiting.len()
     }
 
+    /// Records what was written so far. What a layer has encrypted may have been.
+    fn note_written(&mut self, shared: &Shared) {
+        let Some(openings) = &mut self.openings else { return };
+        match self.waiting.len().checked_sub(shared.io.committed()) {
+            Some(waiting) => openings.wrote(waiting, &shared.wire),
+            // With bytes that are h2's still.
+            None => shared.wire.set_openings(u32::MAX, 0),
+        }
+    }
+
     /// Adds the frames of our own, if there are any and they may stand here.
     fn put_own(&mut self, shared: &Shared) {
         if self.outgoing.is_between_frames() && !self.is_committed(shared) {
-            self.waiting.unsplit(shared.origins.take_queued());
+            let own = shared.origins.take_queued();
+            self.openings.iter_mut().for_each(|openings| openings.accept(own.len()));
+            self.waiting.unsplit(own);
         }
     }
 
     fn poll_accept(
+        &mut self,
+        shared: &Shared,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let accepted = self.poll_take(shared, cx, slices);
+        self.note_written(shared);
+        accepted
+    }
+
+    fn poll_take(
         &mut self,
         shared: &Shared,
         cx: &mut Context<'_>,
@@ -183,7 +243,13 @@ impl State {
         for slice in slices {
             let len = left.min(slice.len());
             left = left.saturating_sub(len);
-            self.outgoing.scan(slice.get(..len).unwrap_or_default(), |_, _| {});
+            let mut openings = self.openings.as_mut();
+            openings.iter_mut().for_each(|openings| openings.accept(len));
+            self.outgoing.scan(slice.get(..len).unwrap_or_default(), |found| {
+                if let (Found::Headers(stream, behind), Some(openings)) = (found, &mut openings) {
+                    openings.add(stream, behind);
+                }
+            });
         }
         Poll::Ready(Ok(taken))
     }
@@ -205,6 +271,12 @@ impl State {
     }
 
     fn poll_write(&mut self, shared: &Shared, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let written = self.poll_write_waiting(shared, cx);
+        self.note_written(shared);
+        written
+    }
+
+    fn poll_write_waiting(&mut self, shared: &Shared, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             self.put_own(shared);
             // What a layer has encrypted is offered whole: h2 waits with the rest of it.

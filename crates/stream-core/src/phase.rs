@@ -33,6 +33,6 @@ impl fmt::Display for StreamPhase {
     }
 }
 
-/// How long after its opening a client's stream counts as lost unread, if its connection is lost. Later, its handler is
-/// more likely running.
+/// How long after its opening a client's stream counts as lost unread, if its opening was the last that was written and the peer
+/// resets the connection. Later, the reset is more likely one of a network, which proves nothing.
 pub const UNREAD_FOR: Duration = Duration::from_secs(1);

@@ -70,6 +70,9 @@ async fn serve_streams(
         server.handing_over().await;
         link.hand_over();
         server.draining().await;
+        link.turn_away();
+        // Clients that know of the notice close the connection when it has no stream.
+        let _ = tokio::time::timeout(server.config().handover, server.closing()).await;
         link.drain();
         server.closing().await;
         link.end_all(&server.config().service);

@@ -24,6 +24,7 @@ use crate::observed::{Observed, Seen, View};
 use crate::pending::Pending;
 use crate::status;
 use crate::wake::SendWaker;
+use crate::wire::Written;
 
 mod held;
 mod recv;
@@ -43,8 +44,6 @@ pub(super) struct ClientStream {
     /// What was left until the deadline when the stream was opened.
     timeout: Option<Duration>,
     opened: Instant,
-    /// The number of reads from the peer when it was opened.
-    reads: u64,
     waker: Arc<SendWaker>,
     state: Mutex<State>,
 }
@@ -57,7 +56,6 @@ impl ClientStream {
         send: SendStream<Bytes>,
     ) -> Arc<Self> {
         let id = send.stream_id().as_u32();
-        let reads = link.wire.reads();
         let state = State {
             send: Some(send),
             pending: Pending::default(),
@@ -85,7 +83,6 @@ impl ClientStream {
                 deadline: call.deadline,
                 timeout: call.deadline.map(|deadline| deadline.saturating_duration_since(clock::now())),
                 opened: clock::now(),
-                reads,
                 waker,
                 state: Mutex::new(state),
             }
@@ -217,15 +214,23 @@ impl ClientStream {
         let refused = error.is_reset() && error.is_remote() && error.reason() == Some(Reason::REFUSED_STREAM);
         // h2 fails with a GOAWAY the streams above its last one alone.
         let behind_goaway = error.is_go_away() && error.is_remote();
-        let wire = &self.link.wire;
-        let unread = wire.is_unread()
-            && wire.reads() == self.reads
-            && clock::now().saturating_duration_since(self.opened) <= UNREAD_FOR;
         match error.is_io() {
             _ if refused || behind_goaway => Retryable::Always,
-            true if unread => Retryable::Always,
+            true if self.is_unread() => Retryable::Always,
             true => Retryable::IfIdempotent,
             false => Retryable::Never,
+        }
+    }
+
+    /// Returns whether the server cannot have read the opening, now that the connection is lost.
+    fn is_unread(&self) -> bool {
+        let wire = &self.link.wire;
+        match wire.opening(self.id) {
+            Written::No => true,
+            Written::Last => {
+                wire.is_unread() && clock::now().saturating_duration_since(self.opened) <= UNREAD_FOR
+            }
+            Written::Followed => false,
         }
     }
 

@@ -60,6 +60,7 @@ mod times;
 #[cfg(feature = "tls")]
 mod tls;
 mod unix;
+mod unread;
 
 /// What carries the streams of clients that set no other transport.
 pub(crate) const TRANSPORT: kitex::client::Transport = kitex::client::Transport::TtHeader;

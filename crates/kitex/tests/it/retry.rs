@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use kitex::client::{PoolKind, Retry, RoundRobin, StaticAddresses, Transport};
 use kitex::{Context, Result, Server};
-use tokio::io::AsyncReadExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use ttheader_codec::FrameType::{Data, Header, Rst};
 
@@ -16,6 +15,7 @@ use crate::fixture::echo::EchoServer;
 use crate::fixture::{
     EchoClient, Handlers, Peer, Recorder, Resp, Wire, brief, builder, ended, large, reports, req, resp, soon,
 };
+use crate::unread::{Reads, doomed};
 
 const BOTH: [Transport; 2] = [Transport::TtHeader, Transport::Grpc];
 const PERSISTENT: &str = "RetryReq";
@@ -140,7 +140,7 @@ async fn observer_sees_all_attempts_of_a_call_as_one() {
     ];
     for (call, served, expected) in rows {
         let refusing = Peer::with(Handlers::default(), |server| server.max_concurrent_streams(0)).await;
-        let doomed = doomed(Fate::Unread, Transport::TtHeader).await;
+        let (doomed, _) = doomed(Reads::Nothing, 0, Transport::TtHeader).await;
         let serving = Peer::start(Handlers::default()).await;
         let silent = crate::fixture::Unreachable::new().await;
         let first = if let Use::Unary = call { doomed } else { refusing.address.clone() };
@@ -237,76 +237,6 @@ async fn a_call_below_one_that_was_tried_again_is_not_tried_again() {
         assert_eq!(said(answer).0, "12900 client");
         let words = seen.finished(1).await;
         assert_eq!(words.matches("stream").count(), attempts, "{mark:?}: {words}");
-    }
-}
-
-/// What becomes of the first connection to a server that is none.
-#[derive(Clone, Copy, Debug)]
-enum Fate {
-    /// It is closed before anything is read.
-    Unread,
-    /// All is read, and nothing is answered.
-    Read,
-    /// A header frame was sent on the stream.
-    Answered,
-}
-
-/// Accepts, and treats each connection so.
-async fn doomed(fate: Fate, transport: Transport) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    tokio::spawn(async move {
-        match (fate, transport) {
-            (Fate::Answered, _) => loop {
-                let mut wire = Wire::accept(&listener).await;
-                wire.next_of(Header).await;
-                wire.frame(1, Header, &[], b"").await;
-                // The request's message is not read.
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            },
-            (Fate::Unread | Fate::Read, _) => loop {
-                let (mut socket, _) = listener.accept().await.unwrap();
-                socket.readable().await.unwrap();
-                if let Fate::Read = fate {
-                    read_what_comes(&mut socket).await;
-                }
-            },
-        }
-    });
-    address
-}
-
-async fn read_what_comes(socket: &mut TcpStream) {
-    let mut buf = [0; 4096];
-    while tokio::time::timeout(Duration::from_millis(100), socket.read(&mut buf)).await.is_ok() {}
-}
-
-#[tokio::test]
-async fn a_stream_that_was_lost_unread_is_tried_again_and_one_that_was_read_is_not() {
-    let rows = [
-        (Fate::Unread, Transport::TtHeader, "ok"),
-        (Fate::Unread, Transport::Grpc, "ok"),
-        (Fate::Read, Transport::TtHeader, "12006 client"),
-        // By gRPC nothing is opened before the server has sent its settings.
-        (Fate::Read, Transport::Grpc, "ok"),
-        (Fate::Answered, Transport::TtHeader, "12006 client"),
-    ];
-    for (fate, transport, expected) in rows {
-        let doomed = doomed(fate, transport).await;
-        let serving = Peer::start(Handlers::default()).await;
-        let client = clients(&[&doomed, &serving.address], transport, Retry::default());
-        assert_eq!(ended(&down(&client, 3).await), expected, "{fate:?} {transport:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_ping_pong_call_that_was_lost_unread_is_tried_again_and_one_that_was_read_is_not() {
-    for (fate, expected) in [(Fate::Unread, "ok"), (Fate::Read, "network")] {
-        let doomed = doomed(fate, Transport::TtHeader).await;
-        let serving = Peer::start(Handlers::default()).await;
-        let client = clients(&[&doomed, &serving.address], Transport::TtHeader, Retry::default());
-        let called = soon(client.unary(&Context::background(), req("", 1))).await;
-        assert!(ended(&called).starts_with(expected), "{fate:?}: {}", ended(&called));
     }
 }
 

@@ -93,8 +93,12 @@ impl Plan {
             link: link(&mut random),
             trouble,
             max_handlers: if is_calm { calls.len() } else { random.within(2..=8) },
-            // A server that runs out of memory closes connections: what is lost then may be tried again.
-            memory: if trouble == Trouble::All { 1 << random.within(17..=24) } else { 1 << 30 },
+            memory: match trouble {
+                Trouble::None => 1 << 30,
+                // A server that runs out of memory closes connections.
+                Trouble::Slow => 1 << simulation.random(1).within(17..=24),
+                Trouble::All => 1 << random.within(17..=24),
+            },
             shuts_down_early: !is_calm && random.once_in(4),
             calls,
         }

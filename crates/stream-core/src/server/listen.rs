@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-#[cfg(unix)]
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
@@ -22,6 +21,15 @@ pub trait Listener: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// The system's. The server logs it and tries again after a pause.
     fn accept(&self) -> BoxFuture<'_, io::Result<Incoming>>;
+
+    /// Returns a connection that waits to be accepted, `None` if there is none. Called until then, before a server that shuts down
+    /// drops its listener. Default: `None`, so that those that wait are lost.
+    ///
+    /// # Errors
+    /// The system's.
+    fn accept_queued(&self) -> io::Result<Option<Incoming>> {
+        Ok(None)
+    }
 
     /// Returns the address that the listener is bound to.
     ///
@@ -89,6 +97,11 @@ impl Listener for TcpListener {
         Box::pin(async { self.accept().await.map(|(stream, _)| Incoming(Kind::Tcp(stream))) })
     }
 
+    fn accept_queued(&self) -> io::Result<Option<Incoming>> {
+        let Some(socket) = tcp::accept_queued(&SockRef::from(self))? else { return Ok(None) };
+        Ok(Some(Incoming(Kind::Tcp(TcpStream::from_std(socket.into())?))))
+    }
+
     fn local_addr(&self) -> io::Result<Address> {
         self.local_addr().map(Address::Tcp)
     }
@@ -100,6 +113,11 @@ impl Listener for UnixListener {
         Box::pin(async { self.accept().await.map(|(stream, _)| Incoming(Kind::Unix(stream))) })
     }
 
+    fn accept_queued(&self) -> io::Result<Option<Incoming>> {
+        let Some(socket) = tcp::accept_queued(&SockRef::from(self))? else { return Ok(None) };
+        Ok(Some(Incoming(Kind::Unix(UnixStream::from_std(socket.into())?))))
+    }
+
     fn local_addr(&self) -> io::Result<Address> {
         self.local_addr().map(Address::from)
     }
@@ -108,6 +126,10 @@ impl Listener for UnixListener {
 impl Listener for Box<dyn Listener> {
     fn accept(&self) -> BoxFuture<'_, io::Result<Incoming>> {
         (**self).accept()
+    }
+
+    fn accept_queued(&self) -> io::Result<Option<Incoming>> {
+        (**self).accept_queued()
     }
 
     fn local_addr(&self) -> io::Result<Address> {
@@ -192,6 +214,11 @@ impl Listener for MemoryListener {
                 None => std::future::pending().await,
             }
         })
+    }
+
+    fn accept_queued(&self) -> io::Result<Option<Incoming>> {
+        let next = self.incoming.try_lock().ok().and_then(|mut incoming| incoming.try_recv().ok());
+        Ok(next.map(Incoming::from))
     }
 
     fn local_addr(&self) -> io::Result<Address> {

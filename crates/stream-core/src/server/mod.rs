@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use tokio::sync::watch;
 use tracing::{debug, warn};
 
 use handshake::Handshakes;
@@ -95,17 +96,21 @@ impl<H: Handler> Server<H> {
 
     /// Returns `true` after `signal` has completed, the handler was notified and clients were.
     async fn serve_and_hand_over(self, signal: impl Future<Output = ()>) -> bool {
-        let shared = self.shared.clone();
         let handed_over = async {
             signal.await;
-            shared.serving.announce().await;
-            shared.serving.hand_over().await;
+            self.shared.serving.announce().await;
+            self.shared.serving.hand_over().await;
         };
         tokio::select! {
             biased;
-            () = self.serve() => false,
-            () = handed_over => true,
+            () = self.accept() => return false,
+            () = handed_over => {}
         }
+        // A listener resets what it has not accepted, and then a client may not know that its stream has not begun.
+        while let Ok(Some(incoming)) = self.listener.accept_queued() {
+            self.shared.clone().admit(incoming);
+        }
+        true
     }
 
     /// As [`serve_until`](Self::serve_until). When `force` completes during the graceful shutdown, running
@@ -126,6 +131,10 @@ impl<H: Handler> Server<H> {
 
     /// Accepts connections until the future is dropped; open connections stay open.
     pub async fn serve(self) {
+        self.accept().await;
+    }
+
+    async fn accept(&self) {
         let (mut pause, failed) = (MIN_PAUSE, LogLimit::new());
         loop {
             match self.listener.accept().await {
@@ -150,11 +159,15 @@ const MIN_PAUSE: Duration = Duration::from_millis(10);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 /// Counts a connection while it is open.
-struct ConnectionPermit<H>(Arc<Shared<H>>);
+struct ConnectionPermit<H> {
+    shared: Arc<Shared<H>>,
+    /// Graceful shutdown waits for it.
+    phase: watch::Receiver<Phase>,
+}
 
 impl<H> Drop for ConnectionPermit<H> {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        self.shared.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -165,7 +178,7 @@ impl<H: Handler> ConnectionPermit<H> {
             Err(error) => return debug!(%error, "connection was lost before it was served"),
         };
         let peer = io.peer_addr().clone();
-        if let Err(error) = self.0.serve_connection(io, &peer).await {
+        if let Err(error) = self.shared.serve_connection(io, &peer, self.phase.clone()).await {
             debug!(%peer, %error, "connection ended");
         }
     }
@@ -173,7 +186,7 @@ impl<H: Handler> ConnectionPermit<H> {
 
 impl<H: Handler> Shared<H> {
     fn admit(self: Arc<Self>, incoming: Incoming) {
-        let permit = ConnectionPermit(self.clone());
+        let permit = ConnectionPermit { shared: self.clone(), phase: self.serving.phase.subscribe() };
         let config = &self.serving.config;
         if self.connections.fetch_add(1, Ordering::Relaxed) >= config.max_connections {
             if let Some(suppressed) = self.too_many.allows(clock::now()) {
@@ -194,9 +207,12 @@ impl<H: Handler> Shared<H> {
         };
     }
 
-    async fn serve_connection(&self, io: Io, peer: &Address) -> io::Result<()> {
-        // Subscribed while the connection is open: graceful shutdown waits for it.
-        let mut phase = self.serving.phase.subscribe();
+    async fn serve_connection(
+        &self,
+        io: Io,
+        peer: &Address,
+        mut phase: watch::Receiver<Phase>,
+    ) -> io::Result<()> {
         let start = async {
             let config = &self.serving.config;
             let Some(mut secured) = self.handshakes.secure(config, io, peer).await else { return Ok(None) };
@@ -205,11 +221,16 @@ impl<H: Handler> Shared<H> {
             let preface = preface.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
             Ok::<_, io::Error>(Some((secured, preface)))
         };
+        let leaving = async {
+            let _ = phase.wait_for(|phase| matches!(phase, Phase::Draining | Phase::Closing)).await;
+            // Who has just connected is about to open a stream: that is refused.
+            let closing = phase.wait_for(|phase| *phase == Phase::Closing);
+            let _ = tokio::time::timeout(self.serving.config.handover, closing).await;
+        };
         let started = tokio::select! {
             biased;
             started = start => started?,
-            // A connection that has sent nothing so far can be closed at once.
-            _ = phase.wait_for(|phase| matches!(phase, Phase::Draining | Phase::Closing)) => return Ok(()),
+            () = leaving => return Ok(()),
         };
         let Some((Secured { io, read, extensions }, preface)) = started else { return Ok(()) };
         let Some(protocol) = self.protocols.iter().find(|protocol| protocol.detect(&preface)) else {

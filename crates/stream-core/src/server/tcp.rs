@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use socket2::SockRef;
+use socket2::{SockRef, Socket};
 use tokio::net::{TcpListener, TcpSocket};
 
 use crate::dial::address_fault;
@@ -28,6 +28,18 @@ pub(super) async fn listen(address: &str) -> io::Result<TcpListener> {
 /// Gives a socket that listens the longest queue.
 pub(super) fn deepen(socket: &SockRef<'_>) -> io::Result<()> {
     socket.listen(BACKLOG)
+}
+
+/// Returns a connection that waits to be accepted. Asks the system itself: tokio knows of it later.
+pub(super) fn accept_queued(listener: &SockRef<'_>) -> io::Result<Option<Socket>> {
+    match listener.accept() {
+        Ok((socket, _)) => {
+            socket.set_nonblocking(true)?;
+            Ok(Some(socket))
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn listen_everywhere(port: u16) -> io::Result<TcpListener> {

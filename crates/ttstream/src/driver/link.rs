@@ -376,7 +376,13 @@ impl Link {
     /// Begins the graceful shutdown of a server's connection: refuses new streams, and closes the connection
     /// when no stream is left.
     pub(crate) fn drain(&self) {
-        self.update_connection(Connection::drain);
+        self.update(|state| state.drain(false));
+    }
+
+    /// Begins the graceful shutdown of a server's connection: refuses new streams. The connection stays open, so that a stream
+    /// that crosses the notice is refused too, until [`drain`](Self::drain).
+    pub(crate) fn turn_away(&self) {
+        self.update(|state| state.drain(true));
     }
 
     /// Ends every open stream, here and at the peer, with

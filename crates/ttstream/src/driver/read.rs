@@ -106,16 +106,16 @@ impl Reader {
         true
     }
 
-    /// The peer has closed its end. If streams were opened that it may not have read, waits for the reset with which its
-    /// system answers unread bytes.
+    /// The peer has closed its end. If a stream was opened by the last frame that was sent, waits for the reset with which the
+    /// peer's system answers unread bytes.
     async fn await_reset(&self) {
         let now = clock::now();
-        let has_unanswered = self.link.lock(|state| {
+        let may_be_unread = self.link.lock(|state| {
             // So that no other stream is opened on it meanwhile.
             state.ending = true;
-            state.connection.has_unanswered(now)
+            state.connection.may_be_unread(now)
         });
-        if !has_unanswered {
+        if !may_be_unread {
             return;
         }
         for pause in RESET_PAUSES {

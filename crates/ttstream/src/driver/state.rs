@@ -34,6 +34,8 @@ pub(super) struct State {
     /// When the reader's timer is set to fire.
     timer_at: Option<Instant>,
     retired: Retired,
+    /// The connection refuses new streams and stays open meanwhile.
+    is_kept: bool,
     /// Whether anything was received.
     pub(super) received: bool,
     /// Whether the peer has reset the byte stream: it has not read all that was sent.
@@ -93,6 +95,7 @@ impl State {
             idle_since: Some(now),
             idle_look: now.checked_add(idle),
             retired: Retired::No,
+            is_kept: false,
             received: false,
             unread: false,
             replaced: None,
@@ -208,6 +211,12 @@ impl State {
         }
     }
 
+    /// Server: refuses new streams. The connection is closed when it has none, unless it `is_kept`.
+    pub(super) fn drain(&mut self, is_kept: bool) {
+        self.is_kept = is_kept;
+        self.connection.drain();
+    }
+
     /// As [`close`](Self::close), because the byte stream was lost.
     pub(super) fn lose(&mut self, error: &StreamError, now: Instant) -> Vec<Waker> {
         self.connection.mark_lost();
@@ -282,7 +291,7 @@ impl State {
         while let Some(event) = self.connection.poll_event() {
             self.act(event, &mut actions);
         }
-        if self.connection.is_draining() {
+        if self.connection.is_draining() && !self.is_kept {
             self.retire();
         }
         let due = self.connection.poll_timeout();

@@ -66,7 +66,7 @@ impl Connection {
             return Err(illegal_operation(Side::Client, &error));
         }
         self.credit_mut().offered();
-        self.peer_mut().add_unanswered(key, now);
+        self.opened(key, now);
         self.arm(open.deadline, Timer::Stream(key));
         self.plan_idle_check(key, now);
         self.share_stall(now);

@@ -28,6 +28,7 @@ use super::violations::{Violation, Violations};
 use crate::Message;
 
 mod flow;
+mod openings;
 
 /// The largest number of queued replies to protocol violations. With more, the connection is not read.
 const MAX_REPLIES: usize = 100;
@@ -364,11 +365,6 @@ impl Connection {
             self.to_skip = self.to_skip.saturating_sub(step);
         }
         self.to_skip == 0
-    }
-
-    /// Client: what it knows of its server.
-    pub(super) fn peer(&self) -> &PeerState {
-        &self.peer
     }
 
     pub(super) fn peer_mut(&mut self) -> &mut PeerState {

@@ -120,20 +120,23 @@ impl Connection {
         }
     }
 
-    /// Client: the connection is about to be closed at `now`, and the peer has not read all that was sent: a stream
-    /// that was opened just before, and since when nothing has come, has not begun there.
+    /// Client: the connection is about to be closed at `now`, and the peer has not read all that was sent: the stream that was
+    /// opened just before, by the last frame that was sent, has not begun there.
     pub fn mark_unread(&mut self, now: Instant) {
-        for key in self.peer().unanswered(now) {
+        if let Some(key) = self.last_opening(now) {
             self.mark_retryable(key, Retryable::Always);
         }
     }
 
     /// Client: the connection is about to be closed because it was lost: a stream of which nothing was received may have
-    /// begun there.
+    /// begun there, unless its opening was not sent.
     pub fn mark_lost(&mut self) {
         let keys = if self.side() == Side::Client { self.keys() } else { Vec::new() };
         for key in keys {
             self.mark_retryable(key, Retryable::IfIdempotent);
+        }
+        for key in self.unsent_openings() {
+            self.mark_retryable(key, Retryable::Always);
         }
     }
 
@@ -142,10 +145,10 @@ impl Connection {
         self.stream_mut(key).into_iter().for_each(|stream| stream.mark_retryable(retryable));
     }
 
-    /// Client: returns whether streams wait of which the peer may have seen nothing, if it ends now.
-    pub fn has_unanswered(&self, now: Instant) -> bool {
-        let unanswered = self.peer().unanswered(now);
-        self.closed().is_none() && unanswered.into_iter().any(|key| self.live_stream(key).is_some())
+    /// Client: returns whether a stream waits of which the peer cannot have seen anything if it has not read all.
+    pub fn may_be_unread(&self, now: Instant) -> bool {
+        let last = self.last_opening(now);
+        self.closed().is_none() && last.is_some_and(|key| self.live_stream(key).is_some())
     }
 
     /// Client: returns whether the stream, once it has ended, may be opened again.

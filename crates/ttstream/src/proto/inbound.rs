@@ -109,7 +109,6 @@ impl Connection {
             buf.advance(frame_len);
             return Ok(Frame::Other);
         };
-        self.peer_mut().on_received(id);
         match header.frame_type() {
             Some(FrameType::Data) => match self.data_target(id, &header)? {
                 Some(key) => {

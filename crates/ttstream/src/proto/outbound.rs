@@ -40,6 +40,8 @@ pub(super) struct Outbound {
     /// The bound of all queued bytes.
     buffer: usize,
     batch: Transmit,
+    /// The bytes of all batches before it.
+    given: u64,
     /// Streams that have frames queued, each once.
     turns: VecDeque<StreamKey>,
     /// Bytes that all streams have queued.
@@ -63,6 +65,7 @@ impl Outbound {
             stream_buffer: config.stream_send_buffer,
             buffer: config.send_buffer,
             batch: Transmit::default(),
+            given: 0,
             turns: VecDeque::new(),
             queued: 0,
             taken: 0,
@@ -86,6 +89,16 @@ impl Outbound {
     /// Returns the number of bytes that wait to be written, with those of the batch that is being written.
     pub(super) fn unsent(&self) -> usize {
         self.bytes().saturating_add(self.taken)
+    }
+
+    /// Returns how many bytes were given to the byte stream: those of every batch that was taken.
+    pub(super) fn given(&self) -> u64 {
+        self.given
+    }
+
+    /// Returns where the batch ends among all bytes of the connection.
+    pub(super) fn end(&self) -> u64 {
+        self.given.saturating_add(self.batch.len() as u64)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -219,6 +232,7 @@ impl Outbound {
             out.recycle();
             return served;
         }
+        self.given = self.end();
         mem::swap(&mut self.batch, out);
         served
     }

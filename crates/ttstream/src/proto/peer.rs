@@ -1,4 +1,4 @@
-//! What a client knows of its server: which streams the server may not have read, and how many it accepts on the
+//! What a client knows of its server: which openings the server cannot have read, and how many streams it accepts on the
 //! connection.
 
 use std::collections::VecDeque;
@@ -6,46 +6,53 @@ use std::time::{Duration, Instant};
 
 use stream_core::UNREAD_FOR;
 
-use super::id::{StreamId, StreamKey};
+use super::id::StreamKey;
 
-/// The largest number of streams that are recorded as unanswered. Others are not opened again if they are lost.
-const MAX_UNANSWERED: usize = 4096;
+/// The largest number of openings that are recorded. Streams beyond it are not opened again if they are lost.
+const MAX_OPENINGS: usize = 4096;
 
 /// How long a server that has refused a stream is assumed to refuse more than are open.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 pub(super) struct PeerState {
-    /// Streams that were opened lately, the oldest first, and when. The server has sent nothing on them, or on a later
-    /// one, which it would have read after them.
-    unanswered: VecDeque<(StreamKey, Instant)>,
+    /// Openings that end where the bytes given to the byte stream end, or further on, in their order.
+    openings: VecDeque<Opening>,
     /// The server has refused a stream at this time, while so many others were open.
     refused: Option<(usize, Instant)>,
 }
 
+/// The header frame of a stream.
+#[derive(Debug)]
+struct Opening {
+    key: StreamKey,
+    /// Where it ends among all bytes of the connection.
+    end: u64,
+    at: Instant,
+}
+
 impl PeerState {
-    /// The server has sent a frame on the stream `id`, so it has read everything up to its opening.
+    /// A stream is opened, by a frame that ends at `end`, after `given` bytes were given to the byte stream.
     #[inline]
-    pub(super) fn on_received(&mut self, id: StreamId) {
-        while self.unanswered.front().is_some_and(|(key, _)| key.id() <= id) {
-            self.unanswered.pop_front();
+    pub(super) fn add_opening(&mut self, key: StreamKey, end: u64, given: u64, now: Instant) {
+        while self.openings.front().is_some_and(|opening| opening.end < given) {
+            self.openings.pop_front();
+        }
+        if self.openings.len() < MAX_OPENINGS {
+            self.openings.push_back(Opening { key, end, at: now });
         }
     }
 
-    /// A stream is opened.
-    #[inline]
-    pub(super) fn add_unanswered(&mut self, key: StreamKey, now: Instant) {
-        while self.unanswered.front().is_some_and(|(_, at)| !is_recent(*at, now)) {
-            self.unanswered.pop_front();
-        }
-        if self.unanswered.len() < MAX_UNANSWERED {
-            self.unanswered.push_back((key, now));
-        }
+    /// Returns the streams whose openings were not given to the byte stream whole, of which `given` bytes were.
+    pub(super) fn unsent(&self, given: u64) -> Vec<StreamKey> {
+        self.openings.iter().filter(|opening| opening.end > given).map(|opening| opening.key).collect()
     }
 
-    /// Returns the streams that were opened just before `now` and that the server may not have read.
-    pub(super) fn unanswered(&self, now: Instant) -> Vec<StreamKey> {
-        self.unanswered.iter().filter(|(_, at)| is_recent(*at, now)).map(|(key, _)| *key).collect()
+    /// Returns the stream whose opening, just before `now`, was the last that the byte stream was given. A peer that has not
+    /// read all has not read its last byte.
+    pub(super) fn last(&self, given: u64, now: Instant) -> Option<StreamKey> {
+        let last = self.openings.iter().find(|opening| opening.end == given);
+        last.filter(|opening| is_recent(opening.at, now)).map(|opening| opening.key)
     }
 
     /// The server has refused a stream, beside `others` that are open.
@@ -69,23 +76,34 @@ fn is_recent(at: Instant, now: Instant) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::id::StreamId;
     use super::*;
 
     #[test]
-    fn unanswered_streams_are_those_opened_lately_and_after_the_last_that_was_read() {
+    fn an_opening_is_unread_for_certain_if_nothing_was_given_after_it() {
         let (mut peer, start) = (PeerState::default(), Instant::now());
         let key = |id| StreamKey::new(0, StreamId::new(id).unwrap());
-        let id = |id| StreamId::new(id).unwrap();
-        peer.add_unanswered(key(1), start);
-        peer.add_unanswered(key(2), start);
-        // An answer to the first says nothing of the second.
-        peer.on_received(id(1));
-        assert_eq!(peer.unanswered(start), [key(2)]);
-        peer.add_unanswered(key(3), start + Duration::from_millis(400));
-        assert_eq!(peer.unanswered(start + UNREAD_FOR), [key(2), key(3)]);
-        assert_eq!(peer.unanswered(start + UNREAD_FOR + Duration::from_millis(1)), [key(3)]);
-        peer.on_received(id(3));
-        assert_eq!(peer.unanswered(start), []);
+        for (id, end) in [(1, 100), (2, 200), (3, 300)] {
+            peer.add_opening(key(id), end, 0, start);
+        }
+        // Bytes that were given; the last opening, and those that were not given whole.
+        let rows: [(u64, Option<i32>, &[i32]); 6] = [
+            (0, None, &[1, 2, 3]),
+            (99, None, &[1, 2, 3]),
+            (100, Some(1), &[2, 3]),
+            (101, None, &[2, 3]),
+            (300, Some(3), &[]),
+            (301, None, &[]),
+        ];
+        for (given, last, unsent) in rows {
+            let unsent: Vec<_> = unsent.iter().map(|id| key(*id)).collect();
+            assert_eq!((peer.last(given, start), peer.unsent(given)), (last.map(key), unsent), "{given}");
+        }
+        assert_eq!(peer.last(300, start + UNREAD_FOR), Some(key(3)));
+        assert_eq!(peer.last(300, start + UNREAD_FOR + Duration::from_millis(1)), None);
+        // Those that were followed by something are forgotten.
+        peer.add_opening(key(4), 400, 201, start);
+        assert_eq!(peer.openings.len(), 2);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use stream_core::clock;
 use stream_core::dial::Tried;
 use stream_core::io::{Io, ReadBuffer, write_all};
 use stream_core::transport::{BoxFuture, SelectInstance, Selected, UnaryFailure, UnaryPaths, UnaryTransport};
-use stream_core::{Retryable, spawn_with_runtime};
+use stream_core::{Retryable, UNREAD_FOR, spawn_with_runtime};
 use tokio::runtime::{self, Handle};
 use tokio::task::AbortHandle;
 use ttheader_codec::{Limits, key};
@@ -154,6 +154,7 @@ impl Calls {
         let sent = write_all(&connection.io, out, self.write_timeout).await.map_err(not_sent);
         self.check_peer(&connection, sent)?;
         request.sent();
+        let sent_at = clock::now();
         if request.call.method.is_oneway() {
             self.put_idle(connection);
             let (metadata, trailer, backward) = (Metadata::new(), Metadata::new(), Vec::new());
@@ -163,7 +164,7 @@ impl Calls {
             match decode(self.protocol, connection.buffer.bytes(), &self.limits).map_err(Error::network)? {
                 Some(response) => break response,
                 None => {
-                    let read = connection.read().await;
+                    let read = connection.read(sent_at).await;
                     self.check_peer(&connection, read)?;
                 }
             }
@@ -332,7 +333,8 @@ fn close_expired(idle: &Weak<Mutex<IdleList>>, timeout: Duration) {
 }
 
 impl Connection {
-    async fn read(&mut self) -> Result<(), UnaryFailure> {
+    /// Reads more of the response to the request that was written last, at `sent_at`.
+    async fn read(&mut self, sent_at: Instant) -> Result<(), UnaryFailure> {
         let (error, retryable) = match self.buffer.fill(&self.io).await {
             Ok(1..) => return Ok(()),
             Ok(0) => {
@@ -345,6 +347,9 @@ impl Connection {
                 (Error::network(error), lost(is_unread))
             }
         };
+        // Later, the reset is more likely one of a network, which proves nothing.
+        let is_late = clock::now().saturating_duration_since(sent_at) > UNREAD_FOR;
+        let retryable = if is_late { lost(false) } else { retryable };
         let is_answered = !self.buffer.is_empty();
         Err(UnaryFailure::new(error, if is_answered { Retryable::Never } else { retryable }))
     }

@@ -215,6 +215,11 @@ impl Listener for SimulatedListener {
         })
     }
 
+    fn accept_queued(&self) -> io::Result<Option<Incoming>> {
+        let next = self.incoming.try_lock().ok().and_then(|mut incoming| incoming.try_recv().ok());
+        Ok(next.map(Incoming::from))
+    }
+
     fn local_addr(&self) -> io::Result<Address> {
         Ok(self.address.clone())
     }
