@@ -177,7 +177,7 @@ mod tests {
             [(0, 0), (1, to_headers), (2, to_headers), (3, to_reset), (4, bytes.len()), (5, bytes.len())];
         for (most, followed) in rows {
             let (mut scanner, mut left) = (Scanner::default(), most);
-            assert_eq!(scanner.scan_some(&bytes, &mut left, |_, _| {}), followed, "{most}");
+            assert_eq!(scanner.scan_some(&bytes, &mut left, |_| {}), followed, "{most}");
             assert!(scanner.is_between_frames());
             assert_eq!(left, most.saturating_sub(4), "{most}");
         }

@@ -233,8 +233,8 @@ impl ServerBuilder {
     }
 
     /// Sets how long a server that shuts down still accepts streams, calls and connections after it has notified its
-    /// clients to use other servers: those that were already on their way. Ends early when no connection is left. Default
-    /// 100 ms.
+    /// clients to use other servers: those that were already on their way. For as long again, streams are refused, then the
+    /// listener is closed. Both end early when no connection is left. Default 100 ms.
     pub fn handover(mut self, handover: Duration) -> Self {
         self.config.handover = handover;
         self

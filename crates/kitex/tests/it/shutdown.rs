@@ -51,8 +51,16 @@ pub(crate) async fn refused(client: &EchoClient) {
 }
 
 async fn check_nobody_listens(address: &str) {
-    let dialed = soon(TcpStream::connect(address)).await;
-    assert_eq!(dialed.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+    // Streams are refused before connections are.
+    let dialed = soon(async {
+        loop {
+            match TcpStream::connect(address).await {
+                Ok(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+                Err(error) => return error,
+            }
+        }
+    });
+    assert_eq!(dialed.await.kind(), std::io::ErrorKind::ConnectionRefused);
     let client = EchoClient::new(builder(address).build().unwrap());
     assert_eq!(ended(&soon(client.bidi(&Context::background())).await), "connect");
 }

@@ -96,7 +96,7 @@ impl Plan {
             memory: match trouble {
                 Trouble::None => 1 << 30,
                 // A server that runs out of memory closes connections.
-                Trouble::Slow => 1 << simulation.random(1).within(17..=24),
+                Trouble::Slow => 1 << simulation.random(1).within(14..=18),
                 Trouble::All => 1 << random.within(17..=24),
             },
             shuts_down_early: !is_calm && random.once_in(4),

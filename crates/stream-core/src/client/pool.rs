@@ -139,9 +139,9 @@ impl Pool {
         }
     }
 
-    /// Returns whether all shared connections were closed or take no more streams.
+    /// Returns whether all connections that are shared, or wait for a stream, were closed or take no more streams.
     pub(super) fn is_left(&self) -> bool {
-        matches!(&self.kind, Kind::Mux(shares) if !shares.has_open())
+        !matches!(self.kind, Kind::Short) && !self.has_open()
     }
 
     /// Retires every connection: the instance is gone.

@@ -78,7 +78,7 @@ pub struct ServerConfig {
     /// are not notified. Default: none.
     pub drain_delay: Duration,
     /// The time in which a server that shuts down still serves new streams, calls and connections, after it has
-    /// notified its clients. Default: 100 ms.
+    /// notified its clients, and then for as long again refuses new streams. Default: 100 ms.
     pub handover: Duration,
     /// The time that graceful shutdown gives running handlers to return, after the handover. Default: 5 s.
     pub exit_wait: Duration,
@@ -218,6 +218,12 @@ impl<H> ServerInner<H> {
     pub(crate) async fn hand_over(&self) {
         self.phase.send_replace(Phase::HandingOver);
         // Ends early if there are no connections, or none are left.
+        let _ = timeout(self.config.handover, self.phase.closed()).await;
+    }
+
+    /// Refuses new streams, for as long as clients had to leave.
+    pub(crate) async fn turn_away(&self) {
+        self.phase.send_replace(Phase::Draining);
         let _ = timeout(self.config.handover, self.phase.closed()).await;
     }
 

@@ -81,8 +81,8 @@ impl<H: Handler> Server<H> {
 
     /// Accepts connections until `signal` completes, then shuts down gracefully: clients are notified, and
     /// what they open within [`ServerConfig::handover`] is served; then new streams are refused with
-    /// an Rst of code [`DRAINING`](kerrors::Code::DRAINING), and running handlers have
-    /// [`ServerConfig::exit_wait`] to return. The remaining ones are then canceled, here and at the clients,
+    /// an Rst of code [`DRAINING`](kerrors::Code::DRAINING). After the same time again no connection is accepted any more, and
+    /// running handlers have [`ServerConfig::exit_wait`] to return. The remaining ones are then canceled, here and at the clients,
     /// with [`CONNECTION_CLOSED`](kerrors::Code::CONNECTION_CLOSED). A canceled handler has the grace period
     /// of its [`OnCancel`](crate::handler::OnCancel) policy; its background work in the server's
     /// [`TaskTracker`](crate::handler::TaskTracker) has that time or the exit wait again, whichever is
@@ -106,7 +106,18 @@ impl<H: Handler> Server<H> {
             () = self.accept() => return false,
             () = handed_over => {}
         }
-        // A listener resets what it has not accepted, and then a client may not know that its stream has not begun.
+        // Clients learn by refusals that the server leaves, so that few still connect when the listener closes: it resets what it
+        // has not accepted, and then a client does not know that its stream has not begun.
+        let turned_away = async {
+            self.shared.serving.turn_away().await;
+            self.listener.stop_queueing();
+            tokio::time::sleep(HANDSHAKES.min(self.shared.serving.config.handover)).await;
+        };
+        tokio::select! {
+            biased;
+            () = self.accept() => return false,
+            () = turned_away => {}
+        }
         while let Ok(Some(incoming)) = self.listener.accept_queued() {
             self.shared.clone().admit(incoming);
         }
@@ -154,6 +165,9 @@ impl<H: Handler> Server<H> {
         }
     }
 }
+
+/// How long connections are still accepted that had begun before none was to be queued: a round trip.
+const HANDSHAKES: Duration = Duration::from_millis(20);
 
 const MIN_PAUSE: Duration = Duration::from_millis(10);
 const MAX_PAUSE: Duration = Duration::from_secs(1);

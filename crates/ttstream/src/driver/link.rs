@@ -62,7 +62,7 @@ impl Shed for Link {
     fn shed(&self, part: usize) -> usize {
         let own = self.lock_connection(Connection::own_bytes);
         self.update_connection(|connection| connection.shed(part)).unwrap_or_else(|| {
-            self.close(&StreamError::new(Code::TRANSPORT_CLOSING).with_cause(NO_MEMORY));
+            self.give_up(&StreamError::new(Code::TRANSPORT_CLOSING).with_cause(NO_MEMORY));
             own
         })
     }
@@ -389,6 +389,15 @@ impl Link {
     /// [`CONNECTION_CLOSED`](kerrors::Code::CONNECTION_CLOSED).
     pub(crate) fn end_all(&self, service: &str) {
         self.update_connection(|connection| connection.end_all(service));
+    }
+
+    /// As [`close`](Self::close), because of the peer or for want of memory. A server's client is informed of the end of each
+    /// stream, as far as that can be written at once: their handlers have begun.
+    pub(super) fn give_up(&self, error: &StreamError) {
+        if let Some(service) = self.server.get() {
+            self.end_all(service);
+        }
+        self.close(error);
     }
 
     /// Ends every stream and the connection with `error`.

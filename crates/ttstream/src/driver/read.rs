@@ -207,7 +207,7 @@ impl Reader {
             Ok(held) => self.held = held,
             Err(error) => {
                 log(link.io().peer_addr(), &error, "closing connection: protocol violation by the peer");
-                link.close(&StreamError::from(&error));
+                link.give_up(&StreamError::from(&error));
             }
         }
         self.buffer.shrink();
