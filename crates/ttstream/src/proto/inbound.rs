@@ -59,8 +59,7 @@ impl Connection {
     /// # Errors
     /// The protocol violation by which the connection was closed.
     pub fn handle_read(&mut self, buf: &mut BytesMut, now: Instant) -> Result<(), ConnectionError> {
-        while self.handle_some(buf, now)? {}
-        Ok(())
+        self.handle(buf, now, usize::MAX).map(drop)
     }
 
     /// As [`handle_read`](Self::handle_read), but processes at most 64 frames that are not data: those begin and end streams,
@@ -69,9 +68,14 @@ impl Connection {
     /// # Errors
     /// The protocol violation by which the connection was closed.
     pub fn handle_some(&mut self, buf: &mut BytesMut, now: Instant) -> Result<bool, ConnectionError> {
+        self.handle(buf, now, SOME_FRAMES)
+    }
+
+    /// Processes whole frames, `left` at most that are not data. Returns whether it has stopped for that reason.
+    fn handle(&mut self, buf: &mut BytesMut, now: Instant, mut left: usize) -> Result<bool, ConnectionError> {
         self.end_stall_if_resumed(now);
         self.bytes_arrived(buf.len());
-        let (mut completed, mut left) = (false, SOME_FRAMES);
+        let mut completed = false;
         while left > 0 && !self.is_paused() && self.closed().is_none() {
             match self.read_frame(buf, now) {
                 Ok(Frame::Data) => completed = true,
@@ -88,6 +92,7 @@ impl Connection {
     }
 
     /// Processes the next frame.
+    #[inline]
     fn read_frame(&mut self, buf: &mut BytesMut, now: Instant) -> Result<Frame, ConnectionError> {
         if !self.skipped(buf) {
             return Ok(Frame::Incomplete);

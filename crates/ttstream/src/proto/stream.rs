@@ -319,6 +319,7 @@ impl Stream {
     }
 
     /// Receives a message, unless incoming messages are dropped.
+    #[inline]
     pub(super) fn receive(&mut self, message: Bytes, flow: &mut RecvFlow) {
         if self.takes_data() {
             self.recv.push(message, flow);
