@@ -178,8 +178,8 @@ fn slow_frames_do_not_include_pauses_between_frames_or_by_flow_control() {
 
 /// Headers that a peer opens streams with, and the streams that 16 MiB of them have room for.
 const HEADERS: &[(&str, With, Range<usize>)] = &[
-    ("200 KB", |seen| (0..4).fold(seen, |seen, at| seen.string(format!("k{at}"), vec![7; 50_000])), 80..90),
-    ("1,000 short pairs", |seen| (0..1000).fold(seen, |seen, at| seen.string(format!("{at}"), "")), 200..260),
+    ("200 KB", |seen| (0..4).fold(seen, |seen, at| seen.string(format!("k{at}"), vec![7; 50_000])), 40..45),
+    ("1,000 short pairs", |seen| (0..1000).fold(seen, |seen, at| seen.string(format!("{at}"), "")), 100..130),
     ("no string", |seen| seen, 300..301),
 ];
 

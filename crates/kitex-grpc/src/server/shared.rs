@@ -54,7 +54,7 @@ struct Entry<S> {
 }
 
 /// Bytes of the header lists of all streams of a connection, counted as HTTP/2 does; one list may be larger.
-const HEADER_BYTES: usize = 16 * 1024 * 1024;
+const HEADER_BYTES: usize = 8 * 1024 * 1024;
 
 impl<S> Default for Streams<S> {
     fn default() -> Self {

@@ -22,7 +22,8 @@ pub struct Config {
     /// bytes. While a stream is at its window the connection is not read, unless flow control is by
     /// [credits](Self#structfield.flow_credits). 0 counts as 1. Default: 1 MiB.
     pub stream_receive_window: usize,
-    /// Flow control: the same for all streams of the connection together. Default: 16 MiB.
+    /// Flow control: the same for all streams of the connection together. Headers of running handlers may take half as much in
+    /// addition; further streams are refused. Default: 16 MiB.
     pub receive_window: usize,
     /// The time for which a slow consumer, a stream at its window, may hold up a connection with other streams, in total:
     /// each pause counts. It is regained in four times as much time without a pause, and by the bytes that the

@@ -289,8 +289,8 @@ impl Connection {
             return Some(Code::DRAINING);
         }
         let headers = self.header_bytes.saturating_add(charge as usize);
-        // The header of the only handler is within the limits of a frame.
-        let over = self.running > 0 && headers > self.config.receive_window;
+        // The header of the only handler is within the limits of a frame. Messages have as much again.
+        let over = self.running > 0 && headers > self.config.receive_window / 2;
         (over || self.running >= self.limits.max_concurrent_streams).then_some(Code::TOO_MANY_STREAMS)
     }
 
