@@ -6,17 +6,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::{Buf, BytesMut};
-use kerrors::{CancelPath, Code, Error, RecvTimeout, Side, StreamError};
-use ttheader_codec::{EncodeError, FrameType, Limits};
+use kerrors::{Error, RecvTimeout, Side, StreamError};
+use ttheader_codec::EncodeError;
 
-use super::arrival::{Arrival, Check};
+use super::arrival::Arrival;
 use super::config::{Config, ServerLimits};
 use super::credit::Credit;
 use super::error::ConnectionError;
 use super::event::Event;
 use super::id::{StreamId, StreamKey};
-use super::method::{Frame, Method, Methods};
+use super::method::{Method, Methods};
 use super::outbound::Outbound;
 use super::peer::PeerState;
 use super::recv_flow::RecvFlow;
@@ -25,10 +24,12 @@ use super::table::Table;
 use super::timers::{Timer, Timers};
 use super::transmit::Transmit;
 use super::violations::{Violation, Violations};
-use crate::Message;
 
 mod flow;
+mod frames;
 mod openings;
+mod received;
+mod streams;
 
 /// The largest number of queued replies to protocol violations. With more, the connection is not read.
 const MAX_REPLIES: usize = 100;
@@ -283,17 +284,6 @@ impl Connection {
         self.limits.recv_timeout
     }
 
-    /// Server: returns the code to refuse a new stream with, if it is to be refused. `charge` is that of its header.
-    pub(super) fn refuses(&self, charge: u32) -> Option<Code> {
-        if self.draining {
-            return Some(Code::DRAINING);
-        }
-        let headers = self.header_bytes.saturating_add(charge as usize);
-        // The header of the only handler is within the limits of a frame. Messages have as much again.
-        let over = self.running > 0 && headers > self.config.receive_window / 2;
-        (over || self.running >= self.limits.max_concurrent_streams).then_some(Code::TOO_MANY_STREAMS)
-    }
-
     /// Counts a violation of the peer.
     ///
     /// # Errors
@@ -304,37 +294,6 @@ impl Connection {
         now: Instant,
     ) -> Result<(), ConnectionError> {
         self.violations.count(violation, now)
-    }
-
-    /// Records that `buffered` bytes are to be processed.
-    #[inline]
-    pub(super) fn bytes_arrived(&mut self, buffered: usize) {
-        self.arrival.on_bytes(buffered);
-    }
-
-    /// Records that `left` bytes remain, and whether a frame was processed. Watches how fast the next frame arrives.
-    #[inline]
-    pub(super) fn bytes_processed(&mut self, left: usize, completed: bool, now: Instant) {
-        if self.closed.is_some() {
-            return;
-        }
-        let partial = left > 0 || self.to_skip > 0;
-        if let Some(at) = self.arrival.on_processed(left, completed, partial, now) {
-            self.timers.arm(at, Timer::Arrival);
-        }
-    }
-
-    /// Checks how fast the current frame arrives.
-    ///
-    /// # Errors
-    /// Too slowly.
-    pub(super) fn check_arrival(&mut self, now: Instant) -> Result<(), ConnectionError> {
-        match self.arrival.check(self.is_paused(), now) {
-            Check::Idle => {}
-            Check::Again(at) => self.timers.arm(at, Timer::Arrival),
-            Check::TooSlow => return Err(ConnectionError::SlowFrame),
-        }
-        Ok(())
     }
 
     /// Returns the method of a name received from the peer, of no service.
@@ -349,22 +308,6 @@ impl Connection {
         name: &[u8],
     ) -> Result<Arc<Method>, EncodeError> {
         self.methods.get(service, name)
-    }
-
-    /// Skips the next `len` received bytes without buffering them.
-    pub(super) fn skip(&mut self, len: usize) {
-        self.to_skip = len;
-    }
-
-    /// Drops the bytes to be skipped from the front of `buf`. Returns whether all of them have arrived.
-    #[inline]
-    pub(super) fn skipped(&mut self, buf: &mut BytesMut) -> bool {
-        if self.to_skip > 0 {
-            let step = self.to_skip.min(buf.len());
-            buf.advance(step);
-            self.to_skip = self.to_skip.saturating_sub(step);
-        }
-        self.to_skip == 0
     }
 
     pub(super) fn peer_mut(&mut self) -> &mut PeerState {
@@ -384,90 +327,7 @@ impl Connection {
 }
 
 /// For the files above: the life of a stream.
-impl Connection {
-    /// Adds a new stream.
-    pub(super) fn insert(&mut self, stream: Stream) -> StreamKey {
-        let key = self.table.insert(stream);
-        self.credit.begin(key);
-        key
-    }
-
-    /// Server: adds a new stream, whose handler is to be run.
-    pub(super) fn accept(&mut self, stream: Stream) -> StreamKey {
-        self.running = self.running.saturating_add(1);
-        self.header_bytes = self.header_bytes.saturating_add(stream.header_charge());
-        self.count_other();
-        self.insert(stream)
-    }
-
-    /// Server: records that the handler has returned. Returns `false`, and changes nothing, if it had before.
-    pub(super) fn handler_finished(&mut self, key: StreamKey) -> bool {
-        let Some(stream) = self.table.get_mut(key) else { return false };
-        let first = stream.finish();
-        let charge = stream.header_charge();
-        if first {
-            self.running = self.running.saturating_sub(1);
-            self.header_bytes = self.header_bytes.saturating_sub(charge);
-            self.count_other();
-        }
-        first
-    }
-
-    /// Ends the stream for its handles, and wakes them. Returns `false` if it has already ended: the first
-    /// outcome stays.
-    pub(super) fn set_ended(&mut self, key: StreamKey, outcome: Result<(), Error>) -> bool {
-        let ended = self.with_recv_flow(key, |stream, flow| stream.end(outcome, flow)).flatten();
-        let Some(armed) = ended else { return false };
-        self.credit.end_burst(key);
-        self.timers.disarm(armed.deadline, Timer::Stream(key));
-        self.timers.disarm(armed.recv, Timer::Recv(key));
-        self.timers.disarm(armed.idle, Timer::Idle(key));
-        self.wake(key);
-        true
-    }
-
-    /// Records that an Rst frame was received or is to be queued. Returns `false` if one was before.
-    pub(super) fn mark_reset(&mut self, key: StreamKey) -> bool {
-        self.never_reset = false;
-        self.table.get_mut(key).is_some_and(Stream::mark_reset)
-    }
-
-    /// Stops routing frames to the stream; its handles still find it.
-    pub(super) fn unroute(&mut self, key: StreamKey) {
-        self.table.unroute(key);
-    }
-
-    pub(super) fn remove(&mut self, key: StreamKey) {
-        self.table.remove(key);
-    }
-
-    /// Removes the stream if neither frames nor handles can reach it.
-    pub(super) fn forget(&mut self, key: StreamKey) {
-        if let Some(stream) = self.table.get(key).filter(|stream| stream.is_gone()) {
-            self.causes.extend(stream.cause().cloned());
-            self.table.remove(key);
-        }
-    }
-
-    pub(super) fn remember_reset(&mut self, id: StreamId, error: StreamError, path: CancelPath) {
-        self.table.remember_reset(id, error, path);
-    }
-
-    pub(super) fn take_reset(&mut self, id: StreamId) -> Option<(StreamError, CancelPath)> {
-        self.table.take_reset(id)
-    }
-
-    /// Marks the connection as closed. Returns `false`, and changes nothing, if it was closed before.
-    pub(super) fn set_closed(&mut self, error: &StreamError) -> bool {
-        let first = self.closed.is_none();
-        if first {
-            self.closed = Some(error.clone());
-            self.count_other();
-            self.timers.disarm(self.arrival.end(), Timer::Arrival);
-        }
-        first
-    }
-}
+impl Connection {}
 
 /// For the files above: events and timers.
 impl Connection {
@@ -516,96 +376,4 @@ impl Connection {
 }
 
 /// For the files above: frames to be written.
-impl Connection {
-    /// Returns whether there is room to open a stream; if not, [`Event::Openable`] follows when there is.
-    pub(super) fn has_room(&mut self) -> bool {
-        self.outbound.has_room()
-    }
-
-    /// Returns whether there is room for a message of the stream; if not, [`Event::Writable`] follows when
-    /// there is.
-    pub(super) fn has_room_for(&mut self, key: StreamKey) -> bool {
-        let Some(stream) = self.table.get_mut(key) else { return false };
-        self.outbound.has_room_for(stream, self.credit.may_send(key))
-    }
-
-    /// Queues one message.
-    pub(super) fn write_data(&mut self, key: StreamKey, payload: &Message<'_>) -> Result<(), EncodeError> {
-        let Some(stream) = self.table.get_mut(key) else { return Ok(()) };
-        self.outbound.data(key, stream, payload)?;
-        self.count_unsent();
-        self.credit.count_sent(key, payload.as_ref().len());
-        Ok(())
-    }
-
-    /// Queues a frame of the stream, unless the connection is closed.
-    pub(super) fn write(&mut self, key: StreamKey, frame: &Frame<'_>) -> Result<(), EncodeError> {
-        let written = match self.table.get_mut(key) {
-            Some(stream) if self.closed.is_none() => {
-                self.outbound.frame(key, stream, frame, &self.config.limits)
-            }
-            _ => Ok(()),
-        };
-        self.count_unsent();
-        written
-    }
-
-    /// As [`write`](Self::write), for a frame without which the peer's end of the stream would stay open: it
-    /// is sent even if it exceeds the limits.
-    #[cold]
-    pub(super) fn write_last(&mut self, key: StreamKey, frame: &Frame<'_>) -> Result<(), EncodeError> {
-        match self.table.get_mut(key) {
-            Some(stream) if self.closed.is_none() => self.outbound.frame(key, stream, frame, &Limits::FORMAT),
-            _ => Ok(()),
-        }
-    }
-
-    /// Server: queues the stream's header frame unless it was already sent. If it cannot be encoded, its strings are
-    /// dropped, and it is still to be sent: a peer takes no message before it.
-    pub(super) fn write_header(&mut self, key: StreamKey) -> Result<(), EncodeError> {
-        let header = self.table.get_mut(key).and_then(|stream| stream.send_mut().take_header());
-        header.map_or(Ok(()), |header| {
-            let written = self.write(key, &Frame::new(FrameType::Header, &header, &[]));
-            if written.is_err() {
-                self.stream_mut(key).into_iter().for_each(|stream| stream.send_mut().drop_header());
-            }
-            written
-        })
-    }
-
-    /// Queues the frames of all streams for the next write, whatever its size: what is queued next follows them.
-    #[cold]
-    pub(super) fn flush_streams(&mut self) {
-        let served = self.outbound.flush(&mut self.table);
-        self.wake_served(&served);
-    }
-
-    /// Wakes the senders of streams whose queued frames have had a turn, and forgets those whose last frame that was.
-    #[cold]
-    fn wake_served(&mut self, served: &[StreamKey]) {
-        for &key in served {
-            if self.table.get_mut(key).is_some_and(|stream| self.outbound.wakes_sender(stream)) {
-                self.events.push_back(Event::Writable(key));
-            }
-            self.forget(key);
-        }
-    }
-
-    /// Queues a frame about the connection itself.
-    pub(super) fn notice(&mut self, method: &Method, frame: &Frame<'_>) {
-        self.outbound.notice(method, frame);
-    }
-
-    /// Queues a frame for an unknown stream.
-    pub(super) fn reply(&mut self, id: StreamId, method: &Method, frame: &Frame<'_>) {
-        self.outbound.reply(id, method, frame);
-    }
-
-    /// Drops the frames that the stream has queued.
-    pub(super) fn purge(&mut self, key: StreamKey) {
-        if let Some(stream) = self.table.get_mut(key) {
-            self.outbound.purge(stream);
-            self.count_unsent();
-        }
-    }
-}
+impl Connection {}
