@@ -36,21 +36,6 @@ fn a_handler_gets_one_canceled_event() {
     }
 }
 
-/// A message follows each header.
-#[test]
-fn frames_that_open_streams_are_processed_64_at_a_time_and_messages_do_not_count() {
-    let mut pair = Pair::new(Config::default(), Config::default());
-    let frames =
-        |id| [FrameType::Header, FrameType::Data].map(|frame_type| Seen::new(id, frame_type).encode());
-    let mut buf: bytes::BytesMut = (1..=150).flat_map(frames).flatten().collect();
-    for (opened, more) in [(64, true), (128, true), (150, false)] {
-        let now = pair.now();
-        assert_eq!(pair.server.conn.handle_some(&mut buf, now).unwrap(), more, "{opened}");
-        assert_eq!(pair.server.conn.live_streams(), opened);
-    }
-    assert!(buf.is_empty());
-}
-
 #[test]
 fn a_connection_lost_at_any_byte_delivers_earlier_messages() {
     let (mut reference, key, handler) = answered();

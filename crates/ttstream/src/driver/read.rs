@@ -39,7 +39,7 @@ const CLOSED_CHECK: Duration = Duration::from_millis(50);
 pub(super) enum Wake {
     /// A read returned this number of bytes.
     Read(io::Result<usize>),
-    /// Frames that wait in the buffer may be processed.
+    /// Flow control has resumed the connection: buffered frames may be processed.
     Resumed,
     Timer,
     Closed,
@@ -49,7 +49,7 @@ pub(super) struct Reader {
     link: Arc<Link>,
     buffer: ReadBuffer,
     timer: Timer,
-    /// There may be whole frames in the buffer: flow control has paused the connection, or other connections have their turn.
+    /// The connection is paused by flow control, possibly with whole frames in the buffer.
     held: bool,
     /// When to check next whether the peer has closed the connection, while it is paused.
     check_at: Option<Instant>,
@@ -176,10 +176,6 @@ impl Reader {
         if since.is_some() {
             self.link.uncork();
         }
-        if self.held {
-            // Which also looks for what has arrived on other connections.
-            yield_now().await;
-        }
     }
 
     /// Yields to the task that was woken. If that takes long, earlier responses are written without further
@@ -198,13 +194,13 @@ impl Reader {
         let now = clock::now();
         let (result, outcome) = link.update_read(|state| {
             state.received = true;
-            let result = state.connection.handle_some(buffer.bytes(), now);
+            let result = state.connection.handle_read(buffer.bytes(), now);
             state.connection.set_partial_bytes(buffer.len());
             state.scheduler.on_received(state.connection.live_streams());
-            result.map(|more| more || state.connection.is_paused())
+            result.map(|()| state.connection.is_paused())
         });
         match result {
-            Ok(held) => self.held = held,
+            Ok(paused) => self.held = paused,
             Err(error) => {
                 log(link.io().peer_addr(), &error, "closing connection: protocol violation by the peer");
                 link.give_up(&StreamError::from(&error));

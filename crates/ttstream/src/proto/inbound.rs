@@ -23,10 +23,6 @@ use crate::{Metadata, status};
 /// most eight times its size alive.
 const COPY_BELOW: usize = 8 * 1024;
 
-/// Frames other than data that are processed before other connections have their turn: those of a peer that opens and resets
-/// streams take about 0.1 ms.
-const SOME_FRAMES: usize = 64;
-
 /// The largest payload of a meta frame that is kept, in bytes.
 const MAX_META: usize = 8 * 1024;
 
@@ -39,15 +35,6 @@ const PAIR: usize = 64;
 /// The exception that an Rst frame without a readable payload stands for, as in Kitex.
 const DEFAULT_RST: (i32, &str) = (13, "rst");
 
-/// The frame that was processed.
-enum Frame {
-    /// A message of a stream.
-    Data,
-    Other,
-    /// None: it has not completely arrived.
-    Incomplete,
-}
-
 impl Connection {
     /// Processes all whole frames of the received bytes in `buf`, or, if the connection gets
     /// [paused](Self::is_paused), those until then. To be called again after
@@ -59,28 +46,13 @@ impl Connection {
     /// # Errors
     /// The protocol violation by which the connection was closed.
     pub fn handle_read(&mut self, buf: &mut BytesMut, now: Instant) -> Result<(), ConnectionError> {
-        self.handle(buf, now, usize::MAX).map(drop)
-    }
-
-    /// As [`handle_read`](Self::handle_read), but processes at most 64 frames that are not data: those begin and end streams,
-    /// which takes longer. Returns whether it has stopped for that reason: to be called again, after other connections.
-    ///
-    /// # Errors
-    /// The protocol violation by which the connection was closed.
-    pub fn handle_some(&mut self, buf: &mut BytesMut, now: Instant) -> Result<bool, ConnectionError> {
-        self.handle(buf, now, SOME_FRAMES)
-    }
-
-    /// Processes whole frames, `left` at most that are not data. Returns whether it has stopped for that reason.
-    fn handle(&mut self, buf: &mut BytesMut, now: Instant, mut left: usize) -> Result<bool, ConnectionError> {
         self.end_stall_if_resumed(now);
         self.bytes_arrived(buf.len());
         let mut completed = false;
-        while left > 0 && !self.is_paused() && self.closed().is_none() {
+        while !self.is_paused() && self.closed().is_none() {
             match self.read_frame(buf, now) {
-                Ok(Frame::Data) => completed = true,
-                Ok(Frame::Other) => (completed, left) = (true, left.saturating_sub(1)),
-                Ok(Frame::Incomplete) => break,
+                Ok(true) => completed = true,
+                Ok(false) => break,
                 Err(error) => {
                     self.handle_closed(&StreamError::from(&error));
                     return Err(error);
@@ -88,18 +60,17 @@ impl Connection {
             }
         }
         self.bytes_processed(buf.len(), completed, now);
-        Ok(left == 0)
+        Ok(())
     }
 
-    /// Processes the next frame.
-    #[inline]
-    fn read_frame(&mut self, buf: &mut BytesMut, now: Instant) -> Result<Frame, ConnectionError> {
+    /// Processes the next frame. Returns `false` if it has not completely arrived.
+    fn read_frame(&mut self, buf: &mut BytesMut, now: Instant) -> Result<bool, ConnectionError> {
         if !self.skipped(buf) {
-            return Ok(Frame::Incomplete);
+            return Ok(false);
         }
         let header = match peek_frame(buf, &self.config().limits) {
             Ok(Some(header)) => header,
-            Ok(None) => return Ok(Frame::Incomplete),
+            Ok(None) => return Ok(false),
             Err(error) if error.is_over_limit() => return self.pass_over(buf, &error, now),
             Err(error) => return Err(error.into()),
         };
@@ -112,7 +83,7 @@ impl Connection {
             let payload = buf.get(header_len..frame_len).unwrap_or_default();
             self.handle_connection_frame(&header, payload, now)?;
             buf.advance(frame_len);
-            return Ok(Frame::Other);
+            return Ok(true);
         };
         match header.frame_type() {
             Some(FrameType::Data) => match self.data_target(id, &header)? {
@@ -120,7 +91,6 @@ impl Connection {
                     buf.advance(header_len);
                     let message = take_payload(buf, payload_len);
                     self.handle_data(key, message, now)?;
-                    return Ok(Frame::Data);
                 }
                 None => {
                     self.count_violation(Violation::Unwanted(frame_len), now)?;
@@ -137,14 +107,15 @@ impl Connection {
                 buf.advance(frame_len);
             }
         }
-        Ok(Frame::Other)
+        Ok(true)
     }
 
-    /// Skips a frame that exceeds a limit, and ends its stream.
+    /// Skips a frame that exceeds a limit, and ends its stream. Returns `false` if its header has not
+    /// completely arrived.
     #[cold]
-    fn pass_over(&mut self, buf: &[u8], error: &DecodeError, now: Instant) -> Result<Frame, ConnectionError> {
+    fn pass_over(&mut self, buf: &[u8], error: &DecodeError, now: Instant) -> Result<bool, ConnectionError> {
         let limits: Limits = self.config().limits;
-        let Some(oversize) = peek_oversize(buf, &limits)? else { return Ok(Frame::Incomplete) };
+        let Some(oversize) = peek_oversize(buf, &limits)? else { return Ok(false) };
         let Oversize { flags, sequence_id, frame_len, header } = oversize;
         if !flags.contains(Flags::STREAMING) {
             return Err(ConnectionError::NotStreaming(flags.bits()));
@@ -154,7 +125,7 @@ impl Connection {
             self.handle_oversize(id, header.as_ref(), error)?;
         }
         self.skip(frame_len);
-        Ok(Frame::Other)
+        Ok(true)
     }
 
     /// Ends the stream of a skipped frame. If the header itself is over a limit, the stream is known but not
