@@ -9,7 +9,6 @@ use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Mutex, mpsc};
-use tracing::debug;
 
 use super::tcp;
 use crate::BoxFuture;
@@ -22,9 +21,6 @@ pub trait Listener: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// The system's. The server logs it and tries again after a pause.
     fn accept(&self) -> BoxFuture<'_, io::Result<Incoming>>;
-
-    /// Called shortly before the server that shuts down drops its listener: no more connections are to be queued. Default: nothing.
-    fn stop_queueing(&self) {}
 
     /// Returns a connection that waits to be accepted, `None` if there is none. Called until then, before a server that shuts down
     /// drops its listener. Default: `None`, so that those that wait are lost.
@@ -111,30 +107,6 @@ impl Listener for TcpListener {
     }
 }
 
-/// A listener that nobody else has, as one may have that a user passes.
-#[derive(Debug)]
-struct OwnTcp(TcpListener);
-
-impl Listener for OwnTcp {
-    fn accept(&self) -> BoxFuture<'_, io::Result<Incoming>> {
-        Listener::accept(&self.0)
-    }
-
-    fn stop_queueing(&self) {
-        if let Err(error) = tcp::stop_queueing(&SockRef::from(&self.0)) {
-            debug!(%error, "the listener queues connections until it is closed");
-        }
-    }
-
-    fn accept_queued(&self) -> io::Result<Option<Incoming>> {
-        self.0.accept_queued()
-    }
-
-    fn local_addr(&self) -> io::Result<Address> {
-        Listener::local_addr(&self.0)
-    }
-}
-
 #[cfg(unix)]
 impl Listener for UnixListener {
     fn accept(&self) -> BoxFuture<'_, io::Result<Incoming>> {
@@ -154,10 +126,6 @@ impl Listener for UnixListener {
 impl Listener for Box<dyn Listener> {
     fn accept(&self) -> BoxFuture<'_, io::Result<Incoming>> {
         (**self).accept()
-    }
-
-    fn stop_queueing(&self) {
-        (**self).stop_queueing();
     }
 
     fn accept_queued(&self) -> io::Result<Option<Incoming>> {
@@ -180,7 +148,7 @@ pub async fn bind(address: &str) -> io::Result<Box<dyn Listener>> {
         Some(path) => Ok(Box::new(bind_unix(path).await?)),
         #[cfg(not(unix))]
         Some(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no Unix sockets")),
-        None => Ok(Box::new(OwnTcp(tcp::listen(address).await?))),
+        None => Ok(Box::new(tcp::listen(address).await?)),
     }
 }
 

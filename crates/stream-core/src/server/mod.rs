@@ -108,15 +108,10 @@ impl<H: Handler> Server<H> {
         }
         // Clients learn by refusals that the server leaves, so that few still connect when the listener closes: it resets what it
         // has not accepted, and then a client does not know that its stream has not begun.
-        let turned_away = async {
-            self.shared.serving.turn_away().await;
-            self.listener.stop_queueing();
-            tokio::time::sleep(HANDSHAKES.min(self.shared.serving.config.handover)).await;
-        };
         tokio::select! {
             biased;
             () = self.accept() => return false,
-            () = turned_away => {}
+            () = self.shared.serving.turn_away() => {}
         }
         while let Ok(Some(incoming)) = self.listener.accept_queued() {
             self.shared.clone().admit(incoming);
@@ -165,9 +160,6 @@ impl<H: Handler> Server<H> {
         }
     }
 }
-
-/// How long connections are still accepted that had begun before none was to be queued: a round trip.
-const HANDSHAKES: Duration = Duration::from_millis(20);
 
 const MIN_PAUSE: Duration = Duration::from_millis(10);
 const MAX_PAUSE: Duration = Duration::from_secs(1);

@@ -42,29 +42,6 @@ pub(super) fn accept_queued(listener: &SockRef<'_>) -> io::Result<Option<Socket>
     }
 }
 
-/// Lets the system drop the first packet of further connections: their clients send it again, and are refused once the listener
-/// is closed. No connection can then be queued between the last accept and the close. Linux alone can do so.
-#[cfg(target_os = "linux")]
-pub(super) fn stop_queueing(listener: &SockRef<'_>) -> io::Result<()> {
-    use socket2::SockFilter;
-
-    const FLAGS: u32 = 13;
-    const SYN: u32 = 2;
-    // Loads a byte; compares its bits; returns how much of the packet is kept.
-    let [load, has, keep] = [0x30, 0x45, 0x06];
-    listener.attach_filter(&[
-        SockFilter::new(load, 0, 0, FLAGS),
-        SockFilter::new(has, 0, 1, SYN),
-        SockFilter::new(keep, 0, 0, 0),
-        SockFilter::new(keep, 0, 0, u32::MAX),
-    ])
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(super) fn stop_queueing(_: &SockRef<'_>) -> io::Result<()> {
-    Ok(())
-}
-
 fn listen_everywhere(port: u16) -> io::Result<TcpListener> {
     // A system without IPv6 has IPv4 alone.
     let both = TcpSocket::new_v6().and_then(|socket| {
