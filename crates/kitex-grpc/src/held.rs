@@ -60,7 +60,7 @@ impl Memory {
         }
     }
 
-    pub(crate) fn is_limited(&self) -> bool {
+    fn is_limited(&self) -> bool {
         self.budget.limit().is_some()
     }
 
@@ -77,9 +77,11 @@ impl Memory {
         Bytes::from_owner(Message { bytes: message, unsent })
     }
 
-    /// Sets the bytes that the writer has.
-    pub(crate) fn set_waiting(&self, bytes: usize) {
-        self.waiting.store(bytes, Ordering::Relaxed);
+    /// Sets the bytes that the writer has, which `waiting` returns, if there is a limit.
+    pub(crate) fn set_waiting(&self, waiting: impl FnOnce() -> usize) {
+        if self.is_limited() {
+            self.waiting.store(waiting(), Ordering::Relaxed);
+        }
     }
 
     /// Has the connection measured: messages of a stream wait for the peer's window.

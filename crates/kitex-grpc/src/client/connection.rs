@@ -171,9 +171,7 @@ async fn drive(guard: Guard, mut connection: h2::client::Connection<Socket, Byte
         if polled.is_pending() {
             link.watch.register(cx);
             let held = || link.all().iter().map(|stream| stream.held()).sum();
-            if link.memory.is_limited() {
-                link.memory.set_waiting(writer.waiting());
-            }
+            link.memory.set_waiting(|| writer.waiting());
             gauge.poll(cx, &link.memory, link.wire.bytes(), false, || 0, held);
         }
         polled

@@ -201,9 +201,7 @@ impl Driver {
         // A client whose window is used up when it is made smaller sends nothing until it is made larger again.
         let watches = self.tight;
         let Self { shared, gauge, wire, writer, .. } = self;
-        if shared.memory.is_limited() {
-            shared.memory.set_waiting(writer.waiting());
-        }
+        shared.memory.set_waiting(|| writer.waiting());
         let (other, held) =
             (|| shared.header_bytes(), || shared.all().iter().map(|stream| stream.held()).sum());
         let measured = gauge.poll(cx, &shared.memory, wire.bytes(), watches, other, held);

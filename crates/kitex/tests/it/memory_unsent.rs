@@ -1,4 +1,4 @@
-//! What the memory budget counts beside messages that nobody takes, by each transport: header lists of running handlers, and what
+//! What the memory budget counts beside messages that were received and not taken, by each transport: header lists of running handlers, and what
 //! waits to be written because a client does not read. In virtual time.
 
 use std::sync::{Arc, Mutex};

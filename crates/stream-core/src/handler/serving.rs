@@ -216,14 +216,17 @@ impl<H> ServerInner<H> {
 
     /// Notifies clients that the server shuts down, and serves what they have sent meanwhile.
     pub(crate) async fn hand_over(&self) {
-        self.phase.send_replace(Phase::HandingOver);
-        // Ends early if there are no connections, or none are left.
-        let _ = timeout(self.config.handover, self.phase.closed()).await;
+        self.enter(Phase::HandingOver).await;
     }
 
     /// Refuses new streams, for as long as clients had to leave.
     pub(crate) async fn turn_away(&self) {
-        self.phase.send_replace(Phase::Draining);
+        self.enter(Phase::Draining).await;
+    }
+
+    /// Gives clients the handover time in `phase`. Ends early if there are no connections, or none are left.
+    async fn enter(&self, phase: Phase) {
+        self.phase.send_replace(phase);
         let _ = timeout(self.config.handover, self.phase.closed()).await;
     }
 

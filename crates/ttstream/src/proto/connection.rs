@@ -326,9 +326,6 @@ impl Connection {
     }
 }
 
-/// For the files above: the life of a stream.
-impl Connection {}
-
 /// For the files above: events and timers.
 impl Connection {
     pub(super) fn push_event(&mut self, event: Event) {
@@ -374,6 +371,3 @@ impl Connection {
         self.arm(at, Timer::Idle(key));
     }
 }
-
-/// For the files above: frames to be written.
-impl Connection {}

@@ -59,7 +59,7 @@ impl ClientStream {
     }
 
     /// Returns why nothing can be sent: what the server has ended the stream with, if it has sent nothing else, though
-    /// nobody has received it yet.
+    /// no Recv has returned it yet.
     fn send_error(&self, mut state: MutexGuard<'_, State>) -> Error {
         let mut cx = Context::from_waker(Waker::noop());
         let mut receiver = None;
@@ -97,7 +97,7 @@ impl ClientStream {
     }
 
     /// Cancels the stream if its direction to the server is still open. A stream that the server has ended, or whose
-    /// connection was lost, is not canceled, though nobody has received that end yet: Recv returns it.
+    /// connection was lost, is not canceled, though no Recv has returned that end yet: the next one does.
     pub(in crate::client) fn abandon_send(&self, reason: &CancelReason) {
         let mut state = self.state.lock();
         let State { send: Some(send), closed: false, is_refused: false, .. } = &mut *state else { return };

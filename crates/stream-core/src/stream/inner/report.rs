@@ -1,4 +1,4 @@
-//! What observers, spans and callbacks of users are told of a stream: metas, the header of the response, the end.
+//! Reports a stream to observers, spans and callbacks of users: metas, the header of the response, the end.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
