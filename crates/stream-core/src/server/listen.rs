@@ -197,11 +197,16 @@ const BACKLOG: usize = 128;
 impl MemoryListener {
     /// Returns a listener and a connector to it.
     pub fn new() -> (Self, MemoryConnector) {
-        let (outgoing, incoming) = mpsc::channel(BACKLOG);
         let (end, _) = Io::pair(1);
-        let address = end.local_addr().clone();
-        let connector = MemoryConnector { outgoing: Arc::new(outgoing) };
-        (Self { address, incoming: Mutex::new(incoming) }, connector)
+        let (listener, outgoing) = Self::bound_to(end.local_addr().clone());
+        (listener, MemoryConnector { outgoing: Arc::new(outgoing) })
+    }
+
+    /// Returns a listener at `address`, and what connections are sent to it through.
+    #[doc(hidden)]
+    pub fn bound_to(address: Address) -> (Self, mpsc::Sender<Io>) {
+        let (outgoing, incoming) = mpsc::channel(BACKLOG);
+        (Self { address, incoming: Mutex::new(incoming) }, outgoing)
     }
 }
 
@@ -210,7 +215,7 @@ impl Listener for MemoryListener {
         Box::pin(async {
             match self.incoming.lock().await.recv().await {
                 Some(io) => Ok(io.into()),
-                // No connector is left, so there will be no more connections.
+                // None can connect any more.
                 None => std::future::pending().await,
             }
         })

@@ -1,7 +1,6 @@
 //! The simulated network as a scenario uses it: listeners, connectors, links and single faults.
 
 use std::fmt;
-use std::future::pending;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +8,8 @@ use std::time::Duration;
 use stream_core::BoxFuture;
 use stream_core::client::{Connector, PoolKind};
 use stream_core::io::{Address, Io};
-use stream_core::server::{Incoming, Listener};
+use stream_core::server::{Listener, MemoryListener};
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, mpsc};
 use tokio::time::sleep;
 
 use super::connection::{Connection, Side};
@@ -23,8 +21,6 @@ use crate::client::ClientBuilder;
 use crate::server::{BindError, ServerBuilder};
 use crate::testing::server::TestServer;
 
-/// The largest number of connections that wait to be accepted, as in `MemoryListener`.
-const BACKLOG: usize = 128;
 /// Ports of servers whose address has none, and of clients: only shown.
 const SERVER_PORT: u16 = 8888;
 const CLIENT_PORT: u16 = 40_000;
@@ -82,13 +78,12 @@ impl Simulation {
 
     /// Returns a listener at `address`, for [`ServerBuilder::listen`].
     pub fn listener(&self, address: &str) -> impl Listener + use<> {
-        let (accepts, incoming) = mpsc::channel(BACKLOG);
         let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(SERVER_PORT);
-        let ip = self.shared.update(|world| {
+        self.shared.update(|world| {
+            let (listener, accepts) = MemoryListener::bound_to(world.ip(host_of(address), port));
             world.listen(address, accepts);
-            world.ip(host_of(address), port)
-        });
-        SimulatedListener { address: ip, incoming: Mutex::new(incoming) }
+            listener
+        })
     }
 
     /// Returns a connector that dials from `host`, for [`ClientBuilder::connector`].
@@ -195,33 +190,6 @@ impl Simulation {
 impl fmt::Debug for Simulation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Simulation").field("seed", &self.seed).finish_non_exhaustive()
-    }
-}
-
-#[derive(Debug)]
-struct SimulatedListener {
-    address: Address,
-    incoming: Mutex<mpsc::Receiver<Io>>,
-}
-
-impl Listener for SimulatedListener {
-    fn accept(&self) -> BoxFuture<'_, io::Result<Incoming>> {
-        Box::pin(async {
-            match self.incoming.lock().await.recv().await {
-                Some(io) => Ok(io.into()),
-                // Another server has replaced this one.
-                None => pending().await,
-            }
-        })
-    }
-
-    fn accept_queued(&self) -> io::Result<Option<Incoming>> {
-        let next = self.incoming.try_lock().ok().and_then(|mut incoming| incoming.try_recv().ok());
-        Ok(next.map(Incoming::from))
-    }
-
-    fn local_addr(&self) -> io::Result<Address> {
-        Ok(self.address.clone())
     }
 }
 
