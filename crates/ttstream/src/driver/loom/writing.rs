@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use kerrors::{Code, Side};
+use loom::thread::JoinHandle;
 
 use super::model::{Model, Peer};
 use super::{assert_nothing_queued, code, front};
@@ -21,6 +22,26 @@ fn spent() -> (Arc<Model>, StreamKey) {
         assert!(link.poll_send(&Count::new(), key).is_ready());
     }
     (link, key)
+}
+
+/// Returns a client's connection with one stream, of which nothing is queued.
+fn idle() -> (Arc<Model>, StreamKey) {
+    let link = front();
+    let key = link.open();
+    link.settle();
+    (link, key)
+}
+
+/// As [`idle`], after three consecutive sends: the last is written by the task.
+fn woken() -> (Arc<Model>, StreamKey) {
+    let (link, key) = idle();
+    (0..3).for_each(|_| assert!(link.poll_send(&Count::new(), key).is_ready()));
+    (link, key)
+}
+
+/// Sends a message that is a whole batch, in a thread of its own.
+fn sending_whole_batch(link: &Arc<Model>, key: StreamKey) -> JoinHandle<()> {
+    link.doing(move |link| assert!(link.poll_send_of(&Count::new(), key, &[0; 64 * 1024]).is_ready()))
 }
 
 #[test]
@@ -67,13 +88,8 @@ fn scheduler_writer_task_writes_what_a_sender_leaves() {
 #[test]
 fn scheduler_sender_with_a_whole_batch_does_not_wait_for_the_task() {
     check(|| {
-        let link = front();
-        let key = link.open();
-        link.settle();
-        // Three consecutive sends: the last is written by the task.
-        (0..3).for_each(|_| assert!(link.poll_send(&Count::new(), key).is_ready()));
-        let sending = link
-            .doing(move |link| assert!(link.poll_send_of(&Count::new(), key, &[0; 64 * 1024]).is_ready()));
+        let (link, key) = woken();
+        let sending = sending_whole_batch(&link, key);
         assert!(link.poll_send(&Count::new(), key).is_ready());
         link.poll_writer();
         sending.join().unwrap();
@@ -84,12 +100,8 @@ fn scheduler_sender_with_a_whole_batch_does_not_wait_for_the_task() {
 #[test]
 fn scheduler_sender_with_a_whole_batch_writes_before_the_task_runs() {
     check(|| {
-        let link = front();
-        let key = link.open();
-        link.settle();
-        (0..3).for_each(|_| assert!(link.poll_send(&Count::new(), key).is_ready()));
-        let sending = link
-            .doing(move |link| assert!(link.poll_send_of(&Count::new(), key, &[0; 64 * 1024]).is_ready()));
+        let (link, key) = woken();
+        let sending = sending_whole_batch(&link, key);
         assert!(link.poll_send(&Count::new(), key).is_ready());
         sending.join().unwrap();
         let mut peer = Peer::new(Side::Server);
@@ -105,10 +117,7 @@ fn scheduler_sender_with_a_whole_batch_writes_before_the_task_runs() {
 #[test]
 fn scheduler_writer_task_does_not_begin_while_a_sender_writes() {
     check(|| {
-        let link = front();
-        let key = link.open();
-        link.settle();
-        (0..3).for_each(|_| assert!(link.poll_send(&Count::new(), key).is_ready()));
+        let (link, key) = woken();
         let sending = [64 * 1024, 1].map(|len| {
             link.doing(move |link| assert!(link.poll_send_of(&Count::new(), key, &vec![0; len]).is_ready()))
         });
@@ -123,9 +132,7 @@ fn scheduler_writer_task_does_not_begin_while_a_sender_writes() {
 fn scheduler_sender_takes_the_lock_three_times() {
     const OF_THE_WIRE: usize = 1;
     check(|| {
-        let link = front();
-        let key = link.open();
-        link.settle();
+        let (link, key) = idle();
         let before = releases();
         assert!(link.poll_send(&Count::new(), key).is_ready());
         assert_eq!(releases() - before, 3 + OF_THE_WIRE);
@@ -148,9 +155,7 @@ fn scheduler_writer_task_writes_what_is_queued_while_it_writes() {
 #[test]
 fn scheduler_writes_all_frames_of_two_senders_of_one_stream() {
     check(|| {
-        let link = front();
-        let key = link.open();
-        link.settle();
+        let (link, key) = idle();
         let sending = link.doing(move |link| assert!(link.poll_send(&Count::new(), key).is_ready()));
         assert!(link.poll_send(&Count::new(), key).is_ready());
         sending.join().unwrap();
