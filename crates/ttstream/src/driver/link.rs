@@ -2,7 +2,6 @@
 //! that nothing is called under it, and writes made by a sender itself.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, Waker, ready};
@@ -23,7 +22,7 @@ use stream_core::io::{Address, Io, Output, write_ready};
 use stream_core::memory::{NO_MEMORY, Shed};
 #[cfg(feature = "tokio")]
 use stream_core::observe::{Inspect, StreamView};
-use stream_core::rt::{Spawner, log, poll_proceed, sleep};
+use stream_core::rt::{Spawner, poll_proceed, sleep};
 
 use crate::cancel::{Cascade, Label, Reason, Scope, Target};
 #[cfg(feature = "tokio")]
@@ -31,6 +30,8 @@ use crate::proto::StreamSnapshot;
 use crate::proto::{Connection, Finish, Method, Open, StreamKey, Transmit};
 use crate::sync::Mutex;
 use crate::{Message, Metadata};
+
+mod ends;
 
 /// One connection and its byte stream.
 pub(crate) struct Link {
@@ -368,62 +369,6 @@ impl Link {
         self.update(|state| state.refuse(key, error, scope)).run();
     }
 
-    /// Refuses new streams, and closes the connection when no stream is left and all queued data is written.
-    pub(crate) fn retire(&self) {
-        self.update(State::retire);
-    }
-
-    /// Begins the graceful shutdown of a server's connection: refuses new streams, and closes the connection
-    /// when no stream is left.
-    pub(crate) fn drain(&self) {
-        self.update(|state| state.drain(false));
-    }
-
-    /// Begins the graceful shutdown of a server's connection: refuses new streams. The connection stays open, so that a stream
-    /// that crosses the notice is refused too, until [`drain`](Self::drain).
-    pub(crate) fn turn_away(&self) {
-        self.update(|state| state.drain(true));
-    }
-
-    /// Ends every open stream, here and at the peer, with
-    /// [`CONNECTION_CLOSED`](kerrors::Code::CONNECTION_CLOSED).
-    pub(crate) fn end_all(&self, service: &str) {
-        self.update_connection(|connection| connection.end_all(service));
-    }
-
-    /// As [`close`](Self::close), because of the peer or for want of memory. A server's client is informed of the end of each
-    /// stream, as far as that can be written at once: their handlers have begun.
-    pub(super) fn give_up(&self, error: &StreamError) {
-        if let Some(service) = self.server.get() {
-            self.end_all(service);
-        }
-        self.close(error);
-    }
-
-    /// Ends every stream and the connection with `error`.
-    pub(crate) fn close(&self, error: &StreamError) {
-        self.close_by(|state, now| state.close(error, now));
-    }
-
-    /// As [`close`](Self::close), because the byte stream was lost.
-    pub(super) fn lose(&self, error: &StreamError) {
-        self.close_by(|state, now| state.lose(error, now));
-    }
-
-    fn close_by(&self, close: impl FnOnce(&mut State, Instant) -> Vec<Waker>) {
-        let now = clock::now();
-        let wakers = self.update(|state| close(state, now));
-        wakers.into_iter().for_each(Waker::wake);
-        if let Err(error) = self.io.shutdown() {
-            log(self.io.peer_addr(), &error, "connection was closed already");
-        }
-    }
-
-    /// Waits until the connection is closed.
-    pub(crate) async fn closed(&self) {
-        poll_fn(|cx| self.lock(|state| state.poll_closed(cx))).await;
-    }
-
     /// Returns whether new streams may be opened.
     pub(crate) fn is_open(&self) -> bool {
         self.lock(|state| state.is_open())
@@ -433,11 +378,6 @@ impl Link {
     pub(crate) fn is_full(&self) -> bool {
         let now = clock::now();
         self.lock(|state| state.connection.is_full(now))
-    }
-
-    /// Asks the client to send nothing new on this connection.
-    pub(crate) fn hand_over(&self) {
-        self.update_connection(Connection::hand_over);
     }
 
     /// Returns the error that the connection was lost with, if that was before anything was received and was
