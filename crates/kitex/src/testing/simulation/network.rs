@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use stream_core::BoxFuture;
 use stream_core::client::{Connector, PoolKind};
-use stream_core::io::{Address, Io};
+use stream_core::io::Io;
 use stream_core::server::{Listener, MemoryListener};
 use tokio::runtime::Handle;
 use tokio::time::sleep;
