@@ -3,14 +3,12 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hickory_resolver::proto::rr::Name;
-use stream_core::client::{Discover, InstanceSet, SharedInstances};
-use tokio::runtime::Handle;
-use tokio::task::AbortHandle;
+use stream_core::client::{Discover, InstanceSet, WatchedInstances};
 
 use crate::follow::{Query, follow};
 
@@ -43,13 +41,9 @@ use crate::follow::{Query, follow};
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct SrvInstances(Arc<Source>);
-
-struct Source {
-    query: Query,
-    instances: SharedInstances,
-    /// The task that looks the name up, once there is a call.
-    task: Mutex<Option<AbortHandle>>,
+pub struct SrvInstances {
+    query: Arc<Query>,
+    instances: WatchedInstances,
 }
 
 /// The longest time between two lookups.
@@ -69,49 +63,33 @@ impl SrvInstances {
     /// domains, and `/etc/hosts` is not read. Without any server all lookups fail. To be called before the source is used.
     #[must_use]
     pub fn with_servers(self, servers: impl IntoIterator<Item = SocketAddr>) -> Self {
-        Self::of(Query { servers: Some(servers.into_iter().collect()), ..self.0.query.clone() })
+        Self::of(Query { servers: Some(servers.into_iter().collect()), ..(*self.query).clone() })
     }
 
     /// Returns a source that looks records up again after `interval` even if their time to live is longer. At least 1 s.
     /// Default: 5 min. To be called before the source is used.
     #[must_use]
     pub fn max_interval(self, interval: Duration) -> Self {
-        Self::of(Query { max_interval: interval, ..self.0.query.clone() })
+        Self::of(Query { max_interval: interval, ..(*self.query).clone() })
     }
 
     fn of(query: Query) -> Self {
-        Self(Arc::new(Source { query, instances: SharedInstances::default(), task: Mutex::default() }))
+        let query = Arc::new(query);
+        let followed = query.clone();
+        let instances = WatchedInstances::new(move |instances| follow((*followed).clone(), instances));
+        Self { query, instances }
     }
 }
 
 impl Discover for SrvInstances {
     fn poll_instances(&self, cx: &mut Context<'_>, seen: Option<u64>) -> Poll<InstanceSet> {
-        let Source { query, instances, task } = &*self.0;
-        // A task ends with its runtime. Outside of a runtime the next call begins another.
-        let is_missing = {
-            let task = task.lock().unwrap_or_else(PoisonError::into_inner);
-            task.as_ref().is_none_or(AbortHandle::is_finished)
-        };
-        if is_missing && let Ok(runtime) = Handle::try_current() {
-            let begun = runtime.spawn(follow(query.clone(), instances.clone())).abort_handle();
-            // Another call may have begun one meanwhile.
-            let other = task.lock().unwrap_or_else(PoisonError::into_inner).replace(begun);
-            other.into_iter().for_each(|other| other.abort());
-        }
-        instances.poll_instances(cx, seen)
-    }
-}
-
-impl Drop for Source {
-    fn drop(&mut self) {
-        let task = self.task.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        task.into_iter().for_each(|task| task.abort());
+        self.instances.poll_instances(cx, seen)
     }
 }
 
 impl fmt::Debug for SrvInstances {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Query { name, servers, max_interval } = &self.0.query;
+        let Query { name, servers, max_interval } = &*self.query;
         let mut fields = f.debug_struct("SrvInstances");
         fields.field("name", &name.to_string()).field("servers", servers).field("max_interval", max_interval);
         fields.finish_non_exhaustive()
@@ -132,39 +110,5 @@ fn parse(text: &str) -> io::Result<Name> {
         Ok(name) if name.num_labels() > 0 => Ok(name),
         Ok(_) => Err(invalid(&"it is empty")),
         Err(fault) => Err(invalid(&fault)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::task::Waker;
-
-    use super::*;
-
-    fn task(source: &SrvInstances) -> AbortHandle {
-        let polled = source.poll_instances(&mut Context::from_waker(Waker::noop()), None);
-        assert!(polled.is_pending());
-        source.0.task.lock().unwrap().clone().unwrap()
-    }
-
-    #[test]
-    fn srv_instances_outlive_a_runtime_and_end_with_their_last_clone() {
-        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        // Nothing is sent, since there is no server.
-        let source = SrvInstances::new("_chat._tcp.example.internal").unwrap().with_servers([]);
-        assert!(source.0.task.lock().unwrap().is_none());
-        let first = runtime().block_on(async { task(&source) });
-        assert!(first.is_finished(), "its runtime has ended");
-        runtime().block_on(async {
-            let other = source.clone();
-            let task = task(&source);
-            drop(source);
-            tokio::task::yield_now().await;
-            assert!(!task.is_finished());
-            drop(other);
-            while !task.is_finished() {
-                tokio::task::yield_now().await;
-            }
-        });
     }
 }

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use stream_core::client::{Discover, Instance, InstanceSet, SharedInstances};
+use stream_core::client::{Discover, Instance, InstanceSet, SharedInstances, WatchedInstances};
 use tokio::runtime::Handle;
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::warn;
 
@@ -22,41 +21,24 @@ const LAST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The instances of a service in etcd, for the client's `addresses`. Clones are the same source.
 #[derive(Clone, Debug)]
-pub struct EtcdInstances {
-    instances: SharedInstances,
-    _task: Arc<Task>,
-}
-
-/// The task that follows the instances.
-#[derive(Debug)]
-struct Task(AbortHandle);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
+pub struct EtcdInstances(WatchedInstances);
 
 impl EtcdInstances {
     pub(crate) fn start(gateway: Arc<Gateway>, prefix: String, resync: Duration) -> Result<Self, EtcdError> {
-        let runtime = Handle::try_current().map_err(|_| EtcdError::NoRuntime)?;
-        let instances = SharedInstances::default();
-        let follower = Follower {
-            gateway,
-            prefix,
-            resync,
-            instances: instances.clone(),
-            known: None,
-            pause: FIRST_PAUSE,
-        };
-        let task = Arc::new(Task(runtime.spawn(follower.follow()).abort_handle()));
-        Ok(Self { instances, _task: task })
+        Handle::try_current().map_err(|_| EtcdError::NoRuntime)?;
+        let watched = WatchedInstances::new(move |instances| {
+            let (gateway, prefix) = (gateway.clone(), prefix.clone());
+            Follower { gateway, prefix, resync, instances, known: None, pause: FIRST_PAUSE }.follow()
+        });
+        // Begins to read at once: the first call need not wait for that.
+        let _ = watched.poll_instances(&mut Context::from_waker(Waker::noop()), None);
+        Ok(Self(watched))
     }
 }
 
 impl Discover for EtcdInstances {
     fn poll_instances(&self, cx: &mut Context<'_>, seen: Option<u64>) -> Poll<InstanceSet> {
-        self.instances.poll_instances(cx, seen)
+        self.0.poll_instances(cx, seen)
     }
 }
 

@@ -127,7 +127,8 @@ impl ClientBuilder {
 
     /// Sets the source of the service's instances: a list ([`StaticAddresses`]), a file
     /// ([`InstanceFile`](super::InstanceFile)), the addresses of a DNS name ([`DnsInstances`](super::DnsInstances)), what the
-    /// program sets ([`SharedInstances`](super::SharedInstances)), or a service registry.
+    /// program sets ([`SharedInstances`](super::SharedInstances)), what a task of your own asks or watches
+    /// ([`WatchedInstances`](super::WatchedInstances)), or a service registry.
     pub fn addresses(mut self, source: impl Discover) -> Self {
         self.addresses = Some(Box::new(source));
         self

@@ -18,7 +18,7 @@ pub use options::CallOptions;
 pub use stream_core::client::{
     Balance, Candidates, Connector, ConsistentHash, Discover, DnsInstances, Instance, InstanceFile,
     InstanceSet, LeastStreams, PoolKind, PoolStats, Retry, RoundRobin, SharedInstances, StaticAddresses,
-    SystemConnector,
+    SystemConnector, WatchedInstances,
 };
 pub use stream_core::server::MemoryConnector;
 pub use ttstream::proto::Config as ConnectionConfig;

@@ -333,8 +333,14 @@ async fn instance_file_is_read_again_and_the_first_call_waits_for_it() {
     let client = builder("").addresses(file).connect_timeout(LONG);
     let client = EchoClient::new(client.build().unwrap());
     let ctx = Context::background();
+    let first = {
+        let (client, ctx) = (client.clone(), ctx.clone());
+        tokio::spawn(async move { call(&client, &ctx).await })
+    };
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!first.is_finished(), "there is no file yet");
     std::fs::write(&path, format!("{} weight=5 # the first\n", servers[0].address)).unwrap();
-    assert_eq!(call(&client, &ctx).await, "s0");
+    assert_eq!(soon(first).await.unwrap(), "s0");
     // What cannot be parsed changes nothing.
     for (text, expected) in [(format!("{}\n", servers[1].address), "s1"), ("a weight=x".to_owned(), "s1")] {
         std::fs::write(&path, text).unwrap();

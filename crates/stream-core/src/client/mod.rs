@@ -32,7 +32,7 @@ use crate::cancel::{Reason, Registration, Scope, Target};
 use crate::dial::Tried;
 pub use crate::dial::{
     Connector, Discover, DnsInstances, Instance, InstanceFile, InstanceSet, SharedInstances, StaticAddresses,
-    SystemConnector,
+    SystemConnector, WatchedInstances,
 };
 use crate::observe::{Observed, ObservedCall, Observers};
 use crate::stream::{

@@ -152,7 +152,7 @@ pub struct SharedInstances(Arc<Mutex<Sets>>);
 
 /// The current set of a source, and the calls that wait for the first one.
 #[derive(Debug, Default)]
-pub(super) struct Sets {
+struct Sets {
     current: Option<InstanceSet>,
     wakers: Vec<Waker>,
 }
@@ -174,13 +174,13 @@ impl Discover for SharedInstances {
 
 impl Sets {
     /// Replaces the set. Returns the wakers to wake.
-    pub(super) fn replace(&mut self, instances: Vec<Instance>) -> Vec<Waker> {
+    fn replace(&mut self, instances: Vec<Instance>) -> Vec<Waker> {
         let version = self.current.as_ref().map_or(0, |current| current.version.wrapping_add(1));
         self.current = Some(InstanceSet { version, instances: instances.into() });
         std::mem::take(&mut self.wakers)
     }
 
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, seen: Option<u64>) -> Poll<InstanceSet> {
+    fn poll(&mut self, cx: &mut Context<'_>, seen: Option<u64>) -> Poll<InstanceSet> {
         match &self.current {
             Some(current) if seen != Some(current.version) => return Poll::Ready(current.clone()),
             Some(_) => {}
@@ -188,9 +188,5 @@ impl Sets {
             None => self.wakers.push(cx.waker().clone()),
         }
         Poll::Pending
-    }
-
-    pub(super) fn instances(&self) -> &[Instance] {
-        self.current.as_ref().map_or(&[], InstanceSet::instances)
     }
 }

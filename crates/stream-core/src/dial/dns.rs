@@ -8,15 +8,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::lookup_host;
-use tokio::runtime::Handle;
-use tokio::task::AbortHandle;
 use tokio::time::sleep;
 use tracing::warn;
 
 use super::discover::{Discover, Instance, InstanceSet, SharedInstances};
 use super::fault::address_fault;
+use super::watch::WatchedInstances;
 use crate::BoxFuture;
-use crate::sync::Mutex;
 
 /// The addresses of a DNS name, A and AAAA, each an instance with a pool of its own: for example those of a headless
 /// service of Kubernetes. The system's resolver looks them up every 5 s, as often as Kitex's clients do, on a task that begins with
@@ -35,15 +33,10 @@ use crate::sync::Mutex;
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct DnsInstances(Arc<Source>);
-
-struct Source {
+pub struct DnsInstances {
     name: Arc<str>,
     interval: Duration,
-    lookup: Lookup,
-    instances: SharedInstances,
-    /// The task that looks the name up, once there is a call.
-    task: Mutex<Option<AbortHandle>>,
+    instances: WatchedInstances,
 }
 
 /// Returns the addresses of a name with a port.
@@ -81,35 +74,22 @@ impl DnsInstances {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         let interval = interval.max(Duration::from_millis(10));
-        let (name, instances, task) = (address.into(), SharedInstances::default(), Mutex::default());
-        Ok(Self(Arc::new(Source { name, interval, lookup, instances, task })))
+        let name: Arc<str> = address.into();
+        let looked_up = name.clone();
+        let instances = WatchedInstances::new(move |instances| {
+            watch(looked_up.clone(), interval, lookup.clone(), instances)
+        });
+        Ok(Self { name, interval, instances })
     }
 }
 
 impl Discover for DnsInstances {
     fn poll_instances(&self, cx: &mut Context<'_>, seen: Option<u64>) -> Poll<InstanceSet> {
-        let Source { name, interval, lookup, instances, task } = &*self.0;
-        // A task ends with its runtime. Outside of a runtime the next call begins another.
-        let is_missing = task.lock().as_ref().is_none_or(AbortHandle::is_finished);
-        if is_missing && let Ok(runtime) = Handle::try_current() {
-            let following = follow(name.clone(), *interval, lookup.clone(), instances.clone());
-            let begun = runtime.spawn(following).abort_handle();
-            // Another call may have begun one meanwhile.
-            let other = task.lock().replace(begun);
-            other.into_iter().for_each(|other| other.abort());
-        }
-        instances.poll_instances(cx, seen)
+        self.instances.poll_instances(cx, seen)
     }
 }
 
-impl Drop for Source {
-    fn drop(&mut self) {
-        let task = self.task.lock().take();
-        task.into_iter().for_each(|task| task.abort());
-    }
-}
-
-async fn follow(name: Arc<str>, interval: Duration, lookup: Lookup, instances: SharedInstances) {
+async fn watch(name: Arc<str>, interval: Duration, lookup: Lookup, instances: SharedInstances) {
     let mut known = Vec::new();
     loop {
         match lookup(name.clone()).await {
@@ -131,7 +111,7 @@ async fn follow(name: Arc<str>, interval: Duration, lookup: Lookup, instances: S
 
 impl fmt::Debug for DnsInstances {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Source { name, interval, .. } = &*self.0;
+        let Self { name, interval, .. } = self;
         f.debug_struct("DnsInstances").field("name", name).field("interval", interval).finish_non_exhaustive()
     }
 }
@@ -202,43 +182,6 @@ mod tests {
         assert_eq!(shown(&first.await), ["10.0.0.1:80"]);
         assert_eq!(began.elapsed().as_secs(), 2);
         assert_eq!(lookups.load(Ordering::SeqCst), 3);
-    }
-
-    #[test]
-    fn dns_instances_outlive_a_runtime_and_end_with_their_last_clone() {
-        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let (source, lookups) = source(&[Some(&["10.0.0.1:80"])]);
-        assert!(poll(&source).is_none(), "there is no runtime");
-        for count in 1..3 {
-            let runtime = runtime();
-            let set = runtime.block_on(std::future::poll_fn(|cx| {
-                let polled = source.poll_instances(cx, None);
-                let looked_up = lookups.load(Ordering::SeqCst) == count;
-                if looked_up {
-                    polled.map(Some)
-                } else {
-                    cx.waker().wake_by_ref();
-                    Poll::Pending
-                }
-            }));
-            assert_eq!(shown(&set.unwrap()), ["10.0.0.1:80"]);
-        }
-        let runtime = runtime();
-        runtime.block_on(async {
-            let other = source.clone();
-            let _ = poll(&other);
-            while lookups.load(Ordering::SeqCst) < 3 {
-                tokio::task::yield_now().await;
-            }
-            drop(source);
-            assert!(other.0.task.lock().as_ref().is_some_and(|task| !task.is_finished()));
-            // One is that of this test.
-            assert_eq!(Arc::strong_count(&lookups), 2);
-            drop(other);
-            while Arc::strong_count(&lookups) > 1 {
-                tokio::task::yield_now().await;
-            }
-        });
     }
 
     #[test]

@@ -2,21 +2,25 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
-use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 use tracing::warn;
 
-use super::discover::{Discover, Instance, InstanceSet, Sets};
-use crate::clock;
-use crate::sync::Mutex;
+use super::discover::{Discover, Instance, InstanceSet, SharedInstances};
+use super::watch::WatchedInstances;
 
 /// Instances listed in a file: one per line, its address and then `weight=NUMBER` and tags as `KEY=VALUE`, separated by
-/// spaces; `#` begins a comment. The file is read again at most once a second, when a call is made. A file that cannot be read or
-/// parsed is logged and changes nothing.
+/// spaces; `#` begins a comment. Clones are the same source.
+///
+/// The file is read every second, on a task that begins with the first call and ends when the last clone is dropped. A file
+/// that cannot be read or parsed, or lists nothing, is logged and changes nothing; before the first one that does list
+/// instances it is read every 100 ms, and calls wait for that, for the time of their `connect_timeout`. To change the
+/// file, write another and rename it: one that is written in place may be read half written.
 ///
 /// ```text
 /// # model servers
@@ -24,82 +28,74 @@ use crate::sync::Mutex;
 /// 10.0.0.2:8888
 /// ```
 #[derive(Clone)]
-pub struct InstanceFile(Arc<Shared>);
-
-struct Shared {
-    path: PathBuf,
-    interval: Duration,
-    state: Mutex<State>,
+pub struct InstanceFile {
+    path: Arc<Path>,
+    instances: WatchedInstances,
 }
 
-#[derive(Default)]
-struct State {
-    sets: Sets,
-    is_reading: bool,
-    next_read: Option<Instant>,
-}
+/// The time between two reads.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The time between two reads before one has succeeded.
+const FIRST_INTERVAL: Duration = Duration::from_millis(100);
 
 impl InstanceFile {
     /// Returns a source of the instances in the file `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self::every(path, Duration::from_secs(1))
+        Self::every(path, INTERVAL)
     }
 
-    /// As [`new`](Self::new), read again after `interval`.
+    /// As [`new`](Self::new), read every `interval`, at least every 10 ms.
     pub fn every(path: impl Into<PathBuf>, interval: Duration) -> Self {
-        Self(Arc::new(Shared { path: path.into(), interval, state: Mutex::default() }))
+        let path: Arc<Path> = path.into().into();
+        let interval = interval.max(Duration::from_millis(10));
+        let read = path.clone();
+        let instances = WatchedInstances::new(move |instances| watch(read.clone(), interval, instances));
+        Self { path, instances }
     }
 }
 
 impl Discover for InstanceFile {
     fn poll_instances(&self, cx: &mut Context<'_>, seen: Option<u64>) -> Poll<InstanceSet> {
-        let (polled, due) = {
-            let mut state = self.0.state.lock();
-            let polled = state.sets.poll(cx, seen);
-            let now = clock::now();
-            let due = !state.is_reading && state.next_read.is_none_or(|next| next <= now);
-            if due {
-                state.is_reading = true;
-                state.next_read = now.checked_add(self.0.interval);
-            }
-            (polled, due)
-        };
-        if due {
-            let reading = Reading(self.0.clone());
-            // Outside of a runtime the next call reads it.
-            if let Ok(runtime) = Handle::try_current() {
-                runtime.spawn_blocking(move || reading.finish());
-            }
-        }
-        polled
+        self.instances.poll_instances(cx, seen)
     }
 }
 
-/// A read that is under way. Its drop permits the next one, also if its runtime was shut down before it began.
-struct Reading(Arc<Shared>);
-
-impl Reading {
-    fn finish(self) {
-        let Shared { path, state, .. } = &*self.0;
-        let read = std::fs::read_to_string(path).and_then(|text| parse(&text));
-        match read {
-            Ok(instances) => {
-                let wakers = {
-                    let mut state = state.lock();
-                    let is_same = !instances.is_empty() && state.sets.instances() == instances;
-                    (!is_same).then(|| state.sets.replace(instances))
-                };
-                wakers.into_iter().flatten().for_each(Waker::wake);
+async fn watch(path: Arc<Path>, interval: Duration, instances: SharedInstances) {
+    let mut known = Vec::new();
+    let mut last_fault = None;
+    loop {
+        let file = path.clone();
+        let read = spawn_blocking(move || read(&file)).await;
+        match read.unwrap_or_else(|error| Err(io::Error::other(error))) {
+            Ok(listed) => {
+                if known != listed {
+                    instances.set(listed.iter().cloned());
+                    known = listed;
+                }
+                last_fault = None;
             }
-            Err(error) => warn!(path = %path.display(), %error, "the file of instances was not read"),
+            Err(fault) => {
+                let fault = Some(fault.to_string());
+                // Once, as long as it stays the same.
+                if last_fault != fault {
+                    let text = fault.as_deref();
+                    warn!(path = %path.display(), error = text, "the file of instances was not read: the last ones stay");
+                    last_fault = fault;
+                }
+            }
         }
+        sleep(if known.is_empty() { interval.min(FIRST_INTERVAL) } else { interval }).await;
     }
 }
 
-impl Drop for Reading {
-    fn drop(&mut self) {
-        self.0.state.lock().is_reading = false;
+/// Returns the instances that the file `path` lists, of which there is one at least.
+fn read(path: &Path) -> io::Result<Vec<Instance>> {
+    let instances = parse(&std::fs::read_to_string(path)?)?;
+    if instances.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it lists no instance"));
     }
+    Ok(instances)
 }
 
 /// Returns the instances that `text` lists.
@@ -127,12 +123,15 @@ fn parse_line(line: &str) -> io::Result<Instance> {
 
 impl fmt::Debug for InstanceFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InstanceFile").field("path", &self.0.path).finish_non_exhaustive()
+        f.debug_struct("InstanceFile").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::task::Waker;
+
     use super::*;
 
     #[test]
@@ -152,5 +151,57 @@ mod tests {
         for (text, expected) in rows {
             assert_eq!(parse(text).ok(), expected, "{text:?}");
         }
+    }
+
+    /// Returns the addresses of the current set.
+    fn listed(source: &InstanceFile) -> Vec<String> {
+        match source.poll_instances(&mut Context::from_waker(Waker::noop()), None) {
+            Poll::Ready(set) => set.instances().iter().map(|instance| instance.address.to_string()).collect(),
+            Poll::Pending => Vec::new(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn instance_file_is_read_every_interval_and_one_without_instances_changes_nothing() {
+        let path = std::env::temp_dir().join(format!("stream-core-instances-{}", std::process::id()));
+        let source = InstanceFile::new(&path);
+        let rows: [(Option<&str>, &[&str]); 9] = [
+            (None, &[]),
+            // As a file is between the call that truncates it and the one that writes it.
+            (Some(""), &[]),
+            (Some("a:1\n"), &["a:1"]),
+            (Some("a:1\nb:2"), &["a:1", "b:2"]),
+            (Some(""), &["a:1", "b:2"]),
+            (Some("# none\n"), &["a:1", "b:2"]),
+            (Some("c:3 fast"), &["a:1", "b:2"]),
+            (None, &["a:1", "b:2"]),
+            (Some("c:3 # the last"), &["c:3"]),
+        ];
+        for (at, (text, expected)) in rows.into_iter().enumerate() {
+            match text {
+                Some(text) => std::fs::write(&path, text).unwrap(),
+                None => drop(std::fs::remove_file(&path)),
+            }
+            listed(&source);
+            let interval = if expected.is_empty() { FIRST_INTERVAL } else { INTERVAL };
+            sleep(interval + interval).await;
+            assert_eq!(listed(&source), expected, "row {at}: {text:?}");
+        }
+        let _ = std::fs::remove_file(&path);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn instance_file_that_appears_later_ends_the_wait_of_the_first_call() {
+        let path = std::env::temp_dir().join(format!("stream-core-instances-later-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let source = InstanceFile::new(&path);
+        let waiting = source.clone();
+        let first = tokio::spawn(async move { poll_fn(|cx| waiting.poll_instances(cx, None)).await });
+        sleep(Duration::from_secs(10)).await;
+        std::fs::write(&path, "a:1\n").unwrap();
+        let began = tokio::time::Instant::now();
+        assert_eq!(first.await.unwrap().instances(), [Instance::new("a:1")]);
+        assert!(began.elapsed() <= FIRST_INTERVAL + FIRST_INTERVAL, "{:?}", began.elapsed());
+        let _ = std::fs::remove_file(&path);
     }
 }

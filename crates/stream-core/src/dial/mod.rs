@@ -9,6 +9,7 @@ mod fault;
 mod file;
 mod race;
 mod tried;
+mod watch;
 
 use std::io;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub use dns::DnsInstances;
 pub use fault::address_fault;
 pub use file::InstanceFile;
 pub use tried::Tried;
+pub use watch::WatchedInstances;
 
 use crate::guard::guarded_future;
 use crate::io::Io;
