@@ -2,16 +2,21 @@
 //! together, and what is done as they come near to the limit. Knows no stream: each connection reports what it holds by its
 //! [`Share`].
 
+mod cgroup;
+mod refusals;
+
 use std::collections::BinaryHeap;
 use std::fmt;
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Instant;
 
 #[cfg(loom)]
 use ::loom::sync::atomic::{AtomicUsize, Ordering};
 use slab::Slab;
 
+use self::refusals::Refusals;
 use crate::guard::{guarded, report};
 use crate::sync::Mutex;
 
@@ -22,6 +27,8 @@ use crate::sync::Mutex;
 /// - From 90 % on, receive windows are a quarter, and a server closes new connections.
 /// - From 95 % on, the streams that hold most end with [`SLOW_CONSUMER`](kerrors::Code::SLOW_CONSUMER), and what they hold is
 ///   dropped, until there is less. What a stream holds that its peer has ended already is not dropped.
+/// - From 80 % on, they do so too once a server has refused something for 30 s, without as long between two refusals: memory that
+///   is neither taken nor given back does not keep others out for longer.
 ///
 /// A connection counts with 4 KiB at least. What it holds is counted in steps of 16 KiB.
 ///
@@ -44,6 +51,7 @@ struct Inner {
     used: AtomicUsize,
     /// The value of `used` up to which nothing is ended: at less, nothing was found.
     stuck: AtomicUsize,
+    refusals: Refusals,
     /// The requests to end streams since the task began that does so for all.
     requests: AtomicUsize,
     holders: Mutex<Slab<Holder>>,
@@ -118,6 +126,7 @@ impl MemoryBudget {
             full: part(95),
             used: AtomicUsize::new(0),
             stuck: AtomicUsize::new(0),
+            refusals: Refusals::default(),
             requests: AtomicUsize::new(0),
             holders: Mutex::default(),
         };
@@ -158,18 +167,20 @@ impl MemoryBudget {
         self.0.as_ref().map_or(Pressure::None, |inner| inner.pressure())
     }
 
-    /// Returns the limit if a new stream is to be refused because of it.
+    /// Returns the limit if a new stream is to be refused because of it. Ends other streams if such refusals have lasted for too
+    /// long, so it is called without a lock.
     #[doc(hidden)]
     #[inline]
-    pub fn refuses_streams(&self) -> Option<usize> {
+    pub fn refuses_streams(&self, now: impl FnOnce() -> Instant) -> Option<usize> {
         let inner = self.0.as_ref()?;
-        (inner.used() >= inner.high).then_some(inner.limit)
+        if inner.used() < inner.high { None } else { inner.refuse(inner.high, now()) }
     }
 
-    /// Returns the limit if a new connection is to be refused because of it. Later than streams, whose refusal has a code.
+    /// As [`refuses_streams`](Self::refuses_streams), for a new connection. Later than streams, whose refusal has a code.
     #[doc(hidden)]
-    pub fn refuses_connections(&self) -> Option<usize> {
-        self.limit().filter(|_| self.pressure() >= Pressure::Tight)
+    pub fn refuses_connections(&self, now: impl FnOnce() -> Instant) -> Option<usize> {
+        let inner = self.0.as_ref()?;
+        if inner.used() < inner.tight { None } else { inner.refuse(inner.tight, now()) }
     }
 
     /// Ends streams if there is nothing left, beginning with those of the connection that holds most. Called without a lock.
@@ -194,6 +205,15 @@ impl Inner {
             used if used >= self.high => Pressure::High,
             _ => Pressure::None,
         }
+    }
+
+    /// Counts a refusal. Returns the limit, unless less than `from` is used once streams were ended for those that were refused.
+    #[cold]
+    fn refuse(&self, from: usize, now: Instant) -> Option<usize> {
+        if self.refusals.add(now) {
+            let _ = self.end_down_to(self.high, LARGE_PART) || self.end_down_to(self.high, 0);
+        }
+        (self.used() >= from).then_some(self.limit)
     }
 
     /// Ends streams until there is room. One task does it at a time, so that no more are ended than is necessary; it begins
@@ -357,44 +377,6 @@ impl Drop for Share {
         budget.used.fetch_sub(self.counted.saturating_add(BASE), Ordering::AcqRel);
         let removed = self.key.and_then(|key| budget.holders.lock().try_remove(key));
         drop(removed);
-    }
-}
-
-/// The limit of the process's cgroup.
-mod cgroup {
-    use std::fs;
-    use std::path::Path;
-
-    /// More is no limit: v1 has a number near 2^63 for none.
-    const NO_LIMIT: u64 = 1 << 60;
-
-    pub(super) fn limit() -> Option<usize> {
-        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let limit = files(&own).filter_map(|path| parse(&fs::read_to_string(path).ok()?)).min()?;
-        usize::try_from(limit).ok()
-    }
-
-    /// Returns the files that may limit a process: those of its cgroup and of all above it. In a container its own cgroup may
-    /// be mounted as the root, so the files of the root are among them.
-    pub(super) fn files(own: &str) -> impl Iterator<Item = String> + '_ {
-        own.lines()
-            .filter_map(|line| line.splitn(3, ':').skip(1).collect::<Vec<_>>().try_into().ok())
-            .flat_map(|[controllers, path]: [&str; 2]| {
-                let (root, file) = match controllers {
-                    "" => ("/sys/fs/cgroup", "memory.max"),
-                    _ => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
-                };
-                let is_memory = controllers.is_empty() || controllers.split(',').any(|name| name == "memory");
-                let above = Path::new(path).ancestors().filter(move |_| is_memory);
-                above.map(move |path| match path.to_str().unwrap_or_default() {
-                    "/" => format!("{root}/{file}"),
-                    path => format!("{root}{path}/{file}"),
-                })
-            })
-    }
-
-    pub(super) fn parse(text: &str) -> Option<u64> {
-        text.trim().parse().ok().filter(|limit| *limit < NO_LIMIT)
     }
 }
 

@@ -153,6 +153,33 @@ async fn memory_budget_refuses_streams_and_connections_until_messages_are_taken(
 }
 
 #[tokio::test]
+async fn memory_budget_that_is_held_for_30_s_refuses_others_no_longer() {
+    for transport in TRANSPORTS {
+        let budget = MemoryBudget::new(MB);
+        let Slow { peer, gate: _closed, ends } = slow_server(&budget, false).await;
+        let holder = client(&peer, transport, false);
+        let (small, mut most) = (open(&holder, 0).await, open(&holder, 1).await);
+        fill(&small, 1, &budget).await;
+        fill(&most, 17, &budget).await;
+        let other = client(&peer, transport, false);
+        for _ in 0..3 {
+            let error = soon(other.unary(&Context::background(), req("", 0))).await.unwrap_err();
+            assert_eq!(refusal(&error), "request over limit: memory_budget=1048576", "{transport:?}");
+            assert!(ends.lock().unwrap().is_empty(), "{transport:?}");
+            tokio::time::pause();
+            tokio::time::advance(Duration::from_secs(11)).await;
+            tokio::time::resume();
+        }
+        // One more refusal, after 33 s, and the next opening is served.
+        soon(async { while other.unary(&Context::background(), req("", 0)).await.is_err() {} }).await;
+        drop(open(&other, 2).await);
+        assert_eq!(brief(&soon(most.recv()).await.unwrap_err()), "12901 client", "{transport:?}");
+        assert_eq!(*ends.lock().unwrap(), [(1, "12901 server".to_owned())], "{transport:?}");
+        drop(small);
+    }
+}
+
+#[tokio::test]
 async fn memory_budget_lets_refused_streams_and_calls_move_on_to_another_server() {
     for transport in TRANSPORTS {
         let budget = MemoryBudget::new(MB);

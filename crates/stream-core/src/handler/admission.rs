@@ -165,7 +165,7 @@ impl Admitter {
     /// Returns the right to run a handler.
     pub(super) fn admit(self: &Arc<Self>) -> Result<Admission, Overload> {
         let admissions = &self.admissions;
-        if let Some(limit) = admissions.memory.refuses_streams() {
+        if let Some(limit) = admissions.memory.refuses_streams(clock::now) {
             return Err(admissions.refuse(Overload::Memory(limit)));
         }
         if let Some(rate) = admissions.rate.as_ref().filter(|rate| !rate.take(clock::now())) {

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use super::{BASE, MemoryBudget, Pressure, STEP, Share, Shed, cgroup};
 
@@ -47,12 +48,18 @@ fn memory_budget_has_pressure_at_its_parts_and_none_without_a_limit() {
         let budget = MemoryBudget::new(100 * STEP);
         let mut share = Share::new(&budget);
         assert_eq!(share.set(percent * STEP), pressure, "{percent}");
-        assert_eq!(budget.refuses_streams().is_some(), pressure >= Pressure::High, "{percent}");
-        assert_eq!(budget.refuses_connections().is_some(), pressure >= Pressure::Tight, "{percent}");
+        assert_eq!(budget.refuses_streams(Instant::now).is_some(), pressure >= Pressure::High, "{percent}");
+        assert_eq!(
+            budget.refuses_connections(Instant::now).is_some(),
+            pressure >= Pressure::Tight,
+            "{percent}"
+        );
     }
     let unlimited = MemoryBudget::unlimited();
     let share = Share::new(&unlimited);
-    assert!(!share.is_off(1 << 40) && unlimited.refuses_streams().is_none() && unlimited.used() == 0);
+    assert!(
+        !share.is_off(1 << 40) && unlimited.refuses_streams(Instant::now).is_none() && unlimited.used() == 0
+    );
 }
 
 /// A connection whose streams hold so many steps each, and that holds `part` in a part of a frame.
@@ -140,6 +147,51 @@ fn memory_budget_closes_connections_for_small_parts_of_frames_from_100_percent_o
     connections[12].count();
     budget.relieve();
     assert_eq!(ended(), 1);
+}
+
+/// What two connections hold, in streams and a part of a frame, in hundredths of the budget; what is ended at each after refusals of
+/// 30 s.
+const OVERDUE: [(Connections, [usize; 2]); 5] = [
+    ([(&[40, 41], 0), (&[1], 0)], [1, 0]),
+    ([(&[1], 0), (&[30, 31, 32], 0)], [0, 1]),
+    ([(&[45], 0), (&[20, 29], 0)], [0, 1]),
+    // A part of a frame, of 128 KiB too.
+    ([(&[40], 45), (&[], 0)], [1, 0]),
+    ([(&[2, 3], 8), (&[], 68)], [0, 1]),
+];
+type Connections = [(&'static [usize], usize); 2];
+
+#[test]
+fn memory_budget_ends_streams_once_others_were_refused_for_30_s() {
+    for (connections, expected) in OVERDUE {
+        let budget = MemoryBudget::new(100 * STEP);
+        let connections = connections.map(|(held, part)| Streams::new(&budget, held, part));
+        let begin = Instant::now();
+        let refused = |seconds| budget.refuses_streams(|| begin + Duration::from_secs(seconds)).is_some();
+        let ended = || connections.each_ref().map(|streams| streams.ended());
+        for seconds in [0, 10, 20, 29] {
+            assert_eq!((refused(seconds), ended()), (true, [0, 0]), "{seconds} s");
+        }
+        assert_eq!((refused(30), ended()), (false, expected));
+        // Not again once there was no refusal for 30 s.
+        connections[0].held.lock().unwrap().push(100 - budget.used() / STEP - 12);
+        connections[0].count();
+        assert_eq!((refused(60), ended()), (true, expected));
+    }
+}
+
+#[test]
+fn memory_budget_ends_small_parts_of_frames_too_once_connections_were_refused_for_30_s() {
+    let budget = MemoryBudget::new(100 * STEP);
+    let connections: Vec<_> = (0..23).map(|_| Streams::new(&budget, &[], 4)).collect();
+    let begin = Instant::now();
+    for (seconds, expected) in [(0, 0), (15, 0), (30, 5)] {
+        // Nothing that this would end is left.
+        budget.relieve();
+        let refused = budget.refuses_connections(|| begin + Duration::from_secs(seconds));
+        let ended = connections.iter().map(|streams| streams.ended()).sum::<usize>();
+        assert_eq!((refused.is_none(), ended), (expected > 0, expected), "{seconds} s");
+    }
 }
 
 #[test]

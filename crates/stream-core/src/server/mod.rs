@@ -201,7 +201,7 @@ impl<H: Handler> Shared<H> {
             }
             return;
         }
-        if let Some(limit) = config.memory.refuses_connections() {
+        if let Some(limit) = config.memory.refuses_connections(clock::now) {
             if let Some(suppressed) = self.no_memory.allows(clock::now()) {
                 warn!(limit, suppressed, "the memory budget is used up: closing the newest connection");
             }
