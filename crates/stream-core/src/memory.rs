@@ -2,8 +2,8 @@
 //! together, and what is done as they come near to the limit. Knows no stream: each connection reports what it holds by its
 //! [`Share`].
 
-mod cgroup;
 mod refusals;
+mod system;
 
 use std::collections::BinaryHeap;
 use std::fmt;
@@ -109,7 +109,7 @@ const BASE: usize = 4 * 1024;
 const STEP: usize = 16 * 1024;
 /// The factor of windows under pressure, as a power of two: a quarter.
 const SHRINK: u32 = 2;
-/// The process's share of the memory of its cgroup.
+/// The part of the memory that the process may use.
 const PART: usize = 4;
 
 /// The bytes of a part of a frame for which a connection is closed: more than a read usually leaves.
@@ -139,12 +139,12 @@ impl MemoryBudget {
     }
 
     /// Returns the budget that all servers and clients of the process have if none is set: a quarter of the memory that the
-    /// process's cgroup may use (v2 `memory.max`, v1 `memory.limit_in_bytes`); without such a limit, unlimited. The limit is
-    /// read once.
+    /// process's cgroup may use (v2 `memory.max`, v1 `memory.limit_in_bytes`), or that the machine has if there is no such limit.
+    /// Both are read once. Unlimited on systems other than Linux.
     pub fn process() -> Self {
         static PROCESS: OnceLock<MemoryBudget> = OnceLock::new();
         // What outlives a model may have none of its locks.
-        let limit = || if cfg!(loom) { None } else { cgroup::limit() };
+        let limit = || if cfg!(loom) { None } else { system::limit() };
         let quarter = |limit: usize| limit.checked_div(PART).unwrap_or_default();
         PROCESS
             .get_or_init(|| limit().map_or_else(Self::unlimited, |limit| Self::new(quarter(limit))))

@@ -1,4 +1,4 @@
-//! The limit of the process's cgroup.
+//! The memory that the process may use: what its cgroup permits, and the machine has.
 
 use std::fs;
 use std::path::Path;
@@ -6,10 +6,13 @@ use std::path::Path;
 /// More is no limit: v1 has a number near 2^63 for none.
 const NO_LIMIT: u64 = 1 << 60;
 
+/// Returns the limit of the process's cgroup, or the machine's memory if there is none or that is less. `None`: neither is known,
+/// as on systems other than Linux.
 pub(super) fn limit() -> Option<usize> {
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let limit = files(&own).filter_map(|path| parse(&fs::read_to_string(path).ok()?)).min()?;
-    usize::try_from(limit).ok()
+    let limits = files(&own).filter_map(|path| parse(&fs::read_to_string(path).ok()?));
+    let total = fs::read_to_string("/proc/meminfo").ok().and_then(|text| total(&text));
+    usize::try_from(limits.chain(total).min()?).ok()
 }
 
 /// Returns the files that may limit a process: those of its cgroup and of all above it. In a container its own cgroup may
@@ -33,4 +36,10 @@ pub(super) fn files(own: &str) -> impl Iterator<Item = String> + '_ {
 
 pub(super) fn parse(text: &str) -> Option<u64> {
     text.trim().parse().ok().filter(|limit| *limit < NO_LIMIT)
+}
+
+/// Returns the machine's memory, of the text of `/proc/meminfo`.
+pub(super) fn total(text: &str) -> Option<u64> {
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    total.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::{BASE, MemoryBudget, Pressure, STEP, Share, Shed, cgroup};
+use super::{BASE, MemoryBudget, Pressure, STEP, Share, Shed, system};
 
 #[test]
 fn memory_budget_counts_steps_and_gives_back_all_of_them() {
@@ -195,7 +195,7 @@ fn memory_budget_ends_small_parts_of_frames_too_once_connections_were_refused_fo
 }
 
 #[test]
-fn memory_budget_of_a_process_is_that_of_its_cgroup() {
+fn memory_budget_of_a_process_is_that_of_its_cgroup_or_machine() {
     let rows: [(&str, &[&str]); 4] = [
         (
             "0::/a/b\n",
@@ -209,7 +209,7 @@ fn memory_budget_of_a_process_is_that_of_its_cgroup() {
         ("nonsense", &[]),
     ];
     for (own, files) in rows {
-        assert_eq!(cgroup::files(own).collect::<Vec<_>>(), files, "{own}");
+        assert_eq!(system::files(own).collect::<Vec<_>>(), files, "{own}");
     }
     for (text, limit) in [
         ("max\n", None),
@@ -218,6 +218,20 @@ fn memory_budget_of_a_process_is_that_of_its_cgroup() {
         ("", None),
         ("-1", None),
     ] {
-        assert_eq!(cgroup::parse(text), limit, "{text}");
+        assert_eq!(system::parse(text), limit, "{text}");
+    }
+    for (text, total) in [
+        ("MemTotal:       24684096 kB\nMemFree:         1000 kB\n", Some(24_684_096 * 1024)),
+        ("MemFree: 1000 kB\nMemTotal: 8 kB", Some(8192)),
+        ("MemTotal: 8 MB", None),
+        ("MemTotal: 99999999999999999999 kB", None),
+        ("MemFree: 1000 kB\n", None),
+        ("", None),
+    ] {
+        assert_eq!(system::total(text), total, "{text}");
+    }
+    if cfg!(target_os = "linux") {
+        let limit = MemoryBudget::process().limit().expect("a limit");
+        assert!((1 << 20..1 << 50).contains(&limit), "{limit}");
     }
 }
