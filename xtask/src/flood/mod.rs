@@ -41,6 +41,12 @@ pub(crate) fn run(options: &Options) -> Result {
     let mut machine = machine::describe(&workspace)?;
     // Other programs take part in the latencies.
     machine.facts.push((page::LOAD, machine::load()));
+    let out = |rows: &[Row]| match &options.out {
+        Some(out) => {
+            fs::write(workspace.root.join(out), page::page(&machine, rows, attacks.len(), options.debug))
+        }
+        None => Ok(()),
+    };
     let mut rows = Vec::new();
     let mut settling = None;
     for attack in &attacks {
@@ -53,17 +59,17 @@ pub(crate) fn run(options: &Options) -> Result {
             }
         }
         // Each time, so that a run that is ended leaves what it has measured.
-        if let Some(out) = &options.out {
-            fs::write(workspace.root.join(out), page::page(&machine, &rows, attacks.len(), options.debug))?;
-        }
+        out(&rows)?;
     }
     if let Some(last) = settling {
         add(&mut rows, last)?;
     }
-    println!("\n{}", page::summary(&rows));
-    if let Some(out) = &options.out {
-        fs::write(workspace.root.join(out), page::page(&machine, &rows, attacks.len(), options.debug))?;
+    for attack in page::missed(&rows) {
+        let limited = run::measure(&programs, &attack, Target::Limited, options.seconds)?;
+        add(&mut rows, (&attack, Target::Limited, thread::spawn(move || limited.settle())))?;
     }
+    println!("\n{}", page::summary(&rows));
+    out(&rows)?;
     Ok(())
 }
 

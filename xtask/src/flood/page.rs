@@ -1,6 +1,6 @@
 //! The figures as a page. Knows no number that is not of the run, except the goals.
 
-use super::run::{Figures, Latencies, MOST_MEMORY, Row, SERVERS, Target};
+use super::run::{Attack, Figures, Latencies, MOST_MEMORY, Row, SERVERS, Target};
 use crate::machine::{Machine, cores};
 
 /// Megabytes above the start.
@@ -13,8 +13,7 @@ const OPENING: &str = "# What attacks cost a server
 
 `cargo xtask flood --out docs/flood.md` writes this page. It starts a server, lets one client echo small messages on a connection
 of its own and call on new connections, and attacks the server from a third process for some seconds. It does so for each row
-below, with our server and with the same program on real Kitex (v0.16.3). All limits are the defaults, without a memory
-budget. The attacks are rows of `crates/interop/src/flood`; they run against loopback only. While a server is left alone for 5 s
+below, with our server and with the same program on real Kitex (v0.16.3). All limits are the defaults. The attacks are rows of `crates/interop/src/flood`; they run against loopback only. While a server is left alone for 5 s
 after its attack, the next one is started and measured.
 
 An attack on a machine with two cores also takes processor time from the server and its other clients, which an attack from
@@ -31,6 +30,12 @@ Goals: at most 64 MB above the start, and where a core is left, other clients' p
   connection again.
 - goals: which of the goals for memory and p99 were met; nothing for p99 if no core was left.
 ";
+const LIMITED: &str = "## With a memory budget
+
+The attacks whose memory missed the goal, made again on our server with a `memory_budget` of 64 MB. From 80 % of it on, streams and
+calls of all clients are refused: those of the other client count as failed. A client that knows another server makes them there.
+
+";
 const OURS: &str = "## Where ours misses a goal\n\n";
 const SECTIONS: [(&str, &str); 2] =
     [("tt", "## TTHeader Streaming and ping-pong calls"), ("grpc", "## gRPC")];
@@ -38,7 +43,8 @@ const SECTIONS: [(&str, &str); 2] =
 /// The page of a run of so many attacks.
 pub(super) fn page(machine: &Machine, rows: &[Row], attacks: usize, debug: bool) -> String {
     let mut out = OPENING.to_owned();
-    let measured = rows.len() / SERVERS.len();
+    let of = |server| rows.iter().filter(move |row| row.server == server);
+    let measured = of(Target::Kitex).count();
     if measured < attacks {
         out += &format!("\nThe run was ended early: {measured} of {attacks} attacks were measured.\n");
     }
@@ -47,10 +53,15 @@ pub(super) fn page(machine: &Machine, rows: &[Row], attacks: usize, debug: bool)
     }
     out += &format!("\n{}.\n", capital(&summary(rows)));
     for (proto, title) in SECTIONS {
-        let rows: Vec<&Row> = rows.iter().filter(|row| row.attack.proto == proto).collect();
+        let is_shown = |row: &&Row| row.attack.proto == proto && row.server != Target::Limited;
+        let rows: Vec<&Row> = rows.iter().filter(is_shown).collect();
         if !rows.is_empty() {
             out += &format!("\n{title}\n\n{}", table(&rows));
         }
+    }
+    let limited: Vec<&Row> = of(Target::Limited).collect();
+    if !limited.is_empty() {
+        out += &format!("\n{LIMITED}{}", table(&limited));
     }
     out += &format!("\n{OURS}{}", include_str!("misses.md"));
     out += &format!("\n## Environment\n\nMeasured on {}.\n\n| | |\n|---|---|\n", machine.date);
@@ -116,6 +127,12 @@ pub(super) fn summary(rows: &[Row]) -> String {
     format!("goals met by {}", SERVERS.map(line).join("; by "))
 }
 
+/// The attacks whose memory missed the goal on our server.
+pub(super) fn missed(rows: &[Row]) -> Vec<Attack> {
+    let missed = rows.iter().filter(|row| row.server == Target::Ours && !memory_met(&row.figures));
+    missed.map(|row| row.attack.clone()).collect()
+}
+
 fn capital(text: &str) -> String {
     let (first, rest) = text.split_at(1);
     first.to_uppercase() + rest
@@ -125,6 +142,7 @@ fn name(server: Target) -> &'static str {
     match server {
         Target::Ours => "ours",
         Target::Kitex => "Kitex",
+        Target::Limited => "ours, 64 MB",
     }
 }
 

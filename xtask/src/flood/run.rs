@@ -17,7 +17,12 @@ use crate::workspace::Workspace;
 pub(super) enum Target {
     Ours,
     Kitex,
+    /// Ours with a memory budget of [`BUDGET`].
+    Limited,
 }
+
+/// Bytes.
+const BUDGET: u64 = 64_000_000;
 
 pub(super) const SERVERS: [Target; 2] = [Target::Ours, Target::Kitex];
 
@@ -113,6 +118,9 @@ impl Programs {
             let addr = addr.to_string();
             match target {
                 Target::Ours => words(&self.flood, &["serve", "--addr", &addr]),
+                Target::Limited => {
+                    words(&self.flood, &["serve", "--addr", &addr, "--memory-budget", &BUDGET.to_string()])
+                }
                 Target::Kitex => words(&self.kitex, &["server", "--addr", &addr, "--name", "ServiceB"]),
             }
         };

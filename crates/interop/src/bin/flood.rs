@@ -17,6 +17,7 @@ use interop::flood::probe::{self, ProbeArgs};
 use interop::flood::{attacks, play};
 use interop::line::print;
 use interop::server::{Lines, defaults};
+use kitex::MemoryBudget;
 use serde_json::json;
 
 #[derive(Debug, Parser)]
@@ -43,6 +44,9 @@ struct ServeArgs {
     /// Address to listen on.
     #[arg(long)]
     addr: String,
+    /// Bytes of a memory budget in place of the default.
+    #[arg(long)]
+    memory_budget: Option<usize>,
 }
 
 #[derive(Debug, Args)]
@@ -86,7 +90,8 @@ fn list() -> Result<(), Failure> {
 }
 
 async fn serve(args: &ServeArgs) -> Result<(), Failure> {
-    let server = defaults("ServiceB", None, Lines::Printed).bind(&args.addr).await?;
+    let budget = args.memory_budget.map_or_else(MemoryBudget::process, MemoryBudget::new);
+    let server = defaults("ServiceB", None, Lines::Printed).memory_budget(budget).bind(&args.addr).await?;
     print(&json!({"ev": "listening"}));
     server.serve().await;
     Ok(())
