@@ -98,6 +98,33 @@ async fn streams_beyond_max_concurrent_streams_get_another_connection() {
 }
 
 #[tokio::test]
+async fn streams_beyond_a_limit_of_the_whole_server_open_no_connections() {
+    for transport in BOTH {
+        let handlers = Handlers::default().down(|ctx, _, stream| async move {
+            stream.send(&resp("", 0)).await?;
+            Err(ctx.canceled().await.into())
+        });
+        let peer = Peer::with(handlers, |server| server.max_handlers(2)).await;
+        let client = clients(&[&peer.address], transport, Retry::default());
+        let (ctx, canceler) = Context::background().with_cancel();
+        let mut running = Vec::new();
+        for _ in 0..2 {
+            let mut stream = client.down(&ctx, req("", 0)).await.unwrap();
+            soon(stream.recv()).await.unwrap();
+            running.push(stream);
+        }
+        let before = client.as_ref().pool_stats().connections;
+        for _ in 0..50 {
+            let refused = soon(down(&client, 1)).await;
+            assert!(ended(&refused).starts_with("12900"), "{transport:?}: {}", ended(&refused));
+        }
+        let after = client.as_ref().pool_stats().connections;
+        assert!(after <= before + 1, "{transport:?}: {before} connections, and then {after}");
+        canceler.cancel();
+    }
+}
+
+#[tokio::test]
 async fn retry_limit_and_budget_bound_the_attempts() {
     // A policy; the attempts of one stream that is refused each time.
     let rows = [

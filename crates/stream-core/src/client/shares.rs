@@ -102,12 +102,15 @@ impl Shares {
         open.into_iter().min_by_key(|connection| connection.live_streams())
     }
 
-    /// Returns a connection on which the peer takes streams, which `full` is not. If none can be had, that one: the
-    /// peer returns the error.
+    /// Returns a connection on which the peer takes streams, which `full` is not. If none can be had, or that is of no use, that
+    /// one: the peer returns the error.
     async fn get_spare(&self, full: Shared, source: &Arc<Source>) -> Shared {
         for _ in 0..MAX_SPARES {
             let slots = self.all();
             let open: Vec<Shared> = slots.iter().filter_map(Slot::open_connection).collect();
+            if open.iter().any(|connection| refuses_all(connection)) {
+                return full;
+            }
             let limit = limit(&open);
             let spare = open.into_iter().filter(|connection| has_room(connection, limit));
             if let Some(spare) = spare.min_by_key(|connection| connection.live_streams()) {
@@ -141,6 +144,12 @@ impl Shares {
 fn limit(open: &[Shared]) -> usize {
     let full = open.iter().filter(|connection| connection.is_full());
     full.map(|connection| connection.live_streams()).min().unwrap_or(usize::MAX).max(1)
+}
+
+/// Returns whether the peer has refused a stream that was the only one of its connection. What limits it is then not the number of
+/// streams on a connection, and more connections would be one more load of it.
+fn refuses_all(connection: &Shared) -> bool {
+    connection.is_full() && connection.live_streams() == 0
 }
 
 fn has_room(connection: &Shared, limit: usize) -> bool {
