@@ -17,6 +17,7 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const PUSH_PROMISE: u8 = 5;
 const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 /// Adds a frame of our own to `out`.
@@ -33,8 +34,18 @@ pub(crate) fn put(out: &mut BytesMut, stream: u32, payload: &[u8]) {
 pub(crate) enum Found<'a> {
     /// A frame of our own, on this stream, with this payload.
     Own(u32, &'a [u8]),
-    /// The end of a block of headers, on this stream, and how many of the scanned bytes follow it.
-    Headers(u32, usize),
+    /// The end of a block of headers.
+    Headers(Headers),
+}
+
+/// A block of headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Headers {
+    pub(crate) stream: u32,
+    /// Nothing follows it on its stream.
+    pub(crate) ends_stream: bool,
+    /// How many of the scanned bytes follow it.
+    pub(crate) behind: usize,
 }
 
 /// Follows one direction of a connection.
@@ -45,8 +56,8 @@ pub(crate) struct Scanner {
     header: Vec<u8>,
     /// A block of headers goes on in the next frame.
     in_headers: bool,
-    /// The stream of the block of headers that is being read.
-    headers: Option<u32>,
+    /// The block of headers that is being read.
+    headers: Option<Headers>,
     /// The frame of our own that is being read: its stream and payload.
     extension: Option<(u32, Vec<u8>)>,
 }
@@ -100,9 +111,9 @@ impl Scanner {
                 found(Found::Own(stream, &payload));
             }
             if self.header.is_empty()
-                && let Some(stream) = self.headers.take_if(|_| !self.in_headers)
+                && let Some(headers) = self.headers.take_if(|_| !self.in_headers)
             {
-                found(Found::Headers(stream, left.len()));
+                found(Found::Headers(Headers { behind: left.len(), ..headers }));
             }
         }
         bytes.len().saturating_sub(left.len())
@@ -118,7 +129,10 @@ impl Scanner {
         let stream = u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff;
         if matches!(kind, HEADERS | PUSH_PROMISE | CONTINUATION) {
             self.in_headers = flags & END_HEADERS == 0;
-            self.headers = Some(stream);
+            // The first frame of a block has that flag.
+            let ends_stream = flags & END_STREAM != 0 && kind == HEADERS
+                || kind == CONTINUATION && self.headers.is_some_and(|headers| headers.ends_stream);
+            self.headers = Some(Headers { stream, ends_stream, behind: 0 });
         } else if kind == EXTENSION && self.left <= MAX_PAYLOAD {
             self.extension = Some((stream, Vec::new()));
         }
@@ -144,10 +158,16 @@ mod tests {
         put(&mut own, 0, b"");
         put(&mut own, 7, b"cancel");
         put(&mut own, 9, &[1; MAX_PAYLOAD + 1]);
-        let other = [frame(0, 1, &[EXTENSION; 40]), frame(HEADERS, 0, b"x"), frame(CONTINUATION, 4, b"y")];
-        let bytes =
-            [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), other.concat(), own.to_vec(), other.concat()]
-                .concat();
+        let other = [frame(0, 1, &[EXTENSION; 40]), frame(HEADERS, 1, b"x"), frame(CONTINUATION, 4, b"y")];
+        let own_block = frame(HEADERS, END_HEADERS, b"z");
+        let bytes = [
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+            other.concat(),
+            own.to_vec(),
+            other.concat(),
+            own_block.clone(),
+        ]
+        .concat();
         for step in [1, 2, 9, 10, 100, bytes.len()] {
             let mut scanner = Scanner::after_preface();
             let (mut own, mut headers, mut scanned) = (Vec::new(), Vec::new(), 0);
@@ -155,12 +175,15 @@ mod tests {
                 scanned += chunk.len();
                 scanner.scan(chunk, |found| match found {
                     Found::Own(stream, payload) => own.push((stream, payload.to_vec())),
-                    Found::Headers(stream, behind) => headers.push((stream, scanned - behind)),
+                    Found::Headers(Headers { stream, ends_stream, behind }) => {
+                        headers.push((stream, ends_stream, scanned - behind));
+                    }
                 });
             }
             assert_eq!(own, [(0, Vec::new()), (7, b"cancel".to_vec())], "{step}");
             let first = PREFACE + other.concat().len();
-            assert_eq!(headers, [(1, first), (1, bytes.len())], "{step}");
+            let last = bytes.len() - own_block.len();
+            assert_eq!(headers, [(1, true, first), (1, true, last), (1, false, bytes.len())], "{step}");
             assert!(scanner.is_between_frames());
         }
     }

@@ -154,7 +154,7 @@ mod tests {
         let bytes = from.take_queued();
         Scanner::default().scan(&bytes, |found| match found {
             Found::Own(stream, payload) => to.receive(stream, payload),
-            Found::Headers(..) => unreachable!("frames of our own have no headers"),
+            Found::Headers(_) => unreachable!("frames of our own have no headers"),
         });
         bytes.len()
     }

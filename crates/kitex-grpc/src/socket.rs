@@ -14,7 +14,7 @@ use stream_core::io::{Io, ReadBuffer};
 use stream_core::rt::Timer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::frames::{Found, Scanner};
+use crate::frames::{Found, Headers, Scanner};
 use crate::origin::Origins;
 use crate::wire::Wire;
 use crate::writer::Writer;
@@ -32,6 +32,9 @@ pub(crate) struct Socket {
     read: ReadBuffer,
     origins: Arc<Origins>,
     incoming: Scanner,
+    side: Side,
+    /// Server: the stream that was opened last.
+    opened: u32,
     writer: Writer,
     wire: Arc<Wire>,
     /// Until when the end is held back.
@@ -58,7 +61,8 @@ impl Socket {
         // For the handshake.
         wire.begin_turn();
         let read = ReadBuffer::new(read);
-        Self { io, read, origins, incoming, writer, wire, end: None, end_timer: Timer::default() }
+        let (end, end_timer) = (None, Timer::default());
+        Self { io, read, origins, incoming, side, opened: 0, writer, wire, end, end_timer }
     }
 
     /// Returns what is known of the other end.
@@ -99,7 +103,7 @@ impl AsyncRead for Socket {
         if self.end.is_some() {
             return self.poll_end(cx);
         }
-        let Self { io, read, wire, incoming, origins, writer, .. } = &mut *self;
+        let Self { io, read, wire, incoming, origins, writer, side, opened, .. } = &mut *self;
         if read.is_empty() {
             match read.poll_fill(io, cx) {
                 // What has come before is read first.
@@ -116,10 +120,16 @@ impl AsyncRead for Socket {
         let offered = bytes.get(..bytes.len().min(buf.remaining())).unwrap_or_default();
         origins.hear();
         // Before h2 sees the reset that follows.
-        let received = |found: Found<'_>| {
-            if let Found::Own(stream, payload) = found {
-                origins.receive(stream, payload);
-            }
+        let received = |found: Found<'_>| match found {
+            Found::Own(stream, payload) => origins.receive(stream, payload),
+            Found::Headers(Headers { stream, ends_stream, .. }) => match side {
+                // The header of a response, or an interim response before it.
+                Side::Client if !ends_stream => wire.note_block(stream),
+                Side::Client => {}
+                // Clients open streams in the order of their ids.
+                Side::Server if stream > *opened => *opened = stream,
+                Side::Server => wire.note_block(stream),
+            },
         };
         let len = wire.pass(|left| incoming.scan_some(offered, left, received));
         if len == 0 {

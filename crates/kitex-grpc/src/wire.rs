@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use stream_core::sync::Mutex;
 use tokio::sync::Notify;
 
 /// Frames other than data that h2 is passed before other connections have their turn: those of a peer that opens and resets
@@ -30,6 +31,9 @@ pub(crate) struct Wire {
     turn: AtomicUsize,
     /// See [`set_openings`](Self::set_openings).
     openings: AtomicU64,
+    /// See [`note_block`](Self::note_block).
+    blocks: Mutex<Vec<u32>>,
+    has_blocks: AtomicBool,
     /// Streams that have not ended.
     pub(crate) live: AtomicUsize,
     first: Notify,
@@ -73,6 +77,23 @@ impl Wire {
         let passed = pass(&mut left);
         self.turn.store(left, Ordering::Relaxed);
         passed
+    }
+
+    /// Notes the stream of a block of headers that may be of no use: h2 keeps those that nobody takes, and no window bounds
+    /// them. They are the trailers of requests, and interim responses.
+    pub(crate) fn note_block(&self, stream: u32) {
+        self.blocks.lock().push(stream);
+        self.has_blocks.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns in `blocks` the streams that were noted since the last call.
+    pub(crate) fn take_blocks(&self, blocks: &mut Vec<u32>) {
+        blocks.clear();
+        // Set by the task that calls this.
+        if self.has_blocks.load(Ordering::Relaxed) {
+            self.has_blocks.store(false, Ordering::Relaxed);
+            std::mem::swap(&mut *self.blocks.lock(), blocks);
+        }
     }
 
     /// The other end was closed before it has read everything.

@@ -14,7 +14,7 @@ use stream_core::io::Io;
 use stream_core::rt::Timer;
 use stream_core::sync::Mutex;
 
-use crate::frames::{Found, Scanner};
+use crate::frames::{Found, Headers, Scanner};
 use crate::origin::Origins;
 use crate::wire::Wire;
 
@@ -246,7 +246,9 @@ impl State {
             let mut openings = self.openings.as_mut();
             openings.iter_mut().for_each(|openings| openings.accept(len));
             self.outgoing.scan(slice.get(..len).unwrap_or_default(), |found| {
-                if let (Found::Headers(stream, behind), Some(openings)) = (found, &mut openings) {
+                if let (Found::Headers(Headers { stream, behind, .. }), Some(openings)) =
+                    (found, &mut openings)
+                {
                     openings.add(stream, behind);
                 }
             });

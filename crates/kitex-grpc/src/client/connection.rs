@@ -75,7 +75,7 @@ impl Transport for GrpcTransport {
 }
 
 impl Link {
-    async fn start(
+    pub(super) async fn start(
         io: Io,
         config: GrpcConfig,
         idle_timeout: Duration,
@@ -134,6 +134,7 @@ async fn drive(guard: Guard, mut connection: h2::client::Connection<Socket, Byte
     let mut keepalive = Keepalive::new(&link.config, connection.ping_pong());
     let mut gauge = Gauge::default();
     let mut batch = Batch::default();
+    let mut headers = Vec::new();
     writer.batch();
     let ended = poll_fn(|cx| {
         loop {
@@ -163,7 +164,9 @@ async fn drive(guard: Guard, mut connection: h2::client::Connection<Socket, Byte
         link.wire.begin_turn();
         link.flush_queued();
         let polled = loop {
-            match std::pin::Pin::new(&mut connection).poll(cx) {
+            let polled = std::pin::Pin::new(&mut connection).poll(cx);
+            link.take_headers(&mut headers);
+            match polled {
                 Poll::Pending if link.flush_queued() || !writer.write_batch(cx) => {}
                 polled => break polled,
             }

@@ -1,5 +1,6 @@
 //! The state that the streams of one connection share.
 
+use std::collections::BTreeMap;
 use std::mem;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -9,7 +10,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use h2::client::SendRequest;
 use kerrors::Error;
-use slab::Slab;
 use stream_core::cancel::Label;
 use stream_core::clock;
 use stream_core::io::Address;
@@ -44,16 +44,19 @@ pub(super) struct Link {
     pub(super) closed: watch::Sender<bool>,
     /// The streams that the connection's task has to check.
     pub(super) watch: Arc<Watch>,
-    /// Every stream that has a handle.
-    streams: Mutex<Slab<Weak<dyn Watched>>>,
+    /// Every stream that has a handle, by its id.
+    streams: Mutex<BTreeMap<u32, Weak<dyn Watched>>>,
     pub(super) memory: Memory,
     _listed: Listed,
 }
 
-/// A stream that the connection's task finds by its key.
+/// A stream that the connection's task finds by its id.
 pub(super) trait Watched: View + Holds {
     /// Passes the messages that wait to h2. Called by the connection's task.
     fn flush(&self);
+
+    /// Takes the header of the response from h2, and interim responses. Called by the connection's task.
+    fn take_header(&self);
 }
 
 /// What opens streams, and keeps the connection open.
@@ -115,33 +118,40 @@ impl Link {
 
     /// Returns every stream that has a handle.
     pub(super) fn all(&self) -> Vec<Arc<dyn Watched>> {
-        self.streams.lock().iter().filter_map(|(_, stream)| stream.upgrade()).collect()
+        self.streams.lock().values().filter_map(Weak::upgrade).collect()
     }
 
-    /// Adds a stream to those that views show and that the connection's task finds. Returns its key.
-    pub(super) fn add(&self, stream: Weak<dyn Watched>) -> usize {
-        self.streams.lock().insert(stream)
+    /// Adds a stream to those that views show and that the connection's task finds.
+    pub(super) fn add(&self, id: u32, stream: Weak<dyn Watched>) {
+        self.streams.lock().insert(id, stream);
+    }
+
+    fn find(&self, id: u32) -> Option<Arc<dyn Watched>> {
+        self.streams.lock().get(&id).and_then(Weak::upgrade)
     }
 
     /// Passes the messages of the streams that are queued to h2. Returns whether there were any streams.
     pub(super) fn flush_queued(&self) -> bool {
         let keys = self.watch.take();
-        for key in &keys {
-            // Without the lock of the table: this may be the last handle.
-            let stream = self.streams.lock().get(*key).and_then(Weak::upgrade);
-            stream.into_iter().for_each(|stream| stream.flush());
-        }
+        // Without the lock of the table: each may be the last handle.
+        let streams = keys.iter().filter_map(|key| self.find(u32::try_from(*key).ok()?));
+        streams.for_each(|stream| stream.flush());
         !keys.is_empty()
+    }
+
+    /// Takes from h2 what has come before the messages of streams. Nobody may ask for it, and no window bounds it.
+    pub(super) fn take_headers(&self, streams: &mut Vec<u32>) {
+        self.wire.take_blocks(streams);
+        streams.iter().filter_map(|id| self.find(*id)).for_each(|stream| stream.take_header());
     }
 
     /// Ends the waits for the connection's task, which has ended.
     pub(super) fn flush_all(&self) {
-        let streams: Vec<_> = self.streams.lock().iter().filter_map(|(_, stream)| stream.upgrade()).collect();
-        streams.iter().for_each(|stream| stream.flush());
+        self.all().iter().for_each(|stream| stream.flush());
     }
 
-    pub(super) fn remove(&self, key: usize) {
-        self.streams.lock().try_remove(key);
+    pub(super) fn remove(&self, id: u32) {
+        self.streams.lock().remove(&id);
     }
 
     pub(super) fn failed(&self, error: &h2::Error) -> Error {

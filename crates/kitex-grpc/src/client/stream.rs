@@ -30,12 +30,12 @@ mod held;
 mod recv;
 mod send;
 mod state;
+#[cfg(test)]
+mod tests;
 
 /// The client's end of one stream, shared by its handles, its scope and its timer.
 pub(super) struct ClientStream {
     link: Arc<Link>,
-    /// Its place among the connection's streams.
-    key: usize,
     id: u32,
     method: Method,
     /// The name of the calling service; empty if it has none.
@@ -72,10 +72,9 @@ impl ClientStream {
             retryable: Retryable::Never,
         };
         let stream = Arc::new_cyclic(|this| {
-            let key = link.add(Weak::<Self>::clone(this));
-            let waker = SendWaker::new(link.watch.clone(), key);
+            link.add(id, Weak::<Self>::clone(this));
+            let waker = SendWaker::new(link.watch.clone(), key_of(id));
             Self {
-                key,
                 link,
                 id,
                 method: call.method.clone(),
@@ -255,6 +254,11 @@ impl ClientStream {
     }
 }
 
+/// Returns what the connection's task knows the stream by.
+fn key_of(id: u32) -> usize {
+    usize::try_from(id).unwrap_or(usize::MAX)
+}
+
 impl Idle for ClientStream {
     fn messages(&self) -> Option<u64> {
         let state = self.state.lock();
@@ -281,7 +285,7 @@ impl View for ClientStream {
 
 impl Drop for ClientStream {
     fn drop(&mut self) {
-        self.link.remove(self.key);
+        self.link.remove(self.id);
     }
 }
 

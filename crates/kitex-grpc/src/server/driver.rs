@@ -132,6 +132,8 @@ struct Driver {
     idle_since: Option<Instant>,
     keepalive: Option<Keepalive>,
     batch: Batch,
+    /// Streams whose requests have trailers.
+    with_trailers: Vec<u32>,
 }
 
 impl Driver {
@@ -160,6 +162,7 @@ impl Driver {
             idle_since: None,
             keepalive,
             batch: Batch::default(),
+            with_trailers: Vec::new(),
         }
     }
 
@@ -225,8 +228,20 @@ impl Driver {
             stream.look();
             stream.flush();
         }
+        self.end_streams_with_trailers();
         self.count_resets();
         !keys.is_empty()
+    }
+
+    /// Ends the streams whose requests have trailers: those of gRPC have none, and h2 keeps them beyond every window until
+    /// the handler has taken all messages.
+    fn end_streams_with_trailers(&mut self) {
+        self.wire.take_blocks(&mut self.with_trailers);
+        if !self.with_trailers.is_empty() {
+            let all = self.shared.all();
+            let with_trailers = all.iter().filter(|stream| self.with_trailers.contains(&stream.id()));
+            with_trailers.for_each(|stream| stream.end_at_trailers());
+        }
     }
 
     /// Closes the connection if its client resets too many streams, wherever that was seen: here, as a stream was accepted, or

@@ -91,6 +91,10 @@ impl ServerStream {
         &self.shared.local
     }
 
+    pub(super) fn id(&self) -> u32 {
+        self.id
+    }
+
     pub(super) fn codec(&self) -> PayloadCodec {
         self.codec
     }
@@ -178,6 +182,23 @@ impl ServerStream {
             origin.into_iter().for_each(|origin| self.shared.origins.send(self.id, &origin, &path));
             state.reset(reason);
         }
+        state.give_up();
+        drop(state);
+        self.act(after);
+    }
+
+    /// The request has trailers, which are not of gRPC: resets the stream, which frees them.
+    pub(super) fn end_at_trailers(&self) {
+        let mut state = self.state.lock();
+        if state.finished.is_some() {
+            return;
+        }
+        let text = "request with trailers";
+        let origin = StreamError::new(Code::ILLEGAL_FRAME).on_side(Side::Server).with_cause(text);
+        // A client that has us reset streams costs what one does that resets them.
+        self.shared.resets.fetch_add(1, Ordering::Relaxed);
+        let after = state.end(self.explained(GrpcStatus::protocol(text), origin));
+        state.reset(Reason::PROTOCOL_ERROR);
         state.give_up();
         drop(state);
         self.act(after);

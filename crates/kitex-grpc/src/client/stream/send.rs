@@ -11,8 +11,8 @@ use stream_core::cancel::Reason as CancelReason;
 use stream_core::rt::poll_proceed;
 use stream_core::sync::MutexGuard;
 
-use super::ClientStream;
 use super::state::{ResponseState, State};
+use super::{ClientStream, key_of};
 use crate::GrpcConfig;
 use crate::client::link::Watched;
 use crate::{message, reset, status};
@@ -47,7 +47,7 @@ impl ClientStream {
         state.observed.sent.count(message.as_ref().len());
         if state.pending.put(&encoded) {
             drop(state);
-            self.link.watch.queue(self.key);
+            self.link.watch.queue(key_of(self.id));
         }
         Poll::Ready(Ok(()))
     }
@@ -121,6 +121,23 @@ impl Watched for ClientStream {
         let has_room = *is_refused || matches!(is_sent, Ok(true));
         drop(state);
         if has_room {
+            self.waker.wake_senders();
+        }
+    }
+
+    fn take_header(&self) {
+        let mut state = self.state.lock();
+        let ResponseState::Header(response) = &mut state.incoming else { return };
+        let mut receiver = None;
+        match Pin::new(response).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(response) => self.read_response(&mut state, response),
+            // h2 knows one waker: who waits has to ask again.
+            Poll::Pending => receiver = state.waiting.take(),
+        }
+        let has_ended = state.end.is_outcome();
+        drop(state);
+        receiver.into_iter().for_each(Waker::wake);
+        if has_ended {
             self.waker.wake_senders();
         }
     }

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::client;
-use crate::fixture::{Handlers, Peer, req, soon};
+use crate::fixture::{Handlers, Peer, answer, reports, req, soon};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
 const MB: usize = 1024 * 1024;
@@ -39,21 +39,34 @@ fn floods() -> Vec<(&'static str, Vec<u8>, Vec<u8>, Fate)> {
     ]
 }
 
+/// A literal that is kept in no table; lengths of one byte, without Huffman's code.
+fn field(name: &str, value: &str) -> Vec<u8> {
+    let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+    [vec![0], text(name), text(value)].concat()
+}
+
+/// A block of headers as one frame.
+fn block(flags: u8, stream: u32, fields: &[u8]) -> Vec<u8> {
+    const END_HEADERS: u8 = 4;
+    frame(1, END_HEADERS | flags, stream, fields)
+}
+
+/// The request of a stream of `Echo`.
+fn opened(stream: u32, method: &str) -> Vec<u8> {
+    let path = field(":path", &format!("/Echo/{method}"));
+    let (authority, kind) =
+        (field(":authority", "ServiceB"), field("content-type", "application/grpc+thrift"));
+    block(0, stream, &[&[0x83, 0x86][..], &path, &authority, &kind].concat())
+}
+
+fn reset(stream: u32, code: u8) -> Vec<u8> {
+    frame(3, 0, stream, &[0, 0, 0, code])
+}
+
 /// A stream of `Bidi` that is reset at once: the server reads both at the same time.
 fn opened_and_reset(stream: u32) -> Vec<u8> {
-    let mut block = vec![0x83, 0x86];
-    for (name, value) in
-        [(":path", "/Echo/Bidi"), (":authority", "ServiceB"), ("content-type", "application/grpc+thrift")]
-    {
-        // A literal that is kept in no table; lengths of one byte, without Huffman's code.
-        block.push(0);
-        for text in [name, value] {
-            block.push(u8::try_from(text.len()).unwrap());
-            block.extend_from_slice(text.as_bytes());
-        }
-    }
-    const CANCEL: [u8; 4] = [0, 0, 0, 8];
-    [frame(1, 0x4, stream, &block), frame(3, 0, stream, &CANCEL)].concat()
+    const CANCEL: u8 = 8;
+    [opened(stream, "Bidi"), reset(stream, CANCEL)].concat()
 }
 
 /// A reset is counted wherever it is seen: here as the stream is accepted.
@@ -108,4 +121,64 @@ async fn floods_of_small_frames_are_held_or_end_their_own_connection_alone() {
         assert_eq!(soon(other.recv()).await.unwrap().unwrap().seq, Some(7), "{what}");
         let _ = tokio::time::timeout(Duration::from_millis(10), socket.read(&mut [0; 64])).await;
     }
+}
+
+/// Reads until `part` has come.
+async fn read_to(socket: &mut TcpStream, seen: &mut Vec<u8>, part: &[u8], what: &str) {
+    let has = |seen: &[u8]| seen.windows(part.len()).any(|window| window == part);
+    let read = async { while !has(seen) && socket.read_buf(seen).await.is_ok_and(|read| read > 0) {} };
+    soon(read).await;
+    assert!(has(seen), "{what}: {seen:?}");
+}
+
+/// Trailers of a request are not of gRPC, and no window bounds them: they end their stream, whatever its handler has taken.
+#[tokio::test]
+async fn trailers_of_a_request_end_its_stream_alone() {
+    const PROTOCOL_ERROR: u8 = 1;
+    const END_STREAM: u8 = 1;
+    let (reporter, mut reports) = reports();
+    let down = reporter.clone();
+    let handlers = Handlers::default()
+        .bidi(move |ctx, mut stream| {
+            let reporter = reporter.clone();
+            async move {
+                if let Some(req) = stream.recv().await? {
+                    stream.send(&answer(req)).await?;
+                }
+                reporter.send("begun");
+                ctx.canceled().await;
+                reporter.send("canceled");
+                Ok(())
+            }
+        })
+        .down(move |ctx, _, _| {
+            let reporter = down.clone();
+            async move {
+                reporter.send("begun");
+                ctx.canceled().await;
+                reporter.send("canceled");
+                Ok(())
+            }
+        });
+    let peer = Peer::start(handlers).await;
+    let (mut socket, mut seen) = (TcpStream::connect(&peer.address).await.unwrap(), Vec::new());
+    socket.write_all(PREFACE).await.unwrap();
+    // An empty struct.
+    let message = |stream| frame(0, 0, stream, &[0, 0, 0, 0, 1, 0]);
+    // What becomes of the messages before the trailers, the method, and their number.
+    let rows = [
+        ("a message that is taken", "Bidi", 1),
+        ("messages that are not taken", "Bidi", 20),
+        ("a handler that takes no further message", "Down", 1),
+    ];
+    for ((what, method, messages), stream) in rows.into_iter().zip([1, 3, 5]) {
+        socket.write_all(&[opened(stream, method), message(stream).repeat(messages)].concat()).await.unwrap();
+        assert_eq!(reports.next().await, "begun", "{what}");
+        socket.write_all(&block(END_STREAM, stream, &field("k", "v"))).await.unwrap();
+        read_to(&mut socket, &mut seen, &reset(stream, PROTOCOL_ERROR), what).await;
+        assert_eq!(reports.next().await, "canceled", "{what}");
+    }
+    // The connection takes further streams.
+    socket.write_all(&[opened(7, "Bidi"), message(7)].concat()).await.unwrap();
+    assert_eq!(reports.next().await, "begun");
 }

@@ -1,0 +1,77 @@
+//! What comes for a stream that nobody reads.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use h2::server::SendResponse;
+use http::Response;
+use kerrors::Side;
+use stream_core::call::OutgoingCall;
+use stream_core::io::Io;
+use stream_core::{MemoryBudget, Method, StreamingMode};
+
+use super::state::ResponseState;
+use super::{ClientStream, Link};
+use crate::origin::Origins;
+use crate::socket::Socket;
+use crate::{GrpcConfig, header};
+
+const LONG: Duration = Duration::from_secs(60);
+static METHOD: Method = Method::new("Echo", "Bidi", StreamingMode::Bidirectional);
+
+/// Opens a stream on `link`.
+fn open(link: &Arc<Link>) -> Arc<ClientStream> {
+    let name = Arc::from("");
+    let call = OutgoingCall::new(&METHOD, &name, &name);
+    let mut requests = link.ask_opener(|requests| requests.clone()).unwrap();
+    let request = header::request(&call, None, None).unwrap();
+    let (response, send) = requests.send_request(request, false).unwrap();
+    link.wire.live.fetch_add(1, Ordering::Relaxed);
+    ClientStream::start(link.clone(), &call, response, send)
+}
+
+/// Sends so many interim responses on the first stream and, if `answers`, a response; then one on the second stream.
+async fn serve(io: Io, interim: usize, answers: bool) {
+    let origins = Arc::new(Origins::new(Side::Server));
+    let socket = Socket::new(io, BytesMut::new(), LONG, Side::Server, origins);
+    let mut connection = h2::server::handshake(socket).await.unwrap();
+    let response = |status: u16| Response::builder().status(status).body(()).unwrap();
+    let grpc = || {
+        let mut response = response(200);
+        response.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+        response
+    };
+    let mut first: SendResponse<Bytes> = connection.accept().await.unwrap().unwrap().1;
+    let mut second = connection.accept().await.unwrap().unwrap().1;
+    (0..interim).for_each(|_| first.send_informational(response(103)).unwrap());
+    let sent = answers.then(|| first.send_response(grpc(), false).unwrap());
+    second.send_response(grpc(), true).unwrap();
+    let end = connection.accept().await;
+    drop((first, sent, end));
+}
+
+#[tokio::test]
+async fn what_comes_before_the_messages_of_a_stream_that_is_not_read_is_taken_from_h2() {
+    for (interim, answers) in [(0, false), (1, false), (20, false), (0, true), (20, true)] {
+        let (client, server) = Io::pair(1 << 16);
+        tokio::spawn(serve(server, interim, answers));
+        let config = GrpcConfig::default();
+        let link = Link::start(client, config, LONG, &MemoryBudget::default()).await.unwrap();
+        let [first, second] = [open(&link), open(&link)];
+        let read = std::future::poll_fn(|cx| second.poll_recv(cx));
+        // It ends without a status: what matters is that it comes after all else.
+        let _ = tokio::time::timeout(LONG, read).await.unwrap();
+        let mut state = first.state.lock();
+        let mut cx = Context::from_waker(Waker::noop());
+        match &mut state.incoming {
+            ResponseState::Header(response) => {
+                assert!(!answers, "{interim}");
+                assert!(response.poll_informational(&mut cx).is_pending(), "{interim}");
+            }
+            _ => assert!(answers, "{interim}"),
+        }
+    }
+}
