@@ -1,17 +1,21 @@
 //! Several instances of one service: each gets its share of streams and calls; those that are gone, added or dead.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use kitex::client::{
-    Balance, CallOptions, ConsistentHash, Instance, InstanceFile, LeastStreams, PoolKind, RoundRobin,
-    SharedInstances, StaticAddresses, Transport,
+    Balance, CallOptions, Connector, ConsistentHash, Instance, InstanceFile, LeastStreams, PoolKind,
+    RoundRobin, SharedInstances, StaticAddresses, Transport,
 };
+use kitex::stream_core::BoxFuture;
+use kitex::stream_core::io::Io;
 use kitex::{Context, ServerStreamingClient};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::fixture::{
     EchoClient, Handlers, LONG, Peer, Refusing, Resp, Unreachable, builder, ended, req, soon, until,
@@ -376,6 +380,40 @@ async fn a_panic_of_a_balancer_fails_no_call() {
         let client = builder("").addresses(StaticAddresses::new(addresses(&servers))).balance(Odd(odd));
         let client = EchoClient::new(client.build().unwrap());
         assert_eq!(call(&client, &Context::background()).await, "s0");
+    }
+}
+
+/// No address answers.
+#[derive(Debug)]
+struct Silent;
+
+impl Connector for Silent {
+    fn connect<'a>(&'a self, _: &'a str, _: Duration) -> BoxFuture<'a, io::Result<Io>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// A source may have thousands of instances of which none answers: a call without a deadline fails all the same.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_no_instance_answers_ends_after_5_s_of_tries_and_one_dial() {
+    const MOST: Duration = Duration::from_secs(7);
+    for (transport, count) in BOTH.into_iter().flat_map(|transport| [(transport, 5), (transport, 2_000)]) {
+        let source = SharedInstances::default();
+        source
+            .set((0..count).map(|number| Instance::new(format!("10.1.{}.{}:1", number / 250, number % 250))));
+        let client = EchoClient::new(
+            builder("").addresses(source).connector(Silent).transport(transport).build().unwrap(),
+        );
+        for is_stream in [true, false] {
+            let (ctx, began) = (Context::background(), Instant::now());
+            let called = match is_stream {
+                true => client.bidi(&ctx).await.map(drop),
+                false => client.unary(&ctx, req("", 0)).await.map(drop),
+            };
+            assert!(called.is_err(), "{transport:?} {count} {is_stream}");
+            let took = began.elapsed();
+            assert!(took <= MOST, "{transport:?} {count} {is_stream}: {took:?}");
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The instances of a client's service: follows their source, and selects one for each stream and call.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -57,6 +57,8 @@ struct Members {
     /// One for each endpoint, in the same order.
     candidates: Vec<Candidate>,
     endpoints: Vec<Arc<Endpoint>>,
+    /// Their indexes by address: a source may have thousands.
+    by_address: HashMap<Arc<str>, usize>,
     /// There is one, and will never be another.
     is_single: bool,
 }
@@ -68,6 +70,10 @@ pub(super) struct Selection {
     pub(super) load: Option<Load>,
     pub(super) others: Others,
 }
+
+/// How long a call tries one instance after the other that cannot be reached, unless the timeout of a dial is longer. A source may
+/// have thousands of them.
+const TRIES: Duration = Duration::from_secs(5);
 
 /// Addresses named by calls whose connections are kept.
 const MAX_NAMED: usize = 64;
@@ -127,6 +133,9 @@ impl Fleet {
         call: &OutgoingCall<'_>,
         tried: &mut Tried,
     ) -> Result<Selection, Error> {
+        if tried.lasts(TRIES.max(self.maker.connect_timeout)) {
+            return self.choose_last(members, call, tried);
+        }
         let left = members.untried(call, tried);
         let reachable = members.filter(&left, |endpoint| !endpoint.dialer.is_failing());
         let failing = members.filter(&left, |endpoint| endpoint.dialer.is_failing());
@@ -207,6 +216,19 @@ impl Fleet {
             false => Others::None,
         };
         Ok(Selection { endpoint: endpoint.clone(), load: Some(Load::of(endpoint)), others })
+    }
+
+    /// The call has tried instances for too long: it waits for one whose dial still runs, unless that has failed too.
+    fn choose_last(
+        &self,
+        members: &Members,
+        call: &OutgoingCall<'_>,
+        tried: &mut Tried,
+    ) -> Result<Selection, Error> {
+        if tried.last_error().is_some() {
+            tried.slow.clear();
+        }
+        self.choose_slow(members, call, tried)
     }
 
     /// Returns an instance whose dial takes long, if all others have failed.
@@ -298,8 +320,7 @@ impl Fleet {
                 let known = current.as_ref().and_then(|known| known.endpoint(&instance.address)).cloned();
                 let endpoint = known.unwrap_or_else(|| self.maker.endpoint(&instance.address));
                 let candidate = Candidate { instance: instance.clone(), load: endpoint.load.clone() };
-                members.candidates.push(candidate);
-                members.endpoints.push(endpoint);
+                members.push(candidate, endpoint);
             }
             members.is_single = self.source.is_fixed() && members.endpoints.len() == 1;
             let members = Arc::new(members);
@@ -333,7 +354,10 @@ impl Fleet {
     /// A stream was refused by the instance at `address`, or lost. If there is no open connection to it any more, it shuts
     /// down or restarts: others are preferred.
     pub(super) fn refused_by(&self, address: &Arc<str>) {
-        let refused = self.endpoints().into_iter().find(|endpoint| endpoint.address() == address);
+        let members = self.members.lock().clone();
+        let known = members.and_then(|members| members.endpoint(address).cloned());
+        let is_it = |endpoint: &&Arc<Endpoint>| endpoint.address() == address;
+        let refused = known.or_else(|| self.named.lock().iter().find(is_it).cloned());
         refused.into_iter().for_each(|endpoint| endpoint.connection_lost());
     }
 
@@ -370,11 +394,18 @@ impl Fleet {
 
 impl Members {
     fn new(version: u64) -> Self {
-        Self { version, candidates: Vec::new(), endpoints: Vec::new(), is_single: false }
+        let (candidates, endpoints, by_address) = (Vec::new(), Vec::new(), HashMap::new());
+        Self { version, candidates, endpoints, by_address, is_single: false }
+    }
+
+    fn push(&mut self, candidate: Candidate, endpoint: Arc<Endpoint>) {
+        self.by_address.insert(endpoint.address().clone(), self.endpoints.len());
+        self.candidates.push(candidate);
+        self.endpoints.push(endpoint);
     }
 
     fn endpoint(&self, address: &str) -> Option<&Arc<Endpoint>> {
-        self.endpoints.iter().find(|endpoint| **endpoint.address() == *address)
+        self.endpoints.get(*self.by_address.get(address)?)
     }
 
     /// Returns the indexes of those that have the call's tag and were not tried.

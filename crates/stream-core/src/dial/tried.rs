@@ -1,13 +1,20 @@
 //! The instances that were tried for one call.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use kerrors::Error;
+
+use crate::clock;
 
 /// The instances that were tried for one call without success.
 #[derive(Debug, Default)]
 pub struct Tried {
-    failed: Vec<Arc<str>>,
+    /// A source may have thousands.
+    failed: BTreeSet<Arc<str>>,
+    /// When the first could not be reached.
+    since: Option<Instant>,
     /// Those whose dial takes long.
     pub(crate) slow: Vec<Arc<str>>,
     /// The instance that has refused the call before: another is preferred.
@@ -25,12 +32,14 @@ impl Tried {
 
     /// Records that the instance at `address` could not be reached.
     pub(crate) fn add(&mut self, address: &Arc<str>, error: Error) {
-        self.failed.push(address.clone());
+        self.since.get_or_insert_with(clock::now);
+        self.failed.insert(address.clone());
         self.error = Some(error);
     }
 
     /// Records that a dial of the instance at `address` takes long.
     pub(crate) fn add_slow(&mut self, address: &Arc<str>) {
+        self.since.get_or_insert_with(clock::now);
         self.slow.push(address.clone());
     }
 
@@ -46,6 +55,11 @@ impl Tried {
 
     pub(crate) fn has(&self, address: &Arc<str>) -> bool {
         self.failed.contains(address) || self.slow.contains(address)
+    }
+
+    /// Returns whether the first instance that could not be reached was tried `limit` ago.
+    pub(crate) fn lasts(&self, limit: Duration) -> bool {
+        self.since.is_some_and(|since| clock::now().saturating_duration_since(since) >= limit)
     }
 
     /// Returns the error of the last instance that was tried.
