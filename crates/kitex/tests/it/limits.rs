@@ -121,6 +121,37 @@ async fn slow_messages_close_a_ping_pong_connection() {
     }
 }
 
+/// The same at a client: a response that has begun to arrive, and nothing more. The call has no deadline.
+#[tokio::test]
+async fn slow_responses_fail_a_ping_pong_call() {
+    if of_ttheader_alone("messages of TTHeader") {
+        return;
+    }
+    let firsts: [(CallProtocol, [u8; 8]); 2] = [
+        (CallProtocol::Ttheader, [0, 0, 0, 86, 0x10, 0, 0, 0]),
+        (CallProtocol::Framed, [0, 0, 0, 51, 0x80, 1, 0, 2]),
+    ];
+    let failed = firsts.map(|(protocol, first)| {
+        tokio::spawn(async move {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap().to_string();
+            let client = EchoClient::new(builder(&address).call_protocol(protocol).build().unwrap());
+            let served = async {
+                let mut wire = Wire::accept(&listener).await;
+                wire.bytes(&first).await;
+                wire.is_closed_within(Duration::from_secs(120)).await
+            };
+            let ctx = Context::background();
+            let called = tokio::time::timeout(Duration::from_secs(120), client.ping(&ctx, req("", 0)));
+            let (called, closed) = tokio::join!(called, served);
+            assert!(called.expect("the call hangs").is_err() && closed, "{protocol:?}");
+        })
+    });
+    for failed in failed {
+        failed.await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn idle_timeout_of_a_server_closes_a_ping_pong_connection() {
     if of_ttheader_alone("ping-pong connections") {

@@ -21,6 +21,7 @@ use tokio::task::AbortHandle;
 use ttheader_codec::{Limits, key};
 
 use super::CallProtocol;
+use super::pace::Pace;
 use super::wire::{Message, Outgoing, RequestInts, decode, encode};
 use crate::driver::{RESET_PAUSES, is_reset};
 use crate::sync::Mutex;
@@ -160,11 +161,12 @@ impl Calls {
             let (metadata, trailer, backward) = (Metadata::new(), Metadata::new(), Vec::new());
             return Ok(UnaryResponse { metadata, trailer, backward, result: Ok(Bytes::new()) });
         }
+        let mut pace = Pace::default();
         let response = loop {
             match decode(self.protocol, connection.buffer.bytes(), &self.limits).map_err(Error::network)? {
                 Some(response) => break response,
                 None => {
-                    let read = connection.read(sent_at).await;
+                    let read = connection.read(&mut pace, sent_at).await;
                     self.check_peer(&connection, read)?;
                 }
             }
@@ -334,8 +336,10 @@ fn close_expired(idle: &Weak<Mutex<IdleList>>, timeout: Duration) {
 
 impl Connection {
     /// Reads more of the response to the request that was written last, at `sent_at`.
-    async fn read(&mut self, sent_at: Instant) -> Result<(), UnaryFailure> {
-        let (error, retryable) = match self.buffer.fill(&self.io).await {
+    async fn read(&mut self, pace: &mut Pace, sent_at: Instant) -> Result<(), UnaryFailure> {
+        let partial = !self.buffer.is_empty();
+        let read = pace.fill((&self.io, &mut self.buffer), false, partial, None);
+        let (error, retryable) = match read.await {
             Ok(1..) => return Ok(()),
             Ok(0) => {
                 let is_unread = self.buffer.is_empty() && self.is_reset_soon().await;

@@ -6,6 +6,7 @@
 mod call;
 #[cfg(fuzzing)]
 pub mod fuzz;
+mod pace;
 mod serve;
 #[cfg(test)]
 mod tests;

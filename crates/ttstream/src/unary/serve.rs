@@ -1,7 +1,7 @@
 //! Serves the ping-pong calls of one connection, sequentially.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use kerrors::{ApplicationException, Code, MessageKind, StreamError};
@@ -14,8 +14,8 @@ use ttheader_codec::key::IDL_SERVICE;
 use ttheader_codec::{Limits, key};
 
 use super::CallProtocol;
+use super::pace::Pace;
 use super::wire::{Message, Outgoing, Refused, decode, encode, peek_refused};
-use crate::proto::{Arrival, Check, ConnectionError};
 use crate::{Metadata, clock, head, status};
 
 /// The number of bytes of later calls that are read while one is served.
@@ -35,8 +35,7 @@ pub(crate) async fn serve_calls(
         server: server.clone(),
         io,
         buffer,
-        arrival: Arrival::default(),
-        due: None,
+        pace: Pace::default(),
         limits,
         write_timeout,
         protocol,
@@ -88,9 +87,7 @@ struct Connection {
     server: ServerHandle,
     io: Io,
     buffer: ReadBuffer,
-    /// How fast the message arrives that is read, and when that is to be checked.
-    arrival: Arrival,
-    due: Option<Instant>,
+    pace: Pace,
     limits: Limits,
     write_timeout: Duration,
     protocol: CallProtocol,
@@ -124,42 +121,10 @@ impl Connection {
         }
     }
 
-    /// Reads more. Returns 0 if the peer has closed the connection, or was idle for the server's idle timeout. `completed`
-    /// if a message was processed since the last call, `partial` if the next one has begun to arrive.
-    ///
-    /// # Errors
-    /// Those of the socket, and a message that arrives too slowly.
+    /// Reads more. Returns 0 if the peer has closed the connection, or was idle for the server's idle timeout.
     async fn fill(&mut self, completed: bool, partial: bool) -> io::Result<usize> {
-        let now = clock::now();
-        let check = self.arrival.on_processed(self.buffer.len(), completed, partial, now);
-        self.due = check.or(self.due);
-        let idle_at = now.checked_add(self.server.config().idle_timeout);
-        loop {
-            let read = self.buffer.fill(&self.io);
-            let read = match if partial { self.due } else { idle_at } {
-                Some(at) => tokio::time::timeout_at(at.into(), read).await,
-                None => Ok(read.await),
-            };
-            match read {
-                Ok(read) => {
-                    self.arrival.on_bytes(self.buffer.len());
-                    return read;
-                }
-                Err(_) if !partial => return Ok(0),
-                Err(_) => self.check_arrival()?,
-            }
-        }
-    }
-
-    fn check_arrival(&mut self) -> io::Result<()> {
-        self.due = match self.arrival.check(false, clock::now()) {
-            Check::Idle => None,
-            Check::Again(at) => Some(at),
-            Check::TooSlow => {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, ConnectionError::SlowFrame));
-            }
-        };
-        Ok(())
+        let idle_at = clock::now().checked_add(self.server.config().idle_timeout);
+        self.pace.fill((&self.io, &mut self.buffer), completed, partial, idle_at).await
     }
 
     /// Skips a message that exceeds a limit without buffering it, and answers that call with an error.
