@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use stream_core::client::{Discover, Instance, InstanceSet, SharedInstances, WatchedInstances};
+use stream_core::clock;
+use stream_core::log_limit::LogLimit;
 use tokio::runtime::Handle;
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::warn;
 
-use crate::error::EtcdError;
+use crate::error::{EtcdError, shown};
 use crate::http::{Gateway, decode, encode, number};
 use crate::record;
 
@@ -28,7 +31,8 @@ impl EtcdInstances {
         Handle::try_current().map_err(|_| EtcdError::NoRuntime)?;
         let watched = WatchedInstances::new(move |instances| {
             let (gateway, prefix) = (gateway.clone(), prefix.clone());
-            Follower { gateway, prefix, resync, instances, known: None, pause: FIRST_PAUSE }.follow()
+            let log = LogLimit::new();
+            Follower { gateway, prefix, resync, instances, known: None, pause: FIRST_PAUSE, log }.follow()
         });
         // Begins to read at once: the first call need not wait for that.
         let _ = watched.poll_instances(&mut Context::from_waker(Waker::noop()), None);
@@ -56,16 +60,23 @@ struct Follower {
     known: Option<Known>,
     /// The pause after the next error.
     pause: Duration,
+    /// Bounds the log lines about values.
+    log: LogLimit,
 }
 
 impl Follower {
     async fn follow(mut self) {
         loop {
+            let began = clock::now();
             let ended = match self.read().await {
                 Ok(revision) => self.watch(revision).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = ended {
+                // One that has held for a while.
+                if clock::now().saturating_duration_since(began) > LAST_PAUSE {
+                    self.pause = FIRST_PAUSE;
+                }
                 warn!(prefix = self.prefix, %error, "instances are not followed now: the last ones stay");
                 sleep(self.pause).await;
                 self.pause = self.pause.saturating_mul(2).min(LAST_PAUSE);
@@ -86,7 +97,12 @@ impl Follower {
         let revision = number(answer.pointer("/header/revision"));
         let revision = revision.ok_or_else(|| EtcdError::Protocol("no revision".to_owned()))?;
         let mut read = Known::default();
-        answer.get("kvs").and_then(Value::as_array).into_iter().flatten().for_each(|pair| read.put(pair));
+        answer
+            .get("kvs")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .for_each(|pair| read.put(pair, &self.log));
         if self.known.as_ref().is_none_or(|known| known.0 != read.0) {
             self.instances.set(read.0.values().cloned());
         }
@@ -107,15 +123,16 @@ impl Follower {
                 None => Ok(results.next().await),
             };
             let Ok(next) = next else { return Ok(()) };
+            // Results that have come at once need no wait.
+            consume_budget().await;
             let result = next?.ok_or_else(|| EtcdError::Lost("the watch has ended".to_owned()))?;
             // Compacted: what is missed has to be read.
             if result.get("canceled").and_then(Value::as_bool) == Some(true) {
                 let reason = result.get("cancel_reason").and_then(Value::as_str).unwrap_or("compacted");
-                return Err(EtcdError::Lost(format!("the watch was canceled: {reason}")));
+                return Err(EtcdError::Lost(format!("the watch was canceled: {}", shown(reason))));
             }
-            self.pause = FIRST_PAUSE;
             let known = self.known.get_or_insert_default();
-            if known.apply(&result) {
+            if known.apply(&result, &self.log) {
                 self.instances.set(known.0.values().cloned());
             }
         }
@@ -124,7 +141,7 @@ impl Follower {
 
 impl Known {
     /// Applies the events of a watch. Returns whether there were any.
-    fn apply(&mut self, result: &Value) -> bool {
+    fn apply(&mut self, result: &Value, log: &LogLimit) -> bool {
         let events = result.get("events").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         for event in events {
             let Some(pair) = event.get("kv") else { continue };
@@ -132,18 +149,21 @@ impl Known {
                 Some("DELETE") => {
                     decode(pair.get("key")).into_iter().for_each(|key| drop(self.0.remove(&key)));
                 }
-                _ => self.put(pair),
+                _ => self.put(pair, log),
             }
         }
         !events.is_empty()
     }
 
-    fn put(&mut self, pair: &Value) {
+    fn put(&mut self, pair: &Value, log: &LogLimit) {
         let (Some(key), Some(value)) = (decode(pair.get("key")), decode(pair.get("value"))) else { return };
         match record::decode(&value) {
             Some(instance) => drop(self.0.insert(key, instance)),
             None => {
-                warn!(key = %key.escape_ascii(), "the value is not an instance");
+                if let Some(suppressed) = log.allows(clock::now()) {
+                    let key = shown(&String::from_utf8_lossy(&key));
+                    warn!(key, suppressed, "the value is not an instance");
+                }
                 self.0.remove(&key);
             }
         }

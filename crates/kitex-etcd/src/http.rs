@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use stream_core::client::{Connector, SystemConnector};
 use tokio::time::timeout;
 
-use crate::error::EtcdError;
+use crate::error::{EtcdError, shown};
 use crate::socket::Socket;
 
 /// The largest response, and the largest message of a watch, in bytes.
@@ -78,7 +78,7 @@ impl Gateway {
     /// Begins an operation that has a stream of results.
     pub(crate) async fn stream(&self, path: &str, body: &Value) -> Result<Results, EtcdError> {
         let response = timeout(self.limit, self.send(path, body)).await.unwrap_or(Err(EtcdError::Timeout))?;
-        Ok(Results { body: response.into_body(), read: BytesMut::new() })
+        Ok(Results { body: response.into_body(), read: BytesMut::new(), searched: 0 })
     }
 
     /// Sends a request, with a new token if the last one is no longer accepted.
@@ -191,7 +191,7 @@ fn refused(value: &Value) -> Option<EtcdError> {
     let text = value.get("message").or_else(|| value.get("error"))?.as_str()?;
     let code =
         value.get("code").or_else(|| value.get("grpc_code")).and_then(Value::as_i64).unwrap_or_default();
-    Some(EtcdError::Refused { code, message: text.to_owned() })
+    Some(EtcdError::Refused { code, message: shown(text) })
 }
 
 fn parse(text: &[u8]) -> Result<Value, EtcdError> {
@@ -203,20 +203,26 @@ fn parse(text: &[u8]) -> Result<Value, EtcdError> {
 pub(crate) struct Results {
     body: Incoming,
     read: BytesMut,
+    /// Bytes at the start of `read` that have no end of a line.
+    searched: usize,
 }
 
 impl Results {
     /// Returns the next result; `None` at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<Value>, EtcdError> {
         loop {
-            if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
-                let line = self.read.split_to(end.saturating_add(1));
+            let unsearched = self.read.get(self.searched..).unwrap_or_default();
+            if let Some(end) = unsearched.iter().position(|byte| *byte == b'\n') {
+                let end = self.searched.saturating_add(end).saturating_add(1);
+                let line = self.read.split_to(end);
+                self.searched = 0;
                 let value = parse(&line)?;
                 if let Some(error) = value.get("error").and_then(refused) {
                     return Err(error);
                 }
                 return Ok(value.get("result").cloned());
             }
+            self.searched = self.read.len();
             if self.read.len() > MAX_RESPONSE {
                 return Err(EtcdError::Protocol("a message is too long".to_owned()));
             }

@@ -1,6 +1,7 @@
 //! Registration and discovery against a real etcd.
 
 mod compaction;
+mod hostile;
 mod proxy;
 #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "the tests of TLS use the rest"))]
 mod server;
