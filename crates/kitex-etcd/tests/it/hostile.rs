@@ -34,6 +34,11 @@ type Script = (fn() -> String, fn() -> String);
 /// One pair that is no instance: its key is `a\nforged`.
 const NO_INSTANCE: &str = r#"{"key":"YQpmb3JnZWQ=","value":"eHg="}"#;
 
+/// A field of JSON with a text of 1 MB that ends a line.
+fn long(name: &str) -> String {
+    format!(r#""{name}":"a\nforged {}""#, "x".repeat(1 << 20))
+}
+
 fn range(pairs: usize) -> String {
     let pairs = vec![NO_INSTANCE; pairs].join(",");
     format!(r#"{{"header":{{"revision":"7"}},"kvs":[{pairs}]}}"#)
@@ -81,34 +86,12 @@ async fn a_hostile_etcd_fills_no_log_and_forges_no_line() {
     // What it sends, how many lines each reading may cause, and of how many bytes.
     let rows: [(&str, Script); 4] = [
         ("values", (|| range(10_000), || "{}\n".to_owned())),
-        ("a refusal", (|| format!(r#"{{"message":"a\nforged {}"}}"#, "x".repeat(1 << 20)), String::new)),
+        ("a refusal", (|| format!("{{{}}}", long("message")), String::new)),
         (
             "a cancel",
-            (
-                || range(0),
-                || {
-                    format!(
-                        "{}\n",
-                        format!(
-                            r#"{{"result":{{"canceled":true,"cancel_reason":"a\nforged {}"}}}}"#,
-                            "x".repeat(1 << 20)
-                        )
-                    )
-                },
-            ),
+            (|| range(0), || format!("{{\"result\":{{\"canceled\":true,{}}}}}\n", long("cancel_reason"))),
         ),
-        (
-            "an error",
-            (
-                || range(0),
-                || {
-                    format!(
-                        "{}\n",
-                        format!(r#"{{"error":{{"message":"a\nforged {}"}}}}"#, "x".repeat(1 << 20))
-                    )
-                },
-            ),
-        ),
+        ("an error", (|| range(0), || format!("{{\"error\":{{{}}}}}\n", long("message")))),
     ];
     for (what, script) in rows {
         let log = Log::default();
