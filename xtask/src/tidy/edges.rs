@@ -77,7 +77,7 @@ const ROWS: &[Row] = &[
         name: "kitex-etcd",
         ours: &["kitex-tls", "stream-core"],
         others: &["base64", "bytes", "http-body-util", "hyper", "serde_json", "thiserror", "tokio", "tracing"],
-        tests: &["kitex", "rcgen"],
+        tests: &["kitex", "rcgen", "tracing-subscriber"],
     },
     Row {
         name: "kitex-dns",
