@@ -108,7 +108,7 @@ impl Shares {
         for _ in 0..MAX_SPARES {
             let slots = self.all();
             let open: Vec<Shared> = slots.iter().filter_map(Slot::open_connection).collect();
-            if open.iter().any(|connection| refuses_all(connection)) {
+            if open.iter().any(refuses_all) {
                 return full;
             }
             let limit = limit(&open);
