@@ -149,7 +149,7 @@ impl Selected {
         match rt::timeout_if(self.limit, self.dialer.dial()).await {
             Some(Ok(io)) => return Some(io),
             Some(Err(error)) => tried.add(self.address(), error),
-            None => self.dialer.takes_long(tried),
+            None => self.dialer.takes_long(tried, self.limit.unwrap_or_default()),
         }
         None
     }

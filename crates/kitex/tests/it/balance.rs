@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::fixture::{
-    EchoClient, Handlers, LONG, Peer, Refusing, Resp, Unreachable, builder, ended, req, soon, until,
+    EchoClient, Handlers, LONG, Peer, Proxy, Refusing, Resp, Unreachable, builder, ended, req, soon, until,
 };
 
 const BOTH: [Transport; 2] = [Transport::TtHeader, Transport::Grpc];
@@ -266,6 +266,30 @@ async fn an_ejected_instance_that_is_back_is_used_again() {
         }
     })
     .await;
+}
+
+/// The handshake of its connection takes long, so that others are used meanwhile.
+#[tokio::test]
+async fn an_instance_whose_first_connection_took_long_gets_its_share_once_it_is_open() {
+    let (one, two) = (Peer::start(named("slow")).await, Peer::start(named("other")).await);
+    let proxy = Proxy::to(&one.address).await;
+    proxy.hold();
+    let all = StaticAddresses::new([&proxy.address, &two.address]);
+    let client = builder("").addresses(all).transport(Transport::Grpc).build().unwrap();
+    let client = EchoClient::new(client);
+    let mut open = Open::default();
+    while client.as_ref().pool_stats().unreachable_instances == 0 {
+        assert_eq!(open.add(&client, 1).await.into_keys().collect::<Vec<_>>(), ["other"]);
+    }
+    proxy.pass();
+    until(|| client.as_ref().pool_stats().connections == 2).await;
+    soon(async {
+        while open.of("slow") == 0 {
+            open.add(&client, 1).await;
+        }
+    })
+    .await;
+    assert_eq!(client.as_ref().pool_stats().unreachable_instances, 0);
 }
 
 type Change<'a> = &'a dyn Fn(&mut CallOptions);

@@ -4,7 +4,8 @@ use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
-use kitex::client::{Connector, PoolKind};
+use kitex::client::{Connector, MemoryConnector, PoolKind, RoundRobin, StaticAddresses};
+use kitex::server::MemoryListener;
 use kitex::stream_core::dial::SystemConnector;
 use kitex::stream_core::io::Io;
 use kitex::{Context, Server};
@@ -98,6 +99,57 @@ async fn dial_tries_the_next_address_of_a_source_while_one_hangs() {
         }
     });
     futures_util::future::join_all(tries).await;
+}
+
+/// Connects to a server in memory after the milliseconds that an address names, or never.
+#[derive(Debug)]
+struct Slow(MemoryConnector);
+
+impl Connector for Slow {
+    fn connect<'a>(
+        &'a self,
+        address: &'a str,
+        _: Duration,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Io>> + Send + 'a>> {
+        Box::pin(async move {
+            match address.split(':').next().and_then(|millis| millis.parse().ok()) {
+                Some(millis) => tokio::time::sleep(Duration::from_millis(millis)).await,
+                None => std::future::pending().await,
+            }
+            self.0.connect().await
+        })
+    }
+}
+
+/// One of the dials that take long never ends: the other one is waited for, whichever was begun first.
+#[tokio::test(start_paused = true)]
+async fn dial_that_takes_long_is_not_left_for_one_that_hangs() {
+    let rows: [&[&str]; 4] = [
+        &["700:1", "hangs:1"],
+        &["hangs:1", "700:1"],
+        &["hangs:1", "700:1", "hangs:2"],
+        &["700:1", "hangs:1", "hangs:2"],
+    ];
+    let pools = [PoolKind::Mux(1), PoolKind::long(), PoolKind::Short];
+    for (addresses, pool) in rows.into_iter().flat_map(|row| pools.map(|pool| (row, pool))) {
+        let (listener, connector) = MemoryListener::new();
+        let server = Server::builder("ServiceB").service(EchoServer::new(Handlers::default()));
+        tokio::spawn(server.listen(listener).unwrap().serve());
+        for is_stream in [true, false] {
+            // The first stream or call goes to the first address.
+            let client = builder("unused:1").addresses(StaticAddresses::new(addresses.iter().copied()));
+            let client = client.balance(RoundRobin::default()).connector(Slow(connector.clone())).pool(pool);
+            let client = EchoClient::new(client.connect_timeout(NEVER).build().unwrap());
+            let made = match is_stream {
+                true => count(&client, 1).await,
+                false => soon(client.ping(&Context::background(), req("", 7)))
+                    .await
+                    .map(|_| 1)
+                    .map_err(|_| "".into()),
+            };
+            assert_eq!(made, Ok(1), "{addresses:?}, {pool:?}, a stream: {is_stream}");
+        }
+    }
 }
 
 /// A panic of the user's connector at one address leaves the others.

@@ -35,6 +35,8 @@ pub(super) enum Others {
     None,
     Untried,
     Open,
+    /// Others whose dials take long too, for which this time is to be waited.
+    Slow(Duration),
 }
 
 impl Others {
@@ -44,6 +46,7 @@ impl Others {
             Self::None => None,
             Self::Untried => Some(DIAL_BESIDE_OTHERS),
             Self::Open => Some(DIAL_BESIDE_OPEN),
+            Self::Slow(limit) => Some(limit),
         }
     }
 }
@@ -98,7 +101,10 @@ impl Endpoint {
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move {
                 // The connection waits in the pool. An error is recorded by the dialer.
-                let _ = probe.0.pool.get(true).await;
+                if probe.0.pool.get(true).await.is_ok() {
+                    // It may have been open already: its dial took long, and then no other would say so.
+                    probe.0.dialer.reached();
+                }
             });
         }
     }

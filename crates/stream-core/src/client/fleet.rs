@@ -208,7 +208,8 @@ impl Fleet {
             Some(chosen) => members.endpoints.get(*chosen.get(index)?),
         };
         let Some(endpoint) = at(picked) else { return self.choose_slow(members, call, tried) };
-        let others = match candidates.len() > 1 && !endpoint.pool.has_open() {
+        let has_others = candidates.len() > 1 || tried.has_slow();
+        let others = match has_others && !endpoint.pool.has_open() {
             true => {
                 let mut others = (0..candidates.len()).filter(|index| *index != picked).filter_map(at);
                 if others.any(|other| other.pool.has_open()) { Others::Open } else { Others::Untried }
@@ -225,23 +226,21 @@ impl Fleet {
         call: &OutgoingCall<'_>,
         tried: &mut Tried,
     ) -> Result<Selection, Error> {
-        if tried.last_error().is_some() {
-            tried.slow.clear();
-        }
+        tried.keep_slow(usize::from(tried.last_error().is_none()));
         self.choose_slow(members, call, tried)
     }
 
-    /// Returns an instance whose dial takes long, if all others have failed.
+    /// Returns an instance whose dial takes long, if all others have failed. Several are waited for in turn.
     fn choose_slow(
         &self,
         members: &Members,
         call: &OutgoingCall<'_>,
         tried: &mut Tried,
     ) -> Result<Selection, Error> {
-        while let Some(address) = tried.slow.pop() {
+        while let Some((address, limit)) = tried.next_slow() {
             if let Some(endpoint) = members.endpoint(&address) {
-                let load = Some(Load::of(endpoint));
-                return Ok(Selection { endpoint: endpoint.clone(), load, others: Others::None });
+                let (load, others) = (Some(Load::of(endpoint)), limit.map_or(Others::None, Others::Slow));
+                return Ok(Selection { endpoint: endpoint.clone(), load, others });
             }
         }
         if let Some(error) = tried.last_error() {

@@ -324,7 +324,7 @@ impl Streams {
                     continue;
                 }
                 None => {
-                    endpoint.dialer.takes_long(&mut tried);
+                    endpoint.dialer.takes_long(&mut tried, others.limit().unwrap_or_default());
                     continue;
                 }
             };

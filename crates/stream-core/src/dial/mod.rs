@@ -105,10 +105,19 @@ impl Dialer {
         self.is_failing() && self.backoff.lock().is_probe_due(clock::now())
     }
 
-    /// Records that a dial takes long, in `tried` too. The address counts as failing until its next dial that succeeds.
-    pub(crate) fn takes_long(&self, tried: &mut Tried) {
+    /// Records that a dial takes longer than the time `waited`, in `tried` too. The address counts as failing until it is
+    /// [reached](Self::reached).
+    pub(crate) fn takes_long(&self, tried: &mut Tried, waited: Duration) {
         self.is_failing.store(true, Ordering::Release);
-        tried.add_slow(&self.address);
+        tried.add_slow(&self.address, waited);
+    }
+
+    /// Records that there is a connection: the address counts as failing no longer, and its next dial has no backoff.
+    pub(crate) fn reached(&self) {
+        let before = self.backoff.lock().succeed();
+        // Without the lock: it may be an error of the user's connector.
+        drop(before);
+        self.is_failing.store(false, Ordering::Release);
     }
 
     /// Permits a dial though the last one has just failed: there is no other address to try.
@@ -156,10 +165,7 @@ impl Dialer {
         self.counts.dials.fetch_add(1, Ordering::Relaxed);
         match self.dial_now().await {
             Ok(io) => {
-                let before = self.backoff.lock().succeed();
-                // Without the lock: it may be an error of the user's connector.
-                drop(before);
-                self.is_failing.store(false, Ordering::Release);
+                self.reached();
                 Ok(io)
             }
             Err(error) => {
