@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use interop::lab::LabClient;
 use kitex::{Code, Context};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::chain::Chain;
 use crate::lines::PATIENCE;
@@ -119,9 +119,10 @@ fn check_many(client: Peer, server: Peer, words: &str) {
 
     // A handler whose stream was canceled early may never have started.
     let at_least = survivors + canceled - before;
-    let mut ends = Vec::new();
+    let mut ends: Vec<Value> = Vec::new();
     while ends.len() as u64 <= MANY {
-        let patience = if (ends.len() as u64) < at_least { PATIENCE } else { LATE };
+        let clean = ends.iter().filter(|line| line["err"] == "").count() as u64;
+        let patience = if (ends.len() as u64) < at_least || clean < survivors { PATIENCE } else { LATE };
         let Some(line) = server.take_within(1, patience).pop() else { break };
         ends.extend((line["ev"] == "server").then_some(line));
     }

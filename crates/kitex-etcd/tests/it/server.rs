@@ -1,21 +1,23 @@
 //! A real etcd on loopback, with its data below `target/tmp`; it can be killed and started again.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use tokio::net::TcpSocket;
+
 pub(crate) struct EtcdServer {
     child: Child,
     data: PathBuf,
-    port: u16,
-    peer_port: u16,
+    port: Port,
+    peer_port: Port,
     https: Option<Https>,
 }
 
 /// Another port, for TLS with certificates of clients.
 struct Https {
-    port: u16,
+    port: Port,
     /// Has `ca.pem`, `server.pem` and `server.key`, which etcd reads at each handshake.
     files: PathBuf,
 }
@@ -29,8 +31,21 @@ pub(crate) fn is_missing() -> bool {
     missing
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// A port of the loopback that no other process gets while this lives, etcd running or not: a socket is bound to it that does
+/// not listen, and permits that one other does.
+struct Port(TcpSocket);
+
+impl Port {
+    fn new() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        Self(socket)
+    }
+
+    fn number(&self) -> u16 {
+        self.0.local_addr().unwrap().port()
+    }
 }
 
 impl EtcdServer {
@@ -46,14 +61,14 @@ impl EtcdServer {
     async fn start_with(name: &str, files: Option<PathBuf>) -> Self {
         for _ in 0..5 {
             let data = folder(name);
-            let (port, peer_port) = (free_port(), free_port());
-            let https = files.clone().map(|files| Https { port: free_port(), files });
-            let child = spawn(&data, port, peer_port, https.as_ref());
+            let (port, peer_port) = (Port::new(), Port::new());
+            let https = files.clone().map(|files| Https { port: Port::new(), files });
+            let child = spawn(&data, &port, &peer_port, https.as_ref());
             let mut server = Self { child, data, port, peer_port, https };
             if server.is_ready().await {
                 return server;
             }
-            // Another process has taken a port meanwhile. The files are for the next attempt.
+            // The files are for the next attempt.
             server.https = None;
         }
         panic!("etcd does not start");
@@ -61,11 +76,11 @@ impl EtcdServer {
 
     /// Returns the endpoint for TLS.
     pub(crate) fn https_endpoint(&self) -> String {
-        format!("127.0.0.1:{}", self.https.as_ref().unwrap().port)
+        format!("127.0.0.1:{}", self.https.as_ref().unwrap().port.number())
     }
 
     pub(crate) fn endpoint(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("127.0.0.1:{}", self.port.number())
     }
 
     pub(crate) fn kill(&mut self) {
@@ -75,7 +90,7 @@ impl EtcdServer {
 
     /// Starts it again, with its data.
     pub(crate) async fn restart(&mut self) {
-        self.child = spawn(&self.data, self.port, self.peer_port, self.https.as_ref());
+        self.child = spawn(&self.data, &self.port, &self.peer_port, self.https.as_ref());
         assert!(self.is_ready().await, "etcd does not start again");
     }
 
@@ -96,8 +111,8 @@ impl EtcdServer {
     /// Sends a request of the JSON gateway by a program that is no part of this crate. Returns the answer.
     pub(crate) fn post(&self, path: &str, body: &str) -> Option<String> {
         use std::io::{Read, Write};
-        let mut socket = std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        socket.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+        let mut socket = std::net::TcpStream::connect(("127.0.0.1", self.port.number())).ok()?;
+        socket.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
         let len = body.len();
         write!(socket, "POST {path} HTTP/1.0\r\nHost: etcd\r\nContent-Length: {len}\r\n\r\n{body}").ok()?;
         let mut answer = String::new();
@@ -117,8 +132,8 @@ pub(crate) fn folder(name: &str) -> PathBuf {
     folder
 }
 
-fn spawn(data: &PathBuf, port: u16, peer_port: u16, https: Option<&Https>) -> Child {
-    let (client, peer) = (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{peer_port}"));
+fn spawn(data: &PathBuf, port: &Port, peer_port: &Port, https: Option<&Https>) -> Child {
+    let [client, peer] = [port, peer_port].map(|port| format!("http://127.0.0.1:{}", port.number()));
     let mut command = Command::new("etcd");
     command
         .arg("--data-dir")
@@ -133,7 +148,7 @@ fn spawn(data: &PathBuf, port: u16, peer_port: u16, https: Option<&Https>) -> Ch
         Some(Https { port, files }) => {
             let file = |name: &str| files.join(name).display().to_string();
             command
-                .args(["--listen-client-urls", &format!("{client},https://127.0.0.1:{port}")])
+                .args(["--listen-client-urls", &format!("{client},https://127.0.0.1:{}", port.number())])
                 .args(["--trusted-ca-file", &file("ca.pem"), "--client-cert-auth"])
                 .args(["--cert-file", &file("server.pem"), "--key-file", &file("server.key")])
         }

@@ -2,7 +2,7 @@
 //! v1.85.0 (`recorded`): our client reads what the servers sent, our server what the clients sent, byte for byte.
 
 use std::fs;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -175,7 +175,11 @@ fn has_headers(read: &[u8]) -> bool {
 }
 
 /// Reports when a stream has begun, what it brings, and how it ends.
-struct Reporting(Sender<Event>);
+struct Reporting {
+    events: Sender<Event>,
+    /// How long a stream that has ended waits for a reset.
+    reset_wait: Arc<Mutex<Duration>>,
+}
 
 #[derive(Debug)]
 enum Event {
@@ -191,7 +195,7 @@ impl Handler for Reporting {
     ) -> Result<Routed<futures::Boxed<StreamEnd>>, ApplicationException> {
         let handler = Box::pin(async move {
             let IncomingStream { head, scope, sender: _sender, mut receiver } = stream;
-            self.0.send(Event::Begun(Box::new(head))).await.unwrap();
+            self.events.send(Event::Begun(Box::new(head))).await.unwrap();
             let mut seen = Vec::new();
             let end = loop {
                 match receiver.recv().await {
@@ -201,9 +205,10 @@ impl Handler for Reporting {
                 }
             };
             // A stream that is reset after its end.
-            let reset = tokio::time::timeout(Duration::from_millis(100), scope.canceled()).await;
+            let wait = *self.reset_wait.lock().unwrap();
+            let reset = tokio::time::timeout(wait, scope.canceled()).await;
             let end = reset.map_or(end, |reason| Error::from(reason).to_string());
-            self.0.send(Event::Ended(seen, end)).await.unwrap();
+            self.events.send(Event::Ended(seen, end)).await.unwrap();
             StreamEnd::default()
         });
         Ok(Routed { handler, on_cancel: Some(stream_core::handler::OnCancel::Notify) })
@@ -229,11 +234,14 @@ mod futures {
 async fn a_server_reads_what_every_recorded_client_sent() {
     let (sender, mut events) = channel(16);
     let listener = bind("127.0.0.1:0").await.unwrap();
-    let server =
-        Server::new(listener, Reporting(sender), ServerConfig::default(), protocols(&GrpcConfig::default()));
+    let reset_wait = Arc::<Mutex<Duration>>::default();
+    let handler = Reporting { events: sender, reset_wait: reset_wait.clone() };
+    let server = Server::new(listener, handler, ServerConfig::default(), protocols(&GrpcConfig::default()));
     let address = server.local_addr().unwrap().to_string();
     tokio::spawn(server.serve());
     for (name, _, _, count, end) in ROWS {
+        // One that is not expected would come at once.
+        *reset_wait.lock().unwrap() = Duration::from_millis(if *end == "end" { 100 } else { 60_000 });
         check_server(&address, &mut events, name, *count, end).await;
     }
 }

@@ -16,11 +16,12 @@ use http::Response;
 use kitex::testing::{Network, TestServer};
 use kitex::{BizStatusError, Context, Error, Result, Server, ServerStreamingServer};
 use kitex_sse::{Event, Sse, SseBody};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 /// Sends what the question says: words, each a message, or what its rows below say.
 struct Speaker {
     sent: Arc<AtomicU64>,
+    waits: Arc<Notify>,
     ended: mpsc::Sender<Error>,
 }
 
@@ -36,6 +37,7 @@ impl Mirror for Speaker {
                 "fail" => return Err(BizStatusError::new(409, "it failed").into()),
                 "sleep" => tokio::time::sleep(Duration::from_secs(60)).await,
                 "wait" => {
+                    self.waits.notify_one();
                     let reason = ctx.canceled().await;
                     let _ = self.ended.try_send(reason.into());
                     return Ok(());
@@ -59,6 +61,8 @@ impl Mirror for Speaker {
 struct Lab {
     client: MirrorClient,
     sent: Arc<AtomicU64>,
+    /// A handler has begun to wait for its cancel.
+    waits: Arc<Notify>,
     ended: mpsc::Receiver<Error>,
     _server: TestServer,
 }
@@ -66,11 +70,12 @@ struct Lab {
 impl Lab {
     fn new() -> Self {
         let (network, sent, (end, ended)) = (Network::new(), Arc::default(), mpsc::channel(8));
-        let speaker = Speaker { sent: Arc::clone(&sent), ended: end };
+        let waits = Arc::<Notify>::default();
+        let speaker = Speaker { sent: Arc::clone(&sent), waits: waits.clone(), ended: end };
         let server = Server::builder("speaker").service(MirrorServer::new(speaker));
         let server = network.serve(server).expect("a server");
         let client = network.client("speaker").caller("edge").build().expect("a client");
-        Self { client: MirrorClient::new(client), sent, ended, _server: server }
+        Self { client: MirrorClient::new(client), sent, waits, ended, _server: server }
     }
 
     async fn respond(&self, sse: Sse, words: &str) -> Response<SseBody> {

@@ -47,8 +47,8 @@ async fn a_closed_connection_cancels_the_call() {
         let mut lab = Lab::new();
         let mut socket = ask(&lab, said).await;
         if comes.is_empty() {
-            // The call is open when its handler waits.
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            let waits = tokio::time::timeout(Duration::from_secs(60), lab.waits.notified());
+            waits.await.expect("the handler waits");
         } else {
             read_until(&mut socket, comes).await;
         }

@@ -25,8 +25,7 @@ pub(super) async fn connect_any(addresses: Vec<SocketAddr>, limit: Duration) -> 
     if let [address] = *addresses {
         return TcpStream::connect(address).await;
     }
-    let parts = u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
-    let stagger = STAGGER.min(limit.checked_div(parts).unwrap_or(STAGGER));
+    let stagger = stagger(addresses.len(), limit);
     let mut left = VecDeque::from(alternate(addresses));
     // Dropping it aborts the attempts that lost.
     let mut running = JoinSet::new();
@@ -55,6 +54,12 @@ pub(super) async fn connect_any(addresses: Vec<SocketAddr>, limit: Duration) -> 
             () = pause => {}
         }
     }
+}
+
+/// Returns the time between the starts of two of so many attempts.
+fn stagger(addresses: usize, limit: Duration) -> Duration {
+    let parts = u32::try_from(addresses.max(1)).unwrap_or(u32::MAX);
+    STAGGER.min(limit.checked_div(parts).unwrap_or(STAGGER))
 }
 
 /// Alternates between the two address families, beginning with the first address of the resolver.
@@ -123,8 +128,11 @@ mod tests {
         let live = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut addresses = vec![silent; 9];
         addresses.push(live.local_addr().unwrap());
-        let limit = Duration::from_secs(2);
-        assert!(tokio::time::timeout(limit, connect_any(addresses, limit)).await.unwrap().is_ok());
+        assert!(connect_any(addresses, Duration::from_secs(2)).await.is_ok());
+        for (addresses, limit, expected) in [(1, 2000, 250), (8, 2000, 250), (10, 2000, 200), (100, 100, 1)] {
+            let stagger = stagger(addresses, Duration::from_millis(limit));
+            assert_eq!(stagger, Duration::from_millis(expected), "{addresses} within {limit} ms");
+        }
     }
 
     #[test]
