@@ -339,6 +339,14 @@ async fn consistent_hash_sends_one_conversation_to_one_instance() {
         let client = builder("").addresses(StaticAddresses::new(addresses(&servers))).transport(transport);
         let client = client.balance(ConsistentHash::by_metainfo("conversation")).build().unwrap();
         let client = EchoClient::new(client);
+        // The client knows its instances after a call. A connection to each, since a dial that takes long is not waited for.
+        call(&client, &Context::background()).await;
+        for server in &servers {
+            let address = Some(server.address.as_str().into());
+            let here = client.with_options(|options| options.address = address.clone());
+            call(&here, &Context::background()).await;
+            Open::default().add(&here, 1).await;
+        }
         let mut used = BTreeMap::<String, usize>::new();
         for conversation in 0..40 {
             let ctx = Context::background().with_persistent("conversation", conversation.to_string());
@@ -425,9 +433,8 @@ async fn a_call_that_no_instance_answers_ends_after_5_s_of_tries_and_one_dial() 
         let source = SharedInstances::default();
         source
             .set((0..count).map(|number| Instance::new(format!("10.1.{}.{}:1", number / 250, number % 250))));
-        let client = EchoClient::new(
-            builder("").addresses(source).connector(Silent).transport(transport).build().unwrap(),
-        );
+        let builder = builder("").addresses(source).connector(Silent).connect_timeout(Duration::from_secs(1));
+        let client = EchoClient::new(builder.transport(transport).build().unwrap());
         for is_stream in [true, false] {
             let (ctx, began) = (Context::background(), Instant::now());
             let called = match is_stream {

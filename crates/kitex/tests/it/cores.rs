@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::thread;
 
+use futures_util::future::join_all;
 use kitex::client::PoolKind;
 use kitex::{Context, ThreadPerCore};
 use tokio::sync::mpsc::{Sender, channel};
@@ -12,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::fixture::chain::{client as client_of, idle, relay};
 use crate::fixture::of_ttheader_alone;
-use crate::fixture::{EchoClient, Handlers, Peer, reports, req, resp, soon};
+use crate::fixture::{EchoClient, Handlers, Peer, reports, req, resp, soon, until};
 
 fn cores(count: usize) -> ThreadPerCore {
     ThreadPerCore::start(count).expect("the system has threads")
@@ -65,6 +66,10 @@ async fn cores_get_connections_in_turn_and_handlers_stay_there() {
 async fn cores_of_a_client_have_a_connection_each() {
     let (peer, cores) = (Peer::start(tells_thread()).await, cores(2));
     let client = peer.client_with(|client| client.pool(PoolKind::Mux(2)));
+    // Both at once: a dial that takes long beside an open connection is not waited for.
+    let ctx = Context::background();
+    soon(join_all([client.bidi(&ctx), client.bidi(&ctx)])).await;
+    until(|| client.as_ref().pool_stats().connections == 2).await;
     let mut places = BTreeSet::new();
     for _ in 0..8 {
         let client = client.clone();

@@ -7,7 +7,7 @@ use kitex::client::PoolKind;
 use kitex::{Client, Context, Server};
 
 use crate::fixture::echo::EchoServer;
-use crate::fixture::{EchoClient, Handlers, Peer, Refusing, Unreachable, builder, ended, req, soon};
+use crate::fixture::{EchoClient, Handlers, LONG, Peer, Refusing, Unreachable, builder, ended, req, soon};
 
 const POOLS: [PoolKind; 3] = [PoolKind::Mux(2), PoolKind::long(), PoolKind::Short];
 
@@ -123,7 +123,9 @@ async fn backoff_pauses_dials_to_an_address_that_failed() {
 async fn dial_resolves_names() {
     let peer = Peer::start(Handlers::default()).await;
     let port = peer.address.rsplit_once(':').unwrap().1;
-    let client = EchoClient::new(builder(&format!("localhost:{port}")).build().unwrap());
+    // A resolver may need long on a busy machine.
+    let client = builder(&format!("localhost:{port}")).connect_timeout(LONG);
+    let client = EchoClient::new(client.build().unwrap());
     soon(client.unary(&Context::background(), req("", 0))).await.unwrap();
     let nowhere = EchoClient::new(builder("no-such-host.invalid:1").build().unwrap());
     let failed = ended(&soon(nowhere.unary(&Context::background(), req("", 0))).await);

@@ -18,6 +18,7 @@ async fn echo(
     mut stream: kitex::BidiStreamingServer<Req, Resp>,
     reporter: Reporter<String>,
 ) -> Result<()> {
+    reporter.send("begun".to_owned());
     loop {
         match stream.recv().await {
             Ok(Some(req)) => stream.send(&crate::fixture::answer(req)).await?,
@@ -157,8 +158,14 @@ async fn drop_cancels_a_stream_in_any_state() {
         // Queued after another stream's frames, so that the connection's order is the order of the test.
         let stream = client.bidi(&Context::background()).await.unwrap();
         // What is dropped before it was written is not sent at all over gRPC.
-        tokio::time::sleep(by(Duration::ZERO, Duration::from_millis(20))).await;
-        act(stream).await;
+        let begun = async { assert_eq!(reported.next().await, "begun", "{state}") };
+        if by(false, true) {
+            begun.await;
+            act(stream).await;
+        } else {
+            act(stream).await;
+            begun.await;
+        }
         for word in *expected {
             assert_eq!(reported.next().await, *word, "{state}");
         }

@@ -13,13 +13,14 @@ use ttheader_codec::FrameType;
 
 use crate::fixture::{
     EchoClient, Handlers, Peer, Proxy, Recorder, Refusing, Req, Resp, Unreachable, Wire, answer, brief,
-    builder, check_late, ended, reports, req, resp, soon,
+    builder, check_late, ended, reports, req, resp, soon, until,
 };
 use crate::fixture::{by, of_ttheader_alone};
 
 type Stream = BidiStreamingClient<Req, Resp>;
 type Handler = fn(Context, BidiStreamingServer<Req, Resp>) -> BoxFuture<'static, Result<()>>;
-type Act = fn(Stream) -> BoxFuture<'static, ()>;
+/// What a client does with its stream; the server's events say when that has begun.
+type Act = fn(Stream, Recorder) -> BoxFuture<'static, ()>;
 
 /// How a stream runs, and its events.
 struct Row {
@@ -34,35 +35,35 @@ const ROWS: &[Row] = &[
     Row {
         name: "a clean end",
         handler: |_, stream| echo(stream).boxed(),
-        act: |stream| two_and_close(stream).boxed(),
+        act: |stream, _| two_and_close(stream).boxed(),
         client: "start, sent, header, received, sent, received, finish ok",
         server: "start, received, sent, received, sent, finish ok",
     },
     Row {
         name: "a clean end without a message",
         handler: |_, _| async { Ok(()) }.boxed(),
-        act: |stream| drain(stream).boxed(),
+        act: |stream, _| drain(stream).boxed(),
         client: "start, header, finish ok",
         server: "start, finish ok",
     },
     Row {
         name: "a business error",
         handler: |_, _| async { Err(BizStatusError::new(404, "no").into()) }.boxed(),
-        act: |stream| drain(stream).boxed(),
+        act: |stream, _| drain(stream).boxed(),
         client: "start, header, finish biz 404",
         server: "start, finish biz 404",
     },
     Row {
         name: "an error of the handler's",
         handler: |_, stream| one_then(stream, |()| Err(Error::other("failed"))).boxed(),
-        act: |stream| drain(stream).boxed(),
+        act: |stream, _| drain(stream).boxed(),
         client: "start, header, received, finish 12001 client",
         server: "start, sent, finish other failed",
     },
     Row {
         name: "a panic",
         handler: |_, stream| one_then(stream, |()| panic!("on purpose")).boxed(),
-        act: |stream| drain(stream).boxed(),
+        act: |stream, _| drain(stream).boxed(),
         client: "start, header, received, finish 12001 client",
         server: "start, sent, finish remote panic: [happened in biz handler, method=Echo.Bidi, please check \
                  the panic at the server side] on purpose",
@@ -70,9 +71,9 @@ const ROWS: &[Row] = &[
     Row {
         name: "a drop before anything came",
         handler: |_, stream| recv_all(stream).boxed(),
-        act: |stream| {
+        act: |stream, at_server| {
             async move {
-                written().await;
+                started(&at_server, 1).await;
                 drop(stream);
             }
             .boxed()
@@ -83,7 +84,7 @@ const ROWS: &[Row] = &[
     Row {
         name: "a drop after a message",
         handler: |_, stream| echo(stream).boxed(),
-        act: |mut stream| {
+        act: |mut stream, _| {
             async move {
                 stream.send(&req("", 0)).await.unwrap();
                 soon(stream.recv()).await.unwrap();
@@ -97,10 +98,10 @@ const ROWS: &[Row] = &[
     Row {
         name: "a drop of the halves, one after the other",
         handler: |_, stream| echo(stream).boxed(),
-        act: |stream| {
+        act: |stream, at_server| {
             async move {
                 let (sender, receiver) = stream.split();
-                written().await;
+                started(&at_server, 1).await;
                 drop(receiver);
                 assert_eq!(ended(&sender.send(&req("", 0)).await), "12007 client");
                 drop(sender);
@@ -120,7 +121,7 @@ const ROWS: &[Row] = &[
             }
             .boxed()
         },
-        act: |mut stream| {
+        act: |mut stream, _| {
             async move {
                 soon(stream.recv()).await.unwrap();
                 drop(stream);
@@ -140,7 +141,7 @@ const ROWS: &[Row] = &[
             }
             .boxed()
         },
-        act: |mut stream| {
+        act: |mut stream, _| {
             async move {
                 soon(stream.recv()).await.unwrap();
                 drop(stream);
@@ -153,7 +154,7 @@ const ROWS: &[Row] = &[
     Row {
         name: "a handler that ends before its requests do",
         handler: |_, stream| one_then(stream, |()| Ok(())).boxed(),
-        act: |stream| drain(stream).boxed(),
+        act: |stream, _| drain(stream).boxed(),
         client: "start, header, received, finish ok",
         server: "start, sent, finish ok",
     },
@@ -199,16 +200,27 @@ async fn drain(mut stream: Stream) {
 }
 
 /// Opens a connection, by a stream that is canceled.
-async fn connect(client: &EchoClient) {
+async fn connect(client: &EchoClient, at_server: &Recorder) {
     let bidi = client.bidi(&Context::background()).await.unwrap();
     bidi.send(&req("", 0)).await.unwrap();
-    written().await;
+    started(at_server, 1).await;
+    drop(bidi);
+    at_server.finished(1).await;
 }
 
-/// Waits until an opening is written, and the announcement of a gRPC server has come: a gRPC stream that is dropped before the
-/// one is not sent, before the other is reset without a code. Neither can be observed; a busy machine takes a while.
-async fn written() {
-    tokio::time::sleep(Duration::from_secs(1)).await;
+/// Waits until a server has seen the start of so many streams: a gRPC stream that is dropped before its opening is written is
+/// not sent.
+async fn started(at_server: &Recorder, streams: usize) {
+    until(|| at_server.words().iter().filter(|word| *word == "start").count() >= streams).await;
+}
+
+/// Makes a call, and forgets it: over gRPC a client learns with the first response of a connection that the server reads codes
+/// of cancels.
+async fn greet(client: &EchoClient, recorders: &[&Recorder]) {
+    soon(client.ping(&Context::background(), req("", 0))).await.unwrap();
+    for recorder in recorders {
+        recorder.take().await;
+    }
 }
 
 /// A server and a client to it, both watched.
@@ -216,6 +228,7 @@ async fn watched(handlers: Handlers) -> (Peer, EchoClient, Recorder, Recorder) {
     let (at_client, at_server) = (Recorder::default(), Recorder::default());
     let peer = Peer::with(handlers, |server| server.observer(at_server.clone())).await;
     let client = peer.client_with(|client| client.observer(at_client.clone()));
+    greet(&client, &[&at_client, &at_server]).await;
     (peer, client, at_client, at_server)
 }
 
@@ -223,7 +236,7 @@ async fn watched(handlers: Handlers) -> (Peer, EchoClient, Recorder, Recorder) {
 async fn observer_receives_each_event_once_and_in_order() {
     for row in ROWS {
         let (peer, client, at_client, at_server) = watched(Handlers::default().bidi(row.handler)).await;
-        (row.act)(client.bidi(&Context::background()).await.unwrap()).await;
+        (row.act)(client.bidi(&Context::background()).await.unwrap(), at_server.clone()).await;
         assert_eq!(at_client.finished(1).await, row.client(), "{}, client", row.name);
         assert_eq!(at_server.finished(1).await, row.server, "{}, server", row.name);
         // No further event after everything has been dropped.
@@ -252,8 +265,8 @@ async fn observer_receives_the_same_events_under_every_on_cancel() {
         let server = at_server.clone();
         let peer = Peer::with(handlers, |builder| builder.observer(server).on_cancel(policy)).await;
         let client = peer.client();
-        connect(&client).await;
-        at_server.finished(1).await;
+        greet(&client, &[&at_server]).await;
+        connect(&client, &at_server).await;
         reported.next().await;
         let stream = client.bidi(&Context::background()).await.unwrap();
         reported.next().await;
@@ -284,17 +297,11 @@ async fn observer_receives_messages_in_every_mode() {
 
 #[tokio::test]
 async fn observer_receives_a_deadline_and_a_recv_timeout_as_the_end() {
-    let waits: Handler = |ctx, _| {
-        async move {
-            ctx.canceled().await;
-            Ok(())
-        }
-        .boxed()
-    };
+    // What it returns says which end it has seen.
+    let waits: Handler = |ctx, _| async move { Err(ctx.canceled().await.into()) }.boxed();
     let (_peer, client, at_client, at_server) = watched(Handlers::default().bidi(waits)).await;
     let short = Duration::from_millis(50);
-    connect(&client).await;
-    at_server.finished(1).await;
+    connect(&client, &at_server).await;
 
     let late = Context::background().with_timeout(Duration::from_millis(400));
     let mut stream = client.bidi(&late).await.unwrap();
@@ -306,6 +313,7 @@ async fn observer_receives_a_deadline_and_a_recv_timeout_as_the_end() {
 
     let impatient = client.with_recv_timeout(kitex::RecvTimeout::new(short));
     let mut stream = impatient.bidi(&Context::background()).await.unwrap();
+    started(&at_server, 3).await;
     assert_eq!(ended(&soon(stream.recv()).await), "12014 client");
     assert!(at_client.finished(3).await.ends_with("start, finish 12014 client"));
     assert!(at_server.finished(3).await.ends_with("start, finish 12014 server ServiceA"));
@@ -440,16 +448,16 @@ async fn close_callback_is_called_once_on_every_path() {
             stream.on_close(move |error| reporter.send(("server", error.map_or("ok".to_owned(), brief))));
             handler(ctx, stream)
         });
-        let peer = Peer::start(handlers).await;
+        let at_server = Recorder::default();
+        let peer = Peer::with(handlers, |server| server.observer(at_server.clone())).await;
         let client = peer.client();
-        // Over gRPC a client learns with the first response of a connection that the server reads codes of cancels.
-        soon(client.ping(&Context::background(), req("", 0))).await.unwrap();
+        greet(&client, &[&at_server]).await;
         let stream = client.bidi(&Context::background()).await.unwrap();
         for name in ["client", "client again"] {
             let reporter = reporter.clone();
             stream.on_close(move |error| reporter.send((name, error.map_or("ok".to_owned(), brief))));
         }
-        (row.act)(stream).await;
+        (row.act)(stream, at_server).await;
         let mut calls = [reported.next().await, reported.next().await, reported.next().await];
         calls.sort();
         let finish = |words: &str| words.rsplit_once("finish ").unwrap().1.to_owned();

@@ -273,29 +273,29 @@ async fn write_timeout_closes_a_connection_whose_peer_reads_nothing() {
         return;
     }
     let config = SocketConfig::default().write_timeout(SHORT);
-    let started = Instant::now();
+    let took = fastest(async || {
+        let (reporter, mut reported) = reports();
+        let peer = Peer::with(flood(reporter), |server| server.socket(config)).await;
+        let mut wire = Wire::dial(&peer.address).await;
+        wire.frame(1, Header, &[(key::IDL_SERVICE, b"Echo")], b"").await;
+        wire.message(1, &req("", 0)).await;
+        assert_eq!(reported.next().await, "12013 nowhere");
 
-    let (reporter, mut reported) = reports();
-    let peer = Peer::with(flood(reporter), |server| server.socket(config)).await;
-    let mut wire = Wire::dial(&peer.address).await;
-    wire.frame(1, Header, &[(key::IDL_SERVICE, b"Echo")], b"").await;
-    wire.message(1, &req("", 0)).await;
-    assert_eq!(reported.next().await, "12013 nowhere");
-
-    let (listener, address) = listen().await;
-    let client = EchoClient::new(builder(&address).socket(config).build().unwrap());
-    let up = client.up(&Context::background()).await.unwrap();
-    let _silent = Wire::accept(&listener).await;
-    let error = soon(async {
-        loop {
-            if let Err(error) = up.send(&large(100_000)).await {
-                return error;
+        let (listener, address) = listen().await;
+        let client = EchoClient::new(builder(&address).socket(config).build().unwrap());
+        let up = client.up(&Context::background()).await.unwrap();
+        let _silent = Wire::accept(&listener).await;
+        let error = soon(async {
+            loop {
+                if let Err(error) = up.send(&large(100_000)).await {
+                    return error;
+                }
             }
-        }
-    })
-    .await;
-    assert_eq!(brief(&error), "12006 client");
-    let took = started.elapsed();
+        })
+        .await;
+        assert_eq!(brief(&error), "12006 client");
+    });
+    let took = took.await;
     assert!(took < Duration::from_secs(9), "{took:?} for both: the default is 10 s each");
 }
 
@@ -329,7 +329,7 @@ async fn idle_timeout_of_a_client_closes_a_shared_connection_without_a_stream() 
     let took = started.elapsed();
     assert!(took < Duration::from_secs(30), "{took:?}: the default is 60 s");
     drop(soon(client.bidi(&Context::background())).await.unwrap());
-    assert_eq!(proxy.ever(), 2, "the next stream dials");
+    until(|| proxy.ever() == 2).await;
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 use std::sync::mpsc;
 use std::task::{self, Poll};
 use std::thread;
+use std::time::Duration;
 
 use kitex::client::{Discover, InstanceSet, PoolKind, StaticAddresses, Transport};
 use kitex::{Client, Context};
@@ -246,7 +247,8 @@ fn dial_whose_runtime_ends_fails_its_opening_only() {
     let unreachable_runtime = multi_thread();
     let unreachable = unreachable_runtime.block_on(crate::fixture::Unreachable::new());
     for runtime in RUNTIMES {
-        let client = client(&unreachable.address, PoolKind::Mux(1));
+        let client = builder(&unreachable.address).connect_timeout(Duration::from_secs(1)).build().unwrap();
+        let client = EchoClient::new(client);
         let dialing = runtime();
         let opening = client.clone();
         let waiting =
@@ -272,9 +274,7 @@ fn opening_outside_of_a_runtime_fails_alone() {
     let (server, address) = serve(Handlers::default());
     for pool in POOLS {
         let client = client(&address, pool);
-        for ctx in
-            [Context::background(), Context::background().with_timeout(std::time::Duration::from_secs(60))]
-        {
+        for ctx in [Context::background(), Context::background().with_timeout(Duration::from_secs(60))] {
             let opening = futures_util::FutureExt::now_or_never(client.down(&ctx, req("", 0)));
             let error = opening.expect("it fails at once").map(drop).unwrap_err().to_string();
             assert!(error.contains("no tokio runtime"), "{pool:?}: {error}");

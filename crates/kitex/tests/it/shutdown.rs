@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use kitex::server::OnCancel;
+use kitex::server::{OnCancel, SocketConfig};
 use kitex::{Context, Error, Server};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -26,6 +26,8 @@ const SHORT: Duration = Duration::from_millis(50);
 async fn serve(handlers: Handlers, wait: Duration) -> (Peer, Refusing) {
     let refusing = Refusing::new();
     let server = Server::builder("ServiceB").service(EchoServer::new(handlers)).exit_wait(wait);
+    // On a busy machine a client may read nothing for long.
+    let server = server.socket(SocketConfig::default().write_timeout(NEVER));
     (Peer::bind(server, &refusing.address).await, refusing)
 }
 
@@ -290,7 +292,7 @@ async fn graceful_shutdown_ends_many_busy_streams() {
                 loop {
                     match down.recv().await {
                         Ok(Some(resp)) => assert_eq!(resp.seq, Some(next), "none is lost"),
-                        end => return (next, ended(&end)),
+                        end => return (next, ended(&end), end.err().map(|error| error.to_string())),
                     }
                     next += 1;
                 }
@@ -304,8 +306,8 @@ async fn graceful_shutdown_ends_many_busy_streams() {
         }
         let (mut received, mut sent) = (0, 0);
         for stream in streams {
-            let (messages, end) = soon(stream).await.unwrap();
-            assert_eq!(end, expected);
+            let (messages, end, text) = soon(stream).await.unwrap();
+            assert_eq!(end, expected, "{text:?}");
             received += messages;
         }
         for _ in 0..MANY {

@@ -19,7 +19,7 @@ use ttheader_codec::{Head, encode_header, key};
 use crate::fixture::echo::EchoServer;
 use crate::fixture::{
     EchoClient, Handlers, Peer, Wire, answer, brief, builder, count_to_error, ended, frame_of, large,
-    odd_frame, req, resp, soon,
+    odd_frame, reports, req, resp, soon,
 };
 
 const MB: usize = 1024 * 1024;
@@ -175,9 +175,14 @@ async fn headers_of_running_handlers_are_bounded_by_the_receive_window() {
 #[tokio::test]
 async fn messages_without_content_fill_the_stream_receive_window() {
     const ROOM: usize = 100;
-    let handlers = Handlers::default().down(|_, _, stream| async move {
-        loop {
-            stream.send(&resp("", 0)).await?;
+    let (reporter, mut reported) = reports();
+    let handlers = Handlers::default().down(move |_, _, stream| {
+        let reporter = reporter.clone();
+        async move {
+            loop {
+                let sent = stream.send(&resp("", 0)).await;
+                sent.inspect_err(|error| reporter.send(brief(error)))?;
+            }
         }
     });
     let peer = Peer::start(handlers).await;
@@ -188,7 +193,7 @@ async fn messages_without_content_fill_the_stream_receive_window() {
     // So that the connection is shared, and the short time for slow consumers applies.
     let _other = client.bidi(&ctx).await.unwrap();
     let mut slow = client.down(&ctx, req("", 0)).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(reported.next().await, "12901 server ServiceA");
     let (count, error) = count_to_error(&mut slow).await;
     assert_eq!(brief(&error), "12901 client");
     assert_eq!(count, ROOM);

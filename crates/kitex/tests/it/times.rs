@@ -13,8 +13,8 @@ use crate::fixture::by;
 use crate::fixture::chain::idle;
 use crate::fixture::echo::EchoPingError;
 use crate::fixture::{
-    EchoClient, Handlers, Peer, Refusing, Reporter, Req, Unreachable, brief, builder, check_late, ended,
-    large, reports, req, resp, soon,
+    EchoClient, Handlers, Peer, Refusing, Reporter, Reports, Req, Unreachable, answer, brief, builder,
+    check_late, ended, large, reports, req, resp, soon, until,
 };
 
 const SHORT: Duration = Duration::from_millis(50);
@@ -32,18 +32,22 @@ fn silent(reporter: &Reporter<String>) -> Handlers {
         .bidi(move |_, mut stream| {
             let reporter = bidi.clone();
             async move {
-                while stream.recv().await.inspect_err(|error| reporter.send(brief(error)))?.is_some() {}
+                while let Some(req) = stream.recv().await.inspect_err(|error| reporter.send(brief(error)))? {
+                    stream.send(&answer(req)).await?;
+                }
                 std::future::pending().await
             }
         })
 }
 
-/// Opens a stream and drops it when it has sent something, so that a connection stands and the handler is reported.
-async fn connect(client: &EchoClient) {
-    let bidi = client.bidi(&Context::background()).await.unwrap();
+/// Opens a stream, which sends and receives if it is not late, and drops it, so that a connection stands. Waits until its handler
+/// has returned.
+async fn connect(client: &EchoClient, reported: &mut Reports<String>) {
+    let mut bidi = client.bidi(&Context::background()).await.unwrap();
     bidi.send(&req("", 0)).await.unwrap();
-    // What is dropped before it was written is not sent at all over gRPC.
-    tokio::time::sleep(SHORT).await;
+    let _ = soon(bidi.recv()).await;
+    drop(bidi);
+    reported.next().await;
 }
 
 async fn wait(ctx: Context, reporter: Reporter<String>) -> Result<()> {
@@ -52,14 +56,21 @@ async fn wait(ctx: Context, reporter: Reporter<String>) -> Result<()> {
     Err(error)
 }
 
-/// Opens a stream of each mode, and returns the result of its Recv.
-async fn recv_in_each_mode(client: &EchoClient) -> [Result<()>; 3] {
+/// Opens a stream of each mode, and returns the result of its Recv once its handler runs: a gRPC stream that ends before its
+/// opening is written is not sent.
+async fn recv_in_each_mode(peer: &Peer, client: &EchoClient) -> [Result<()>; 3] {
     let ctx = Context::background();
+    let runs = async |handlers: usize| until(|| peer.handle.stats().handlers == handlers).await;
     let mut up = client.up(&ctx).await.unwrap();
+    runs(1).await;
     let up = soon(up.close_and_recv()).await.map(drop);
+    runs(0).await;
     let mut down = client.down(&ctx, req("", 0)).await.unwrap();
+    runs(1).await;
     let down = soon(down.recv()).await.map(drop);
+    runs(0).await;
     let mut bidi = client.bidi(&ctx).await.unwrap();
+    runs(1).await;
     [up, down, soon(bidi.recv()).await.map(drop)]
 }
 
@@ -76,7 +87,8 @@ async fn recv_timeout_of_client_clone_or_call_ends_both_ends() {
         ("call", EchoClient::new(plain.with_options(|options| options.recv_timeout = Some(RECV)))),
     ];
     for (set_by, client) in clients {
-        for result in recv_in_each_mode(&client).await {
+        until(|| peer.handle.stats().handlers == 0).await;
+        for result in recv_in_each_mode(&peer, &client).await {
             let error = result.unwrap_err();
             assert_eq!(brief(&error), "12014 client", "{set_by}");
             assert_eq!(error.kind(), ErrorKind::Timeout, "{set_by}");
@@ -193,8 +205,7 @@ async fn stream_timeout_of_client_or_context_ends_both_ends() {
     ];
     for (set_by, client, timeout) in rows {
         // The connection is open before the timeout starts.
-        connect(&client).await;
-        assert_eq!(reported.next().await, "12007 server ServiceA");
+        connect(&client, &mut reported).await;
         let root = Context::background();
         let ctx = timeout.map_or(root.clone(), |timeout| root.with_timeout(timeout));
         let mut down = client.down(&ctx, req("", 0)).await.unwrap();
@@ -228,8 +239,7 @@ async fn deadline_ends_every_wait_of_a_client() {
     let peer = Peer::start(handlers).await;
     let client = peer.client();
     let ctx = || Context::background().with_timeout(MEDIUM);
-    connect(&client).await;
-    assert_eq!(reported.next().await, "12007 server ServiceA");
+    connect(&client, &mut reported).await;
 
     let mut down = client.down(&ctx(), req("", 0)).await.unwrap();
     assert_eq!(ended(&soon(down.header()).await), "12015 client");

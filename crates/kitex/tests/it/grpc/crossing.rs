@@ -59,7 +59,7 @@ async fn code_and_path_of_a_cancel_survive_every_mix_of_transports() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_cause_of_a_cancel_and_a_deadline_survive_a_grpc_hop() {
     let (reporter, mut reported) = reports();
     let handlers = Handlers::default().down(move |ctx: Context, _, stream| {
@@ -70,8 +70,8 @@ async fn the_cause_of_a_cancel_and_a_deadline_survive_a_grpc_hop() {
             Ok(())
         }
     });
-    let peer = Peer::with(handlers, |server| server.on_cancel(OnCancel::Notify)).await;
-    let client = super::client(&peer);
+    let (_server, client) = super::in_memory(handlers, |server| server.on_cancel(OnCancel::Notify));
+    let client = EchoClient::new(client().build().unwrap());
     for (what, cancel, code, cause) in CANCELS {
         let (ctx, canceler) = Context::background().with_cancel();
         let mut down = client.down(&ctx, req("", 0)).await.unwrap();

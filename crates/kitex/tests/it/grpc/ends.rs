@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use kitex::client::Transport;
+use kitex::client::{ClientBuilder, Transport};
 use kitex::server::OnCancel;
 use kitex::{Context, Error, ErrorKind, RecvTimeout, Result};
 use tokio::sync::watch;
 
-use super::{CANCELED_BY_A, client, text};
+use super::{CANCELED_BY_A, client, in_memory, text};
 use crate::fixture::{EchoClient, Handlers, Peer, Proxy, Reports, Resp, builder, reports, req, resp, soon};
 
 /// How a client ends its stream.
@@ -21,7 +21,7 @@ enum Ends {
     RecvTimeout,
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn grpc_end_cancels_a_handler_that_does_not_receive() {
     let rows = [
         (Ends::Cancel, "rpc error: code = 1 desc = context canceled", ErrorKind::Canceled),
@@ -46,8 +46,8 @@ async fn grpc_end_cancels_a_handler_that_does_not_receive() {
                 Ok(())
             }
         });
-        let peer = Peer::with(handlers, |server| server.on_cancel(OnCancel::Notify)).await;
-        let ended = end_stream(&peer, ends, &mut reported).await;
+        let (_server, client) = in_memory(handlers, |server| server.on_cancel(OnCancel::Notify));
+        let ended = end_stream(client(), ends, &mut reported).await;
         let sent = reported.next().await;
         let is_deadline = sent == "rpc error: code = 4 desc = context deadline exceeded";
         assert!(sent == CANCELED_BY_A || is_deadline && matches!(ends, Ends::Deadline), "{ends:?}: {sent}");
@@ -60,13 +60,15 @@ async fn grpc_end_cancels_a_handler_that_does_not_receive() {
 }
 
 /// Ends a stream whose handler waits. Returns what the client receives, if it still can.
-async fn end_stream(peer: &Peer, ends: Ends, reported: &mut Reports<String>) -> Option<Result<Option<Resp>>> {
-    let mut client = client(peer);
+async fn end_stream(
+    mut client: ClientBuilder,
+    ends: Ends,
+    reported: &mut Reports<String>,
+) -> Option<Result<Option<Resp>>> {
     if matches!(ends, Ends::RecvTimeout) {
-        client = EchoClient::new(peer.raw_client(|client| {
-            client.transport(Transport::Grpc).recv_timeout(RecvTimeout::new(Duration::from_millis(200)))
-        }));
+        client = client.recv_timeout(RecvTimeout::new(Duration::from_millis(200)));
     }
+    let client = EchoClient::new(client.build().unwrap());
     let (mut ctx, canceler) = Context::background().with_cancel();
     if matches!(ends, Ends::Deadline) {
         ctx = ctx.with_timeout(Duration::from_millis(500));

@@ -97,8 +97,14 @@ async fn grpc_limits_refuse_with_a_status() {
         held.push(bidi);
     }
     let short = ctx.with_timeout(Duration::from_millis(100));
-    let mut waiting = client.bidi(&short).await.unwrap();
-    assert_eq!(text(soon(waiting.recv()).await), "rpc error: code = 4 desc = context deadline exceeded");
+    match client.bidi(&short).await {
+        Ok(mut waiting) => {
+            let ended = text(soon(waiting.recv()).await);
+            assert_eq!(ended, "rpc error: code = 4 desc = context deadline exceeded");
+        }
+        // On a busy machine it may have passed before that.
+        Err(error) => assert_eq!(error.to_string(), "rpc timeout"),
+    }
     let mut third = client.bidi(&ctx).await.unwrap();
     let message = req("", 3);
     let sending = async {

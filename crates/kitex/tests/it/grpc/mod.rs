@@ -10,13 +10,31 @@ mod keepalive;
 mod limits;
 mod odd;
 
-use kitex::client::Transport;
-use kitex::{Context, Result};
+use kitex::client::{ClientBuilder, PoolKind, Transport};
+use kitex::server::ServerBuilder;
+use kitex::testing::{Network, TestServer};
+use kitex::{Context, Result, Server};
 
-use crate::fixture::{EchoClient, Peer, req, soon};
+use crate::fixture::echo::EchoServer;
+use crate::fixture::{EchoClient, Handlers, Peer, req, soon};
 
 pub(crate) const CANCELED_BY_A: &str = "rpc error: code = 1 desc = transport: RSTStream Frame received with error code: \
                              CANCEL [triggered by ServiceA]";
+
+/// Serves in memory, for tests on a paused clock. Returns the server and what builds a client of it for ServiceA.
+pub(crate) fn in_memory(
+    handlers: Handlers,
+    change: impl FnOnce(ServerBuilder) -> ServerBuilder,
+) -> (TestServer, impl Fn() -> ClientBuilder) {
+    let network = Network::new();
+    let server = change(Server::builder("ServiceB").service(EchoServer::new(handlers)));
+    let server = network.serve(server).expect("a server that makes sense");
+    let client = move || {
+        let client = network.client("ServiceB").caller("ServiceA");
+        client.pool(PoolKind::Mux(1)).transport(Transport::Grpc)
+    };
+    (server, client)
+}
 
 pub(crate) fn client(peer: &Peer) -> EchoClient {
     peer.client_with(|client| client.transport(Transport::Grpc))

@@ -246,7 +246,8 @@ async fn flood(address: &str) {
 
 #[tokio::test]
 async fn grpc_reset_flood_closes_its_own_connection_only() {
-    let limits = GrpcConfig::default().max_resets_per_second(10);
+    // So few that a slow machine resets more.
+    let limits = GrpcConfig::default().max_resets_per_second(1);
     let peer = Peer::with(Handlers::default(), |server| server.grpc(limits)).await;
     let other = client(&peer);
     let mut held = other.bidi(&Context::background()).await.unwrap();
@@ -303,9 +304,13 @@ async fn grpc_reset_floods_log_five_lines() {
         .set_default();
     let limits = GrpcConfig::default().max_resets_per_second(1);
     let peer = Peer::with(Handlers::default(), |server| server.grpc(limits)).await;
+    let began = std::time::Instant::now();
     for _ in 0..8 {
         flood(&peer.address).await;
     }
-    let text = log.text();
-    assert_eq!(text.matches("too many resets").count(), 5, "{text}");
+    let (text, took) = (log.text(), began.elapsed());
+    let lines = text.matches("too many resets").count();
+    // On a slow machine they belong to several windows of ten seconds.
+    let windows = usize::try_from(took.as_secs() / 10).unwrap() + 1;
+    assert!((5..=5 * windows).contains(&lines), "{took:?}: {text}");
 }

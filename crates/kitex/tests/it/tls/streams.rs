@@ -9,7 +9,7 @@ use kitex::{Client, Context};
 use super::certificates::Authority;
 use super::{HOST, KINDS, Kind, TRANSPORTS, call, client, serve};
 use crate::fixture::chain::{idle, relay};
-use crate::fixture::{EchoClient, Handlers, Peer, ended, large, reports, req, soon};
+use crate::fixture::{EchoClient, Handlers, LONG, Peer, ended, large, reports, req, soon};
 
 #[tokio::test]
 async fn cancel_over_tls_ends_the_whole_chain_with_its_path() {
@@ -28,7 +28,8 @@ async fn cancel_over_tls_ends_the_whole_chain_with_its_path() {
                 None => idle(reporter.clone()),
                 Some(next) => {
                     let next = Client::builder("next").address(&*next.address).transport(transport);
-                    let next = EchoClient::new(next.tls(trusting.clone()).build().unwrap());
+                    let next =
+                        EchoClient::new(next.tls(trusting.clone()).connect_timeout(LONG).build().unwrap());
                     relay(next, reporter.clone())
                 }
             };
