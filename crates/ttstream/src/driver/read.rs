@@ -226,9 +226,18 @@ impl Reader {
         }
     }
 
+    /// A process that stood still, or had too much to do, finds a timer due before it has read what has come meanwhile.
+    fn check_unread(&self, now: Instant) {
+        let is_slow = self.link.lock(|state| state.connection.is_frame_slow(now));
+        if is_slow && !self.link.io().is_quiet() {
+            self.link.lock(|state| state.connection.read_is_late());
+        }
+    }
+
     /// Ends streams whose timers are due, and the connection if its idle timeout has passed.
     fn handle_timeout(&mut self, now: Instant) {
         self.check_closed(now);
+        self.check_unread(now);
         let closed = self.link.update_connection(|connection| {
             connection.handle_timeout(now);
             connection.closed().cloned()

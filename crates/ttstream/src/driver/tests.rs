@@ -2,6 +2,7 @@
 //! pipes that are smaller than a message.
 
 use std::future::poll_fn;
+use std::io::IoSlice;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,7 +10,9 @@ use bytes::BytesMut;
 use kerrors::{Code, Side, StreamError};
 use stream_core::MemoryBudget;
 use tokio::time::Instant;
+use ttheader_codec::{FrameType, Head, encode_header, key};
 
+use super::read::{Reader, Wake};
 use super::{Link, SocketConfig, read_loop, start};
 use crate::Message;
 use crate::Metadata;
@@ -65,6 +68,34 @@ async fn backpressure_longer_than_the_write_timeout_ends_the_connection() {
     assert_eq!(took.as_secs(), SocketConfig::default().write_timeout.as_secs());
     let outcome = link.lock(|state| state.connection.outcome(key)).unwrap().unwrap_err();
     assert_eq!(outcome.stream().map(StreamError::code), Some(Code::TRANSPORT_CLOSING));
+}
+
+/// The rest of a frame comes in time or never, while this end does not run for longer than a frame may take.
+#[tokio::test(start_paused = true)]
+async fn a_frame_is_slow_only_if_no_more_of_it_waits_to_be_read() {
+    for is_complete in [true, false] {
+        let (io, peer) = Io::pair(1024);
+        let memory = MemoryBudget::unlimited();
+        let connection = Connection::new(Side::Server, Config::default());
+        let link = start(connection, io, SocketConfig::default(), NEVER, memory);
+        let (mut reader, mut opened) = (Reader::new(link.clone(), BytesMut::new()), 0);
+        let mut frame = BytesMut::new();
+        let ints = [(key::FRAME_TYPE, FrameType::Header.as_bytes()), (key::TO_METHOD, &b"M"[..])];
+        encode_header(&mut frame, Head::streaming(1), [], ints, 0).unwrap();
+        let (begun, rest) = frame.split_at(frame.len() / 2);
+        peer.try_write_vectored(&[IoSlice::new(begun)]).unwrap();
+        let wake = poll_fn(|cx| reader.poll(cx)).await;
+        assert!(reader.handle(wake, &mut |_| opened += 1).await);
+        if is_complete {
+            peer.try_write_vectored(&[IoSlice::new(rest)]).unwrap();
+        }
+        tokio::time::advance(Duration::from_secs(20)).await;
+        // The timer is seen first.
+        reader.handle(Wake::Timer, &mut |_| opened += 1).await;
+        let wake = poll_fn(|cx| reader.poll(cx)).await;
+        assert_eq!(reader.handle(wake, &mut |_| opened += 1).await, is_complete);
+        assert_eq!(opened, usize::from(is_complete));
+    }
 }
 
 #[tokio::test(start_paused = true)]

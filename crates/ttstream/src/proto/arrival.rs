@@ -64,7 +64,13 @@ impl Arrival {
         self.armed
     }
 
-    /// Records that flow control has resumed the connection: the frame could not arrive meanwhile.
+    /// Returns whether too few bytes have arrived.
+    pub(crate) fn is_slow(&self, paused: bool, now: Instant) -> bool {
+        let is_over = self.since.is_some_and(|since| now.saturating_duration_since(since) >= PERIOD);
+        is_over && !paused && self.received < PER_PERIOD
+    }
+
+    /// Records that this end has not read for a time: the frame could not arrive meanwhile.
     pub(crate) fn on_resumed(&mut self) {
         self.since = None;
     }
@@ -84,11 +90,10 @@ impl Arrival {
     pub(crate) fn check(&mut self, paused: bool, now: Instant) -> Check {
         self.armed = None;
         let Some(since) = self.since else { return Check::Idle };
-        let is_over = now.saturating_duration_since(since) >= PERIOD;
-        if is_over && !paused && self.received < PER_PERIOD {
+        if self.is_slow(paused, now) {
             return Check::TooSlow;
         }
-        if is_over {
+        if now.saturating_duration_since(since) >= PERIOD {
             self.start(0, now);
         }
         self.armed = self.since.and_then(|since| since.checked_add(PERIOD));

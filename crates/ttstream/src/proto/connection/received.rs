@@ -28,6 +28,16 @@ impl Connection {
         }
     }
 
+    /// Returns whether the current frame arrives too slowly, as far as this end has read.
+    pub fn is_frame_slow(&self, now: Instant) -> bool {
+        self.arrival.is_slow(self.is_paused(), now)
+    }
+
+    /// Records that more bytes wait to be read: the current frame is not slow, but this end. It has as long again.
+    pub fn read_is_late(&mut self) {
+        self.arrival.on_resumed();
+    }
+
     /// Checks how fast the current frame arrives.
     ///
     /// # Errors
