@@ -55,6 +55,7 @@ mod shutdown;
 mod signals;
 mod slow_consumers;
 mod sources;
+mod stalls;
 mod threats;
 mod times;
 #[cfg(feature = "tls")]
