@@ -33,7 +33,7 @@ pub(crate) struct Socket {
     origins: Arc<Origins>,
     incoming: Scanner,
     side: Side,
-    /// Server: the stream that was opened last.
+    /// The highest id of a stream of which headers have come. Clients open streams in the order of their ids.
     opened: u32,
     writer: Writer,
     wire: Arc<Wire>,
@@ -123,12 +123,12 @@ impl AsyncRead for Socket {
         let received = |found: Found<'_>| match found {
             Found::Own(stream, payload) => origins.receive(stream, payload),
             Found::Headers(Headers { stream, ends_stream, .. }) => match side {
-                // The header of a response, or an interim response before it.
-                Side::Client if !ends_stream => wire.note_block(stream),
-                Side::Client => {}
-                // Clients open streams in the order of their ids.
-                Side::Server if stream > *opened => *opened = stream,
-                Side::Server => wire.note_block(stream),
+                // The first of its stream: a request, or most responses.
+                _ if stream > *opened => *opened = stream,
+                // Trailers of a response.
+                Side::Client if ends_stream => {}
+                // Trailers of a request; at a client an interim response, or what follows one, or a response out of order.
+                Side::Client | Side::Server => wire.note_block(stream),
             },
         };
         let len = wire.pass(|left| incoming.scan_some(offered, left, received));
