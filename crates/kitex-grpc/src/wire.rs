@@ -80,8 +80,7 @@ impl Wire {
     }
 
     /// Notes the stream of a block of headers that may be of no use: h2 keeps those that nobody takes, and no window bounds
-    /// them. They are the trailers of requests, and interim
-    /// responses but the first of a stream.
+    /// them. They are the trailers of requests, and interim responses but the first of a stream.
     pub(crate) fn note_block(&self, stream: u32) {
         self.blocks.lock().push(stream);
         self.has_blocks.store(true, Ordering::Relaxed);
