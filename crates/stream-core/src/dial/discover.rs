@@ -166,6 +166,20 @@ impl SharedInstances {
     }
 }
 
+impl SharedInstances {
+    /// Wakes the calls that wait for the first set, so that they ask for it again.
+    pub(super) fn wake(&self) {
+        let wakers = std::mem::take(&mut self.0.lock().wakers);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Returns how many calls wait.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.0.lock().wakers.len()
+    }
+}
+
 impl Discover for SharedInstances {
     fn poll_instances(&self, cx: &mut Context<'_>, seen: Option<u64>) -> Poll<InstanceSet> {
         self.0.lock().poll(cx, seen)

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::runtime::Handle;
@@ -37,7 +38,8 @@ pub struct WatchedInstances(Arc<Watched>);
 struct Watched {
     instances: SharedInstances,
     watch: Box<Watch>,
-    /// The task, once there is a call.
+    running: Arc<AtomicBool>,
+    /// The last task that was begun.
     task: Mutex<Option<AbortHandle>>,
 }
 
@@ -50,20 +52,42 @@ impl WatchedInstances {
         F: Future<Output = ()> + Send + 'static,
     {
         let watch: Box<Watch> = Box::new(move |instances| Box::pin(watch(instances)));
-        Self(Arc::new(Watched { instances: SharedInstances::default(), watch, task: Mutex::default() }))
+        let (instances, running, task) = (SharedInstances::default(), Arc::default(), Mutex::default());
+        Self(Arc::new(Watched { instances, watch, running, task }))
     }
 
     /// Begins the task, unless it runs. Outside of a runtime the next call begins it.
     fn begin(&self) {
-        let Watched { instances, watch, task } = &*self.0;
-        if task.lock().as_ref().is_some_and(|task| !task.is_finished()) {
+        let Watched { instances, watch, running, task } = &*self.0;
+        let Ok(runtime) = Handle::try_current() else { return };
+        if running.swap(true, Ordering::AcqRel) {
             return;
         }
-        if let Ok(runtime) = Handle::try_current() {
-            let begun = runtime.spawn(watch(instances.clone())).abort_handle();
-            // Another call may have begun one meanwhile.
-            let other = task.lock().replace(begun);
-            other.into_iter().for_each(|other| other.abort());
+        let running = Running { running: running.clone(), instances: instances.clone(), has_ended: false };
+        let watching = watch(instances.clone());
+        let begun = runtime.spawn(async move {
+            let mut running = running;
+            watching.await;
+            running.has_ended = true;
+        });
+        *task.lock() = Some(begun.abort_handle());
+    }
+}
+
+/// A task that runs, or is to run.
+struct Running {
+    running: Arc<AtomicBool>,
+    instances: SharedInstances,
+    /// It has ended by itself: to begin it again is left to the next call.
+    has_ended: bool,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.running.store(false, Ordering::Release);
+        // Its runtime has ended: calls of other runtimes wait, and begin another.
+        if !self.has_ended && !std::thread::panicking() {
+            self.instances.wake();
         }
     }
 }
@@ -90,7 +114,7 @@ impl fmt::Debug for WatchedInstances {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
     use std::task::Waker;
 
     use tokio::task::yield_now;
@@ -154,5 +178,34 @@ mod tests {
             yield_now().await;
             assert_eq!((of(0), of(1)), (2, 2));
         });
+    }
+
+    #[test]
+    fn watched_instances_of_a_runtime_that_ends_wake_a_call_that_waits_on_another() {
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let first = runtime();
+        let tasks = Arc::new(AtomicUsize::new(0));
+        let begun = tasks.clone();
+        let source = WatchedInstances::new(move |instances| {
+            let is_first = begun.fetch_add(1, Ordering::SeqCst) == 0;
+            async move {
+                if !is_first {
+                    instances.set(["10.0.0.1:80"]);
+                }
+                std::future::pending().await
+            }
+        });
+        first.block_on(async { assert_eq!(poll(&source), None) });
+        let waits = source.clone();
+        let waiting = std::thread::spawn(move || {
+            runtime().block_on(std::future::poll_fn(move |cx| waits.poll_instances(cx, None)))
+        });
+        while source.0.instances.waiting() < 2 {
+            std::thread::yield_now();
+        }
+        assert_eq!(tasks.load(Ordering::SeqCst), 1);
+        drop(first);
+        let set = waiting.join().unwrap();
+        assert_eq!(&*set.instances()[0].address, "10.0.0.1:80");
     }
 }
