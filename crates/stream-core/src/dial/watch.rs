@@ -192,7 +192,7 @@ mod tests {
                 if !is_first {
                     instances.set(["10.0.0.1:80"]);
                 }
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         });
         first.block_on(async { assert_eq!(poll(&source), None) });
