@@ -34,6 +34,7 @@ const LIMITED: &str = "## With a memory budget
 
 The attacks whose memory missed the goal, made again on our server with a `memory_budget` of 64 MB. From 80 % of it on, streams and
 calls of all clients are refused: those of the other client count as failed. A client that knows another server makes them there.
+Neither what handlers hold themselves counts, nor what the allocator keeps.
 
 ";
 const OURS: &str = "## Where ours misses a goal\n\n";
