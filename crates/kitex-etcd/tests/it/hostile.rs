@@ -1,29 +1,17 @@
 //! A server in the place of etcd that sends too much, or what etcd does not send.
 
-use std::io::{self, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kitex_etcd::Etcd;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
 
+use super::log::Log;
 use super::{patient, until};
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// A watch that ends with this stays open.
 const OPEN: &[u8] = b" ";
@@ -94,11 +82,7 @@ async fn a_hostile_etcd_fills_no_log_and_forges_no_line() {
         ("an error", (|| range(0), || format!("{{\"error\":{{{}}}}}\n", long("message")))),
     ];
     for (what, script) in rows {
-        let log = Log::default();
-        let writer = log.clone();
-        let subscriber =
-            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-        let logging = tracing::subscriber::set_default(subscriber);
+        let (log, logging) = Log::record(LevelFilter::INFO, FmtSpan::NONE);
         let (etcd, reads) = serve(script);
         let instances = etcd.discover("model").unwrap();
         let seen = async {
@@ -108,8 +92,7 @@ async fn a_hostile_etcd_fills_no_log_and_forges_no_line() {
         };
         tokio::time::timeout(Duration::from_secs(60), seen).await.expect(what);
         drop((instances, logging));
-        let log = log.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let log = String::from_utf8_lossy(&log);
+        let log = log.text();
         assert!(!log.is_empty(), "{what}");
         assert!(!log.lines().any(|line| line.starts_with("forged")), "{what}");
         // Five about values, and one about each reading.

@@ -2,6 +2,8 @@
 
 mod compaction;
 mod hostile;
+#[path = "../../../kitex/tests/it/fixture/log.rs"]
+mod log;
 mod proxy;
 #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "the tests of TLS use the rest"))]
 mod server;

@@ -1,7 +1,6 @@
 //! No value of metainfo, a header or a trailer, no token and no payload is shown in `Debug` or in a log at the most verbose
 //! level.
 
-use std::io;
 use std::sync::Arc;
 
 use kitex::bytes::Bytes;
@@ -11,7 +10,6 @@ use kitex::{
 use tokio::net::TcpListener;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
-use tracing_subscriber::util::SubscriberInitExt;
 use ttheader_codec::FrameType::{Data, Header, Rst, Trailer};
 use ttheader_codec::key;
 
@@ -133,16 +131,7 @@ async fn a_log_shows_no_value_and_no_payload() {
     if of_ttheader_alone("frames by hand") {
         return;
     }
-    let log = Log::default();
-    let writer = log.clone();
-    // With a single subscriber, an event first reached by another thread would be disabled for this thread too.
-    let _second = tracing_subscriber::fmt().with_writer(io::sink).set_default();
-    let _logging = tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::TRACE)
-        .with_span_events(FmtSpan::FULL)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .set_default();
+    let (log, _logging) = Log::record(LevelFilter::TRACE, FmtSpan::FULL);
     let (reporter, _reported) = reports();
     let peer = Peer::start(handlers(reporter)).await;
     fail_and_cancel(&peer).await;

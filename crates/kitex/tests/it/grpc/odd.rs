@@ -9,7 +9,7 @@ use kitex::server::GrpcConfig;
 use kitex::{Context, Error, Result};
 use tokio::net::{TcpListener, TcpStream};
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::fmt::format::FmtSpan;
 
 use super::{client, drain, text};
 use crate::fixture::{EchoClient, Handlers, Log, Peer, builder, req, soon};
@@ -294,14 +294,7 @@ async fn cancel_safe_close_and_recv_over_grpc_keeps_the_response() {
 /// Log lines that a client can cause are bounded for all connections together.
 #[tokio::test]
 async fn grpc_reset_floods_log_five_lines() {
-    let log = Log::default();
-    let writer = log.clone();
-    let _second = tracing_subscriber::fmt().with_writer(std::io::sink).set_default();
-    let _logging = tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::WARN)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .set_default();
+    let (log, _logging) = Log::record(LevelFilter::WARN, FmtSpan::NONE);
     let limits = GrpcConfig::default().max_resets_per_second(1);
     let peer = Peer::with(Handlers::default(), |server| server.grpc(limits)).await;
     let began = std::time::Instant::now();
