@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use crate::fixture::by;
 use crate::fixture::{
     EchoClient, Handlers, Peer, Reporter, Reports, Req, Resp, brief, ended, large, reports, req, resp, soon,
+    until_canceled,
 };
 
 /// A handler that responds to each request, and reports how the requests ended.
@@ -403,15 +404,7 @@ async fn drop_of_a_stream_after_its_handler_affects_no_other_stream() {
             keep.try_send(stream).unwrap();
             async { Ok(()) }
         })
-        .bidi(move |ctx, _stream| {
-            let reporter = reporter.clone();
-            async move {
-                reporter.send("begun");
-                ctx.canceled().await;
-                reporter.send("canceled");
-                Ok(())
-            }
-        });
+        .bidi(move |ctx, _stream| until_canceled(ctx, reporter.clone()));
     let peer = Peer::start(handlers).await;
     let client = peer.client();
     let mut down = client.down(&Context::background(), req("", 0)).await.unwrap();

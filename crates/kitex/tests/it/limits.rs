@@ -15,8 +15,8 @@ use ttheader_codec::key;
 use crate::fixture::chain::idle;
 use crate::fixture::of_ttheader_alone;
 use crate::fixture::{
-    EchoClient, Handlers, Peer, Proxy, Req, Resp, Wire, brief, builder, count_to_error, ended, fastest,
-    flood, frame_of, large, reports, req, resp, soon, until,
+    EchoClient, Handlers, Peer, Proxy, Req, Resp, Wire, brief, builder, count_to_error, ended, failed_send,
+    fastest, flood, frame_of, large, reports, req, resp, soon, until,
 };
 
 const SHORT: Duration = Duration::from_millis(200);
@@ -285,14 +285,7 @@ async fn write_timeout_closes_a_connection_whose_peer_reads_nothing() {
         let client = EchoClient::new(builder(&address).socket(config).build().unwrap());
         let up = client.up(&Context::background()).await.unwrap();
         let _silent = Wire::accept(&listener).await;
-        let error = soon(async {
-            loop {
-                if let Err(error) = up.send(&large(100_000)).await {
-                    return error;
-                }
-            }
-        })
-        .await;
+        let error = failed_send(&up).await;
         assert_eq!(brief(&error), "12006 client");
     });
     let took = took.await;

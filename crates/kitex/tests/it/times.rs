@@ -14,7 +14,7 @@ use crate::fixture::chain::idle;
 use crate::fixture::echo::EchoPingError;
 use crate::fixture::{
     EchoClient, Handlers, Peer, Refusing, Reporter, Reports, Req, Unreachable, answer, brief, builder,
-    check_late, ended, large, reports, req, resp, soon, until,
+    check_late, ended, failed_send, large, reports, req, resp, soon, until,
 };
 
 const SHORT: Duration = Duration::from_millis(50);
@@ -248,14 +248,7 @@ async fn deadline_ends_every_wait_of_a_client() {
     assert_eq!(ended(&soon(up.close_and_recv()).await), "12015 client");
     // These are not received, so a Send soon waits.
     let up = client.up(&ctx()).await.unwrap();
-    let error = soon(async {
-        loop {
-            if let Err(error) = up.send(&large(100_000)).await {
-                return error;
-            }
-        }
-    })
-    .await;
+    let error = failed_send(&up).await;
     assert_eq!(brief(&error), "12015 client");
 
     let error = soon(client.unary(&ctx(), req("", 0))).await.unwrap_err();
@@ -315,14 +308,7 @@ async fn send_timeout_ends_both_ends() {
     for client in clients {
         go.send_replace(false);
         let stream = client.up(&Context::background()).await.unwrap();
-        let error = soon(async {
-            loop {
-                if let Err(error) = stream.send(&large(100_000)).await {
-                    return error;
-                }
-            }
-        })
-        .await;
+        let error = failed_send(&stream).await;
         assert_eq!((brief(&error).as_str(), error.kind()), ("12904 client", ErrorKind::Timeout));
         assert!(error.to_string().ends_with("stream Send timeout, timeout=50ms"), "{error}");
         go.send_replace(true);

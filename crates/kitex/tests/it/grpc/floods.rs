@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::client;
-use crate::fixture::{Handlers, Peer, answer, reports, req, soon};
+use crate::fixture::{Handlers, Peer, answer, reports, req, soon, until_canceled};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
 const MB: usize = 1024 * 1024;
@@ -145,21 +145,10 @@ async fn trailers_of_a_request_end_its_stream_alone() {
                 if let Some(req) = stream.recv().await? {
                     stream.send(&answer(req)).await?;
                 }
-                reporter.send("begun");
-                ctx.canceled().await;
-                reporter.send("canceled");
-                Ok(())
+                until_canceled(ctx, reporter).await
             }
         })
-        .down(move |ctx, _, _| {
-            let reporter = down.clone();
-            async move {
-                reporter.send("begun");
-                ctx.canceled().await;
-                reporter.send("canceled");
-                Ok(())
-            }
-        });
+        .down(move |ctx, _, _| until_canceled(ctx, down.clone()));
     let peer = Peer::start(handlers).await;
     let (mut socket, mut seen) = (TcpStream::connect(&peer.address).await.unwrap(), Vec::new());
     socket.write_all(PREFACE).await.unwrap();
