@@ -44,4 +44,5 @@ pub use grpc::GrpcStatus;
 pub use kind::ErrorKind;
 pub use path::{BadServiceName, CancelPath, NON_TTSTREAM_PATH, check_service_name};
 pub use stream::{Side, StreamError};
+pub use text::Escaped;
 pub use timeout::{GoDuration, RecvTimeout};

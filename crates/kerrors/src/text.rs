@@ -18,7 +18,17 @@ pub(crate) fn lossy(bytes: &[u8]) -> Cow<'_, str> {
     std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
-/// Writes text with control characters escaped, so that it cannot forge a line of a log.
+/// Text of a peer, shown with its control characters escaped, so that it cannot forge a line of a log.
+#[derive(Clone, Copy, Debug)]
+pub struct Escaped<'a>(pub &'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_escaped(f, self.0)
+    }
+}
+
+/// Writes text as [`Escaped`] shows it.
 pub(crate) fn write_escaped(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     let mut clean = text;
     while let Some(at) = clean.find(char::is_control) {

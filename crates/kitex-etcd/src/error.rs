@@ -2,19 +2,15 @@
 
 use std::io;
 
+use kerrors::Escaped;
+
 /// Characters of a text of etcd that are shown.
 const MAX_TEXT: usize = 1024;
 
 /// Returns what is shown of a text of etcd: not all of a long one, and no character that ends a log line.
 pub(crate) fn shown(text: &str) -> String {
-    let mut shown = String::new();
-    for letter in text.chars().take(MAX_TEXT) {
-        match letter.is_control() {
-            true => shown.extend(letter.escape_default()),
-            false => shown.push(letter),
-        }
-    }
-    shown
+    let end = text.char_indices().nth(MAX_TEXT).map_or(text.len(), |(at, _)| at);
+    Escaped(text.get(..end).unwrap_or_default()).to_string()
 }
 
 /// Why an operation of etcd has failed.

@@ -75,7 +75,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "kitex-etcd",
-        ours: &["kitex-tls", "stream-core"],
+        ours: &["kerrors", "kitex-tls", "stream-core"],
         others: &["base64", "bytes", "http-body-util", "hyper", "serde_json", "thiserror", "tokio", "tracing"],
         tests: &["kitex", "rcgen", "tracing-subscriber"],
     },
