@@ -134,7 +134,9 @@ impl Fleet {
         tried: &mut Tried,
     ) -> Result<Selection, Error> {
         if tried.lasts(TRIES.max(self.maker.connect_timeout)) {
-            return self.choose_last(members, call, tried);
+            // It waits for one whose dial still runs, unless that has failed too.
+            tried.keep_slow(usize::from(tried.last_error().is_none()));
+            return self.choose_slow(members, call, tried);
         }
         let left = members.untried(call, tried);
         let reachable = members.filter(&left, |endpoint| !endpoint.dialer.is_failing());
@@ -217,17 +219,6 @@ impl Fleet {
             false => Others::None,
         };
         Ok(Selection { endpoint: endpoint.clone(), load: Some(Load::of(endpoint)), others })
-    }
-
-    /// The call has tried instances for too long: it waits for one whose dial still runs, unless that has failed too.
-    fn choose_last(
-        &self,
-        members: &Members,
-        call: &OutgoingCall<'_>,
-        tried: &mut Tried,
-    ) -> Result<Selection, Error> {
-        tried.keep_slow(usize::from(tried.last_error().is_none()));
-        self.choose_slow(members, call, tried)
     }
 
     /// Returns an instance whose dial takes long, if all others have failed. Several are waited for in turn.
@@ -332,11 +323,15 @@ impl Fleet {
         members
     }
 
+    /// Returns the endpoint of an instance of the current set.
+    fn member(&self, address: &str) -> Option<Arc<Endpoint>> {
+        self.members.lock().as_ref()?.endpoint(address).cloned()
+    }
+
     /// Returns the endpoint of an address that a call has named.
     fn named(&self, address: &str) -> Arc<Endpoint> {
-        let members = self.members.lock().clone();
-        if let Some(known) = members.as_ref().and_then(|members| members.endpoint(address)) {
-            return known.clone();
+        if let Some(known) = self.member(address) {
+            return known;
         }
         let mut named = self.named.lock();
         if let Some(known) = named.iter().find(|endpoint| **endpoint.address() == *address) {
@@ -353,10 +348,8 @@ impl Fleet {
     /// A stream was refused by the instance at `address`, or lost. If there is no open connection to it any more, it shuts
     /// down or restarts: others are preferred.
     pub(super) fn refused_by(&self, address: &Arc<str>) {
-        let members = self.members.lock().clone();
-        let known = members.and_then(|members| members.endpoint(address).cloned());
         let is_it = |endpoint: &&Arc<Endpoint>| endpoint.address() == address;
-        let refused = known.or_else(|| self.named.lock().iter().find(is_it).cloned());
+        let refused = self.member(address).or_else(|| self.named.lock().iter().find(is_it).cloned());
         refused.into_iter().for_each(|endpoint| endpoint.connection_lost());
     }
 

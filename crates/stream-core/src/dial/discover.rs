@@ -164,9 +164,7 @@ impl SharedInstances {
         let wakers = self.0.lock().replace(instances);
         wakers.into_iter().for_each(Waker::wake);
     }
-}
 
-impl SharedInstances {
     /// Wakes the calls that wait for the first set, so that they ask for it again.
     pub(super) fn wake(&self) {
         let wakers = std::mem::take(&mut self.0.lock().wakers);
