@@ -79,7 +79,7 @@ impl Wire {
         passed
     }
 
-    /// Notes the stream of a block of headers that may be of no use: h2 keeps those that nobody takes, and no window bounds
+    /// Notes the stream of a block of headers that may be of no use: h2 keeps those that are not taken, and no window bounds
     /// them. They are the trailers of requests, and interim responses but the first of a stream.
     pub(crate) fn note_block(&self, stream: u32) {
         self.blocks.lock().push(stream);

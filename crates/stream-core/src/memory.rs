@@ -27,7 +27,7 @@ use crate::sync::Mutex;
 /// - From 90 % on, receive windows are a quarter, and a server closes new connections.
 /// - From 95 % on, the streams that hold most end with [`SLOW_CONSUMER`](kerrors::Code::SLOW_CONSUMER), and what they hold is
 ///   dropped, until there is less. What a stream holds that its peer has ended already is not dropped.
-/// - From 80 % on, they do so too once a server has refused something for 30 s, without as long between two refusals: memory that
+/// - From 80 % on, they do so too once a server has refused something for 30 s, with less than 30 s between two refusals: memory that
 ///   is neither taken nor given back does not keep others out for longer.
 ///
 /// A connection counts with 4 KiB at least. What it holds is counted in steps of 16 KiB.

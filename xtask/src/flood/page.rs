@@ -13,8 +13,9 @@ const OPENING: &str = "# What attacks cost a server
 
 `cargo xtask flood --out docs/flood.md` writes this page. It starts a server, lets one client echo small messages on a connection
 of its own and call on new connections, and attacks the server from a third process for some seconds. It does so for each row
-below, with our server and with the same program on real Kitex (v0.16.3). All limits are the defaults. The attacks are rows of `crates/interop/src/flood`; they run against loopback only. While a server is left alone for 5 s
-after its attack, the next one is started and measured.
+below, with our server and with the same program on real Kitex (v0.16.3). All limits are the defaults. The attacks
+are rows of `crates/interop/src/flood`; they run against loopback only. While a server is left alone for 5 s after its attack, the
+next one is started and measured.
 
 An attack on a machine with two cores also takes processor time from the server and its other clients, which an attack from
 another machine does not. So its program runs with the policy `SCHED_IDLE`, on a core that is otherwise idle, and each attack is

@@ -139,7 +139,7 @@ impl Link {
         !keys.is_empty()
     }
 
-    /// Takes from h2 what has come before the messages of streams. Nobody may ask for it, and no window bounds it.
+    /// Takes from h2 what has come before the messages of streams: no Recv may wait for it, and no window bounds it.
     pub(super) fn take_headers(&self, streams: &mut Vec<u32>) {
         self.wire.take_blocks(streams);
         streams.iter().filter_map(|id| self.find(*id)).for_each(|stream| stream.take_header());

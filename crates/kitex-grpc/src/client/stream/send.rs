@@ -68,7 +68,7 @@ impl ClientStream {
         if let ResponseState::Header(response) = &mut state.incoming {
             match Pin::new(response).poll(&mut cx) {
                 Poll::Ready(response) => self.read_response(&mut state, response),
-                // h2 knows one waker: who waits has to ask again.
+                // h2 keeps one waker, and this poll has replaced that of the Recv that waits.
                 Poll::Pending => receiver = state.waiting.take(),
             }
         }

@@ -1,4 +1,4 @@
-//! What comes for a stream that nobody reads.
+//! Interim responses and headers of a stream on which no Recv waits.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
