@@ -358,9 +358,10 @@ fn patient() -> kitex::client::ClientBuilder {
     builder("").retry(Retry::default().limit(8))
 }
 
-/// Its clients have long to leave, for which it waits no longer than they need: on a busy machine they may stand still meanwhile.
+/// Its clients have longer to leave than by default: on a busy machine they may stand still meanwhile. It waits all of that time for an
+/// idle connection of ping-pong calls, whose client is notified by a response alone.
 async fn start(address: &str) -> Peer {
-    let server = Server::builder("ServiceB").handover(LONG).exit_wait(LONG);
+    let server = Server::builder("ServiceB").handover(Duration::from_secs(2)).exit_wait(LONG);
     let server = server.service(EchoServer::new(Handlers::default()));
     Peer::bind(server, address).await
 }
